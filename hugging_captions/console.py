@@ -1,0 +1,171 @@
+"""What a person at a terminal sees: log lines, progress, tables, and errors in two lines.
+
+Results go to stdout (the scripts print them); everything here writes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+from .errors import HuggingCaptionsError, ResourceError, UsageError, from_os_error
+
+T = TypeVar("T")
+
+EXIT_INTERRUPTED = 130
+
+# C0 and C1 controls, and the bidirectional overrides that can reorder a terminal line.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_COLOURS = {logging.WARNING: "33", logging.ERROR: "31"}
+
+
+class _Formatter(logging.Formatter):
+    """Plain text for information, ``warning: ...`` and ``error: ...`` above it, coloured on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = printable(record.getMessage())
+        if record.levelno < logging.WARNING:
+            return text
+        label = record.levelname.lower() + ":"
+        if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+            label = f"\x1b[{_COLOURS.get(record.levelno, '31')}m{label}\x1b[0m"
+        return f"{label} {text}"
+
+
+class _Handler(logging.StreamHandler):
+    """Write to whatever stderr is now, above a progress bar if one is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is not None and sys.stderr.isatty():
+            tqdm.tqdm.write(self.format(record), file=sys.stderr)
+            return
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
+
+
+def set_up_logging(verbose: bool) -> None:
+    """Send the package's log to stderr: information and above, everything with ``verbose``."""
+    logger = logging.getLogger("hugging_captions")
+    logger.handlers[:] = [_Handler()]
+    logger.handlers[0].setFormatter(_Formatter())
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters written as escapes, so no file can drive the terminal."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def shorten(text: str, width: int = 72) -> str:
+    """Return ``text`` on one printable line of at most ``width`` characters."""
+    line = printable(text.replace("\n", " / "))
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
+    """Return an aligned plain-text table: the first column to the left, the others to the right."""
+    cells = [list(header)] + [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
+        for row in cells
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def progress(items: Iterable[T] | None = None, *, total: int | None = None, unit: str, label: str) -> Any:
+    """Return a tqdm bar over ``items`` (or one updated by hand) that draws only on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, unit=unit, desc=label, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+
+
+def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Parse ``argv``, do the ``work``, and turn whatever happens into an exit code.
+
+    An expected failure is one ``error:`` line and, where there is one, a ``hint:`` line; a
+    traceback is shown only with ``--verbose``. SIGTERM is treated like Ctrl-C.
+    """
+    arguments = argparse.Namespace(verbose=False)
+    try:
+        arguments = parser.parse_args(argv)
+        set_up_logging(arguments.verbose)
+        with _sigterm_interrupts():
+            work(arguments)
+        sys.stdout.flush()
+        return 0
+    except SystemExit as exit_:  # argparse after --help
+        return int(exit_.code or 0)
+    except KeyboardInterrupt as interrupt:
+        _report(str(interrupt) or "interrupted; what was written so far is kept", "", arguments.verbose)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout went away: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        known = _known(error)
+        _report(str(known) if known else _bug(error), known.hint if known else "", arguments.verbose)
+        return known.exit_code if known else 1
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM, so that one path keeps the state for both."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt("stopped by SIGTERM; what was written so far is kept")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _known(error: Exception) -> HuggingCaptionsError | None:
+    """Return the member of the error family that ``error`` is or stands for, if any."""
+    if isinstance(error, HuggingCaptionsError):
+        return error
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return ResourceError(f"not enough memory: {error}".rstrip(": "), "try a smaller --batch-tokens or --base-model")
+    if isinstance(error, OSError) and error.filename is not None:
+        return from_os_error(error, "use", error.filename)
+    return None
+
+
+def _bug(error: Exception) -> str:
+    return f"unexpected {type(error).__name__}: {error} (this is a bug; --verbose shows where)"
+
+
+def _report(message: str, hint: str, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {printable(message)}\n")
+    if hint:
+        sys.stderr.write(f"hint: {printable(hint)}\n")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that knows no abbreviations and raises ``UsageError`` instead of exiting."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> Any:
+        raise UsageError(message, f"run  python {self.prog} --help  for every option")

@@ -1,0 +1,75 @@
+"""The error family: what went wrong, what to do next, and the exit code that says so.
+
+Raised by every stage, turned into two lines and an exit code by ``console``.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+#: OSError numbers that mean "this disk can take no more", not "this file is wrong".
+_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
+
+
+class HuggingCaptionsError(Exception):
+    """An expected failure; ``exit_code`` is the process's and ``hint`` the next command to try."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(HuggingCaptionsError):
+    """The command line contradicts itself or asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class BusyError(UsageError):
+    """Another process is writing the files of the same tag."""
+
+
+class InputError(HuggingCaptionsError):
+    """A file or folder that the command needs is missing or cannot be read."""
+
+    exit_code = 3
+
+
+class InstagramError(HuggingCaptionsError):
+    """Instagram refused, asked for something only a person can give, or could not be reached."""
+
+    exit_code = 4
+
+
+class NothingLeftError(HuggingCaptionsError):
+    """Everything worked, and nothing was left to work on."""
+
+    exit_code = 5
+
+
+class ResourceError(HuggingCaptionsError):
+    """Not enough memory or disk space, or a disk that cannot be written."""
+
+    exit_code = 6
+
+
+def from_os_error(error: OSError, action: str, path: Path) -> HuggingCaptionsError:
+    """Say which path could not be read or written and why.
+
+    Args:
+        error: what the operating system answered.
+        action: ``"read"`` or ``"write"``.
+        path: the file or folder in question.
+
+    Returns:
+        a ``ResourceError`` for a failed write or a full or broken disk, otherwise an ``InputError``.
+    """
+    message = f"cannot {action} {path}: {error.strerror or error}"
+    if error.errno in _DISK_ERRNOS:
+        return ResourceError(message, "free some space or choose another --root; what was there before is unchanged")
+    if action == "write":
+        return ResourceError(message, "check the folder's permissions or choose another --root")
+    return InputError(message)

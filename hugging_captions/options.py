@@ -1,0 +1,174 @@
+"""Every option of both scripts: its name, default, one-line help, limits and contradictions.
+
+One frozen dataclass for each stage; a field is an option, a parameter, a key in the JSON files.
+Imports nothing heavy, so that ``--help`` and a usage error answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import UsageError
+
+O = TypeVar("O")  # noqa: E741 - one of the option classes below
+
+
+def option(default: Any, help: str, **settings: Any) -> Any:
+    """Declare a dataclass field that is also a command-line option.
+
+    Args:
+        default: the value when the option is not given.
+        help: one line, without the default (it is added).
+        settings: argparse settings (``metavar``, ``choices``, ``nargs``, ``type``), ``flag`` for
+            another spelling than the field's, and ``at_least``, ``at_most``, ``above`` as limits.
+    """
+    return field(default=default, metadata={"help": help, **settings})
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What both scripts share."""
+
+    tag: tuple[str, ...] = option((), "hashtag; several make one corpus and one model", nargs="+", metavar="TAG")
+    root: Path = option(Path("."), "folder that holds text/ and trained_models/", type=Path, metavar="DIR")
+    verbose: bool = option(False, "show details, examples and tracebacks")
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """Where posts come from."""
+
+    caption_queries: int = option(60, "pages of posts to ask Instagram for, per tag", at_least=1, metavar="N")
+    from_paths: tuple[Path, ...] = option(
+        (), "files or folders of posts to import instead of pulling", flag="from", nargs="+", type=Path, metavar="PATH"
+    )
+    skip_pull: bool = option(False, "clean the posts that are already here again")
+
+    def contradictions(self, tags: tuple[str, ...]) -> list[str]:
+        """Return what cannot be done together, one sentence each."""
+        found = []
+        if self.from_paths and self.skip_pull:
+            found.append("--from imports posts and --skip-pull reads none: choose one")
+        if self.from_paths and len(tags) > 1:
+            found.append("--from fills one tag at a time: give one --tag")
+        return found
+
+
+@dataclass(frozen=True)
+class CleanOptions:
+    """Which captions are worth training on."""
+
+    min_likes: int = option(10, "drop posts with fewer likes", at_least=0, metavar="N")
+    unknown_likes: str = option("keep", "what to do with posts whose likes are hidden", choices=("keep", "drop"))
+    min_words: int = option(3, "drop captions with fewer words", at_least=1, metavar="N")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Fine-tuning."""
+
+    base_model: str = option("gpt2", "what to start from: hub name, local folder, or scratch", metavar="MODEL")
+    epochs: int = option(8, "passes over the captions, at most", at_least=1, metavar="N")
+    learning_rate: float = option(1e-4, "peak learning rate", above=0, at_most=1, metavar="LR")
+    batch_tokens: int = option(2048, "tokens in a batch, padding included", at_least=16, metavar="N")
+    val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Writing captions."""
+
+    prompt: str = option("My day", "how each caption begins; may be empty", metavar="TEXT")
+    num_captions: int = option(40, "captions to write", at_least=1, metavar="N")
+    max_length: int = option(60, "most tokens in a caption, prompt included", at_least=2, metavar="N")
+    min_length: int = option(20, "fewest tokens in a caption, prompt included", at_least=0, metavar="N")
+    temperature: float = option(1.0, "below 1 plays safe, above 1 takes risks", above=0, at_most=10, metavar="T")
+    top_k: int = option(50, "sample among the k likeliest tokens; 0 for all", at_least=0, metavar="K")
+    top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", above=0, at_most=1, metavar="P")
+
+    def contradictions(self) -> list[str]:
+        """Return what cannot be done together, one sentence each."""
+        if self.min_length > self.max_length:
+            return [f"--min-length {self.min_length} is above --max-length {self.max_length}"]
+        return []
+
+
+@dataclass(frozen=True)
+class HardwareOptions:
+    """The machine and the dice."""
+
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    seed: int = option(0, "seed of the split, the batches and the sampling", at_least=0, metavar="N")
+    overwrite: bool = option(False, "replace results even where an earlier .previous is already kept")
+
+
+def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
+    """Add each field of ``options_class`` to ``parser``, in a group titled by its docstring."""
+    group = parser.add_argument_group((options_class.__doc__ or "").rstrip("."))
+    for item in dataclasses.fields(options_class):
+        settings = {key: value for key, value in item.metadata.items() if key not in ("flag", "help", *_LIMITS)}
+        text = item.metadata["help"]
+        if item.default is False:
+            settings["action"] = "store_true"
+        elif item.default != ():
+            settings.setdefault("type", type(item.default))
+            text += f" (default: {_shown(item.default)})"
+        group.add_argument(_flag(item), dest=item.name, default=item.default, help=text.replace("%", "%%"), **settings)
+
+
+def from_arguments(options_class: type[O], arguments: argparse.Namespace) -> O:
+    """Return the ``options_class`` that the parsed ``arguments`` describe."""
+    values = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(options_class)}  # type: ignore[arg-type]
+    return options_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def out_of_range(options: Any) -> list[str]:
+    """Return one sentence for each field of ``options`` outside its limits."""
+    found = []
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        for limit, (is_within, words) in _LIMITS.items():
+            bound = item.metadata.get(limit)
+            if bound is not None and not is_within(value, bound):
+                found.append(f"{_flag(item)} must be {words} {bound}, not {value}")
+                break
+    return found
+
+
+def raise_if_any(complaints: list[str], script: str) -> None:
+    """Raise one ``UsageError`` that holds all ``complaints``, or return."""
+    if complaints:
+        raise UsageError("; ".join(complaints), f"run  python {script} --help  for every option")
+
+
+def as_json(options: Any) -> dict[str, Any]:
+    """Return the fields of ``options`` as JSON values, paths as strings."""
+    return {key: _json_value(value) for key, value in dataclasses.asdict(options).items()}
+
+
+# A comparison with NaN is false, so NaN is outside every limit.
+_LIMITS = {
+    "at_least": (lambda value, bound: value >= bound, "at least"),
+    "above": (lambda value, bound: value > bound, "above"),
+    "at_most": (lambda value, bound: value <= bound, "at most"),
+}
+
+
+def _flag(item: dataclasses.Field[Any]) -> str:
+    return "--" + item.metadata.get("flag", item.name).replace("_", "-")
+
+
+def _shown(default: Any) -> str:
+    return f'"{default}"' if isinstance(default, str) and " " in default else str(default)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return [_json_value(item) for item in value]
+    return value

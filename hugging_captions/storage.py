@@ -1,0 +1,376 @@
+"""The files between the stages: where they are, how they are written, who may write them.
+
+The only module that spells ``text/<tag>/...`` and ``trained_models/<tag>/...``. Nothing is ever
+half-written: a temporary file, fsync, rename. posts.jsonl alone is appended to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from .errors import BusyError, InputError, UsageError, from_os_error
+
+TAG_RULE = "letters, digits and underscores of any script"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One post, as one line of posts.jsonl.
+
+    ``likes`` is None where the count is hidden, ``date_utc`` is ISO 8601 with a Z or None,
+    ``source`` says which feed or format the post came from.
+    """
+
+    shortcode: str
+    caption: str | None
+    likes: int | None
+    date_utc: str | None
+    tag: str
+    source: str
+
+
+def normalise_tag(tag: str) -> str:
+    """Return ``tag`` lower-cased, in NFC and without a leading ``#``.
+
+    The rule is Instagram's own: letters, marks, digits or underscores of any script. So a tag
+    can never leave its folder.
+
+    Raises:
+        UsageError: anything else is in it, or nothing.
+    """
+    plain = unicodedata.normalize("NFC", tag.strip().removeprefix("#")).lower()
+    fits = plain and len(plain.encode()) <= 200 and all(char == "_" or unicodedata.category(char)[0] in "LMN" for char in plain)
+    if not fits:
+        raise UsageError(f"{tag!r} is not a hashtag: it must be {TAG_RULE}", "give it without spaces, dots or slashes: --tag rmnp")
+    return plain
+
+
+def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return each tag normalised, in the order given, once."""
+    return tuple(dict.fromkeys(normalise_tag(tag) for tag in tags))
+
+
+def corpus_name(tags: Sequence[str]) -> str:
+    """Return the name of the corpus that several tags make: ``rmnp+estespark``."""
+    return "+".join(tags)
+
+
+class Store:
+    """All paths below one root folder, and the writers that keep their promises."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    # -- text/<tag>/
+
+    def posts(self, tag: str) -> Path:
+        return self.root / "text" / tag / "posts.jsonl"
+
+    def pull_state(self, tag: str) -> Path:
+        return self.root / "text" / tag / "pull.json"
+
+    def captions(self, tag: str) -> Path:
+        return self.root / "text" / tag / "captions.txt"
+
+    def dropped(self, tag: str) -> Path:
+        return self.root / "text" / tag / "dropped.jsonl"
+
+    def cleaning(self, tag: str) -> Path:
+        return self.root / "text" / tag / "cleaning.json"
+
+    def tags_with_captions(self) -> list[str]:
+        """Return the tags that have a captions.txt here, sorted."""
+        return sorted(path.parent.name for path in self.root.glob("text/*/captions.txt"))
+
+    # -- trained_models/<corpus>/ and text/generated_text/
+
+    def model(self, corpus: str) -> Path:
+        return self.root / "trained_models" / corpus
+
+    def training(self, corpus: str) -> Path:
+        """Return the folder of an unfinished training; it becomes ``model(corpus)`` in one rename."""
+        return self.root / "trained_models" / f"{corpus}.training"
+
+    def generated(self, corpus: str, suffix: str) -> Path:
+        return self.root / "text" / "generated_text" / f"{corpus}_gen{suffix}"
+
+    def corpora_with_models(self) -> list[str]:
+        """Return the corpora that have a finished model here, sorted."""
+        found = (path.parent.name for path in self.root.glob("trained_models/*/config.json"))
+        return sorted(name for name in found if "." not in name)
+
+    # -- one writer per tag
+
+    @contextmanager
+    def lock(self, folder: str, names: Sequence[str]) -> Iterator[None]:
+        """Hold the right to write ``folder``/<name> for each name, against other processes.
+
+        Args:
+            folder: ``"text"`` or ``"trained_models"``.
+
+        Raises:
+            BusyError: another process holds one; the message says which and since when.
+        """
+        with ExitStack() as stack:
+            for name in sorted(names):
+                path = self.root / folder / f".{name}.lock"
+                stack.enter_context(_lock_file(path, name))
+            yield
+
+
+@contextmanager
+def _lock_file(path: Path, name: str) -> Iterator[None]:
+    """Hold an advisory lock on ``path``; the kernel frees it when the process ends, however it ends."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise from_os_error(error, "write", path) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            raise BusyError(f"tag {name!r} is being written by {holder}", "wait until it has finished, then repeat the command") from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name}), since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        handle.flush()
+        try:
+            yield
+        finally:
+            handle.truncate(0)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[str]]:
+    """Open a UTF-8 text file that replaces ``path`` only when the block ends without an error.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written; ``path`` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8", newline="\n") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise from_os_error(error, "write", path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace ``path`` by ``value`` as indented JSON with a final newline."""
+    with atomic_write(path) as handle:
+        handle.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON value in ``path``.
+
+    Raises:
+        InputError: it is missing, cannot be read or is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+    return digest.hexdigest()
+
+
+def keep_previous(paths: Sequence[Path], overwrite: bool) -> None:
+    """Move each of ``paths`` that exists to ``<name>.previous``.
+
+    Raises:
+        UsageError: a .previous is already kept and ``overwrite`` is false; nothing was moved.
+    """
+    existing = [path for path in paths if path.exists()]
+    kept = [path.with_name(path.name + ".previous") for path in existing]
+    lost = [path for path in kept if path.exists()]
+    if lost and not overwrite:
+        raise UsageError(
+            f"{existing[0]} would be replaced, and {lost[0].name} already keeps an earlier one",
+            "move them away, or repeat the command with --overwrite",
+        )
+    for path, previous in zip(existing, kept):
+        if previous.is_dir():
+            shutil.rmtree(previous)
+        os.replace(path, previous)
+
+
+# -- posts.jsonl
+
+
+def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post]:
+    """Yield the posts of a posts.jsonl, in order.
+
+    Args:
+        damaged: called with the line number and the reason for each line that is no post.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                try:
+                    yield _post_from_line(line)
+                except (ValueError, TypeError, KeyError) as error:
+                    damaged(number, str(error) or type(error).__name__)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+
+
+def _post_from_line(line: bytes) -> Post:
+    post = Post(**json.loads(line))
+    if not (isinstance(post.shortcode, str) and post.shortcode):
+        raise ValueError("no shortcode")
+    if not (post.caption is None or isinstance(post.caption, str)):
+        raise ValueError("the caption is not text")
+    if not (post.likes is None or type(post.likes) is int):
+        raise ValueError("likes is not a whole number")
+    return post
+
+
+class PostLog:
+    """The append-only posts.jsonl of one tag, which never holds a shortcode twice."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path`` for appending and forget a last line that a crash tore.
+
+        Raises:
+            ResourceError: it cannot be written.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = open(path, "ab+")
+            _cut_torn_line(self._handle)
+            self.shortcodes = _shortcodes(self._handle)
+        except OSError as error:
+            raise from_os_error(error, "write", path) from error
+
+    def __enter__(self) -> PostLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.close()
+
+    def append(self, posts: Iterable[Post]) -> int:
+        """Write the posts whose shortcode is new, flush them to disk and return how many they were."""
+        lines = []
+        for post in posts:
+            if post.shortcode not in self.shortcodes:
+                self.shortcodes.add(post.shortcode)
+                lines.append(json.dumps(asdict(post), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        try:
+            self._handle.write(b"".join(lines))
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+        except OSError as error:
+            raise from_os_error(error, "write", self.path) from error
+        return len(lines)
+
+
+def _cut_torn_line(handle: IO[bytes]) -> None:
+    """Truncate what follows the last newline: a record that was being written when the process died."""
+    end = handle.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - (1 << 16))
+        handle.seek(start)
+        newline = handle.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            handle.truncate(start + newline + 1)
+            return
+        end = start
+    handle.truncate(0)
+
+
+def _shortcodes(handle: IO[bytes]) -> set[str]:
+    """Return every shortcode in a posts.jsonl; our own lines begin with it, which a match reads fastest."""
+    handle.seek(0)
+    start = re.compile(rb'\{"shortcode": "([A-Za-z0-9_.:-]+)"')
+    found = set()
+    for line in handle:
+        if match := start.match(line):
+            found.add(match[1].decode("ascii"))
+            continue
+        try:
+            found.add(_post_from_line(line).shortcode)
+        except (ValueError, TypeError, KeyError):
+            continue  # a damaged line: cleaning counts it and says where
+    return found
+
+
+# -- captions.txt and <tag>_gen.txt: one caption a line
+
+
+def escape_caption(caption: str) -> str:
+    r"""Return ``caption`` on one line: a line break as ``\n``, a backslash as ``\\``."""
+    return caption.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def unescape_caption(line: str) -> str:
+    """Return the caption that ``escape_caption`` wrote as ``line``."""
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], line)
+
+
+def write_captions(path: Path, captions: Iterable[str]) -> None:
+    """Replace ``path`` by ``captions``, one a line."""
+    with atomic_write(path) as handle:
+        handle.writelines(escape_caption(caption) + "\n" for caption in captions)
+
+
+def read_captions(path: Path) -> list[str]:
+    """Return the captions of a captions.txt, in order; empty lines are skipped.
+
+    Raises:
+        InputError: it is missing, cannot be read or is not UTF-8.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="\n") as handle:
+            return [unescape_caption(line) for line in (raw.rstrip("\n") for raw in handle) if line]
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: byte {error.start} ({error.reason})", "clean the posts again: --skip-pull") from error
