@@ -1,0 +1,72 @@
+"""Pull a hashtag's posts from Instagram, or import posts, and clean their captions.
+
+    python pull_and_clean.py --tag rmnp --caption-queries 60 --min-likes 10
+    python pull_and_clean.py --tag rmnp --from examples/rmnp_posts.jsonl
+
+Writes text/<tag>/posts.jsonl (every post), captions.txt (the clean corpus), dropped.jsonl and
+cleaning.json (why the others are not in it). DOCS.md has every option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from hugging_captions import console, options
+from hugging_captions.storage import Store, normalise_tags
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this script; DOCS.md is generated from it."""
+    parser = console.Parser(prog="pull_and_clean.py", description=(__doc__ or "").split("\n")[0])
+    for group in (options.RunOptions, options.PullOptions, options.CleanOptions):
+        options.add_options(parser, group)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code (DOCS.md, Exit codes)."""
+    return console.run(pull_and_clean, build_parser(), argv)
+
+
+def pull_and_clean(arguments: argparse.Namespace) -> None:
+    """Import or pull the posts of each tag, then clean them and print what became of them."""
+    run = options.from_arguments(options.RunOptions, arguments)
+    pull = options.from_arguments(options.PullOptions, arguments)
+    clean = options.from_arguments(options.CleanOptions, arguments)
+    complaints = [] if run.tag else ["--tag is missing"]
+    complaints += options.out_of_range(pull) + options.out_of_range(clean) + pull.contradictions(run.tag)
+    options.raise_if_any(complaints, "pull_and_clean.py")
+    tags = normalise_tags(run.tag)
+    store = Store(run.root)
+    with store.lock("text", tags):
+        fetch_posts(tags, pull, store)
+        print_cleaning(tags, clean, store, run.verbose)
+
+
+def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store) -> None:
+    """Add to each tag's posts.jsonl what --from or Instagram has, and print one line for each."""
+    if pull.skip_pull:
+        return
+    if pull.from_paths:
+        from hugging_captions import archive
+
+        print(archive.import_posts(pull.from_paths, tags[0], store).summary())
+        return
+    from hugging_captions import scraper
+
+    for tag in tags:
+        print(scraper.pull(tag, pull, store).summary())
+
+
+def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool) -> None:
+    """Clean the posts of ``tags`` and print the table of what was kept and why the rest was not."""
+    from hugging_captions import cleaner
+
+    for result in cleaner.clean(tags, clean, store):
+        print(result.summary(verbose))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
