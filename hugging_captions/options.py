@@ -72,8 +72,10 @@ class TrainOptions:
     """Fine-tuning."""
 
     base_model: str = option("gpt2", "what to start from: hub name, local folder, or scratch", metavar="MODEL")
-    epochs: int = option(8, "passes over the captions, at most", at_least=1, metavar="N")
-    learning_rate: float = option(1e-4, "peak learning rate", above=0, at_most=1, metavar="LR")
+    epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
+    learning_rate: float | None = option(
+        None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR"
+    )
     batch_tokens: int = option(2048, "tokens in a batch, padding included", at_least=16, metavar="N")
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
 
@@ -114,7 +116,7 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
         text = item.metadata["help"]
         if item.default is False:
             settings["action"] = "store_true"
-        elif item.default != ():
+        elif item.default not in ((), None):
             settings.setdefault("type", type(item.default))
             text += f" (default: {_shown(item.default)})"
         group.add_argument(_flag(item), dest=item.name, default=item.default, help=text.replace("%", "%%"), **settings)
@@ -133,7 +135,7 @@ def out_of_range(options: Any) -> list[str]:
         value = getattr(options, item.name)
         for limit, (is_within, words) in _LIMITS.items():
             bound = item.metadata.get(limit)
-            if bound is not None and not is_within(value, bound):
+            if value is not None and bound is not None and not is_within(value, bound):
                 found.append(f"{_flag(item)} must be {words} {bound}, not {value}")
                 break
     return found

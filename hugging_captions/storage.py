@@ -107,6 +107,21 @@ class Store:
     def generated(self, corpus: str, suffix: str) -> Path:
         return self.root / "text" / "generated_text" / f"{corpus}_gen{suffix}"
 
+    def publish_model(self, corpus: str, overwrite: bool) -> Path:
+        """Turn the finished ``training(corpus)`` into ``model(corpus)``, keep the one before as .previous.
+
+        The folder's run.json must have been written last: it marks the folder as complete.
+        """
+        keep_previous([self.model(corpus)], overwrite)
+        os.replace(self.training(corpus), self.model(corpus))
+        sync_folder(self.model(corpus).parent)
+        return self.model(corpus)
+
+    def recover_model(self, corpus: str) -> None:
+        """Finish a ``publish_model`` that was killed between its two renames."""
+        if not self.model(corpus).exists() and (self.training(corpus) / "run.json").exists():
+            os.replace(self.training(corpus), self.model(corpus))
+
     def corpora_with_models(self) -> list[str]:
         """Return the corpora that have a finished model here, sorted."""
         found = (path.parent.name for path in self.root.glob("trained_models/*/config.json"))
@@ -218,24 +233,33 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def refuse_loss(paths: Sequence[Path], overwrite: bool) -> None:
+    """Raise a ``UsageError`` if replacing ``paths`` would lose a result that is kept as .previous."""
+    for path in paths:
+        previous = _previous(path)
+        if path.exists() and previous.exists() and not overwrite:
+            raise UsageError(
+                f"{path} would be replaced, and {previous.name} already keeps an earlier one",
+                "move them away, or repeat the command with --overwrite",
+            )
+
+
 def keep_previous(paths: Sequence[Path], overwrite: bool) -> None:
     """Move each of ``paths`` that exists to ``<name>.previous``.
 
     Raises:
         UsageError: a .previous is already kept and ``overwrite`` is false; nothing was moved.
     """
-    existing = [path for path in paths if path.exists()]
-    kept = [path.with_name(path.name + ".previous") for path in existing]
-    lost = [path for path in kept if path.exists()]
-    if lost and not overwrite:
-        raise UsageError(
-            f"{existing[0]} would be replaced, and {lost[0].name} already keeps an earlier one",
-            "move them away, or repeat the command with --overwrite",
-        )
-    for path, previous in zip(existing, kept):
-        if previous.is_dir():
-            shutil.rmtree(previous)
-        os.replace(path, previous)
+    refuse_loss(paths, overwrite)
+    for path in paths:
+        if path.exists():
+            if _previous(path).is_dir():
+                shutil.rmtree(_previous(path))
+            os.replace(path, _previous(path))
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + ".previous")
 
 
 # -- posts.jsonl

@@ -1,0 +1,194 @@
+"""Captions to token batches: the corpus of one or more tags, the held-out split, the batches.
+
+Reads text/<tag>/captions.txt. One caption is one document, ``eos caption eos``: the first eos is
+the start signal, so an empty prompt works, and the last one is trained, so the model learns to stop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, NothingLeftError
+from .storage import Store, read_captions
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+#: Label of a position that is not trained: padding, and the start signal that nothing predicts.
+IGNORED = -100
+#: Fewer captions than this train without a held-out split.
+MIN_CAPTIONS_FOR_SPLIT = 200
+#: Bounds of a held-out split, in captions.
+MIN_VAL, MAX_VAL = 20, 2000
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The captions of one or more tags, each once.
+
+    ``tags[i]`` is the tag that ``captions[i]`` came from; ``sha256`` is of all captions in order.
+    """
+
+    captions: tuple[str, ...]
+    tags: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into a corpus: what is trained on and what is held out (may be empty)."""
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of each caption, ``eos caption eos``, and how many had to be cut (those lack the last eos)."""
+
+    rows: tuple[tuple[int, ...], ...]
+    cut: int
+
+
+def load_corpus(tags: Sequence[str], store: Store) -> Corpus:
+    """Return the captions of ``tags``; one that several tags share stays with the first.
+
+    Raises:
+        InputError: a tag has no captions.txt; the hint names the tags that have one.
+        NothingLeftError: there is no caption in any of them.
+    """
+    found: dict[str, str] = {}
+    for tag in tags:
+        path = store.captions(tag)
+        if not path.exists():
+            others = ", ".join(store.tags_with_captions()) or "none"
+            raise InputError(
+                f"cannot train on tag {tag!r}: {path} does not exist",
+                f"run  python pull_and_clean.py --tag {tag}  first; tags with captions here: {others}",
+            )
+        for caption in read_captions(path):
+            found.setdefault(caption, tag)
+    if not found:
+        raise NothingLeftError(
+            f"cannot train on tag {', '.join(tags)!r}: {store.captions(tags[0])} holds no caption",
+            f"loosen the cleaning:  python pull_and_clean.py --tag {' '.join(tags)} --skip-pull --min-likes 0",
+        )
+    digest = hashlib.sha256("\0".join(found).encode("utf-8")).hexdigest()
+    return Corpus(tuple(found), tuple(found.values()), digest)
+
+
+def split_captions(count: int, val_fraction: float, seed: int) -> Split:
+    """Return a seeded split of ``count`` captions.
+
+    The held-out part is ``val_fraction`` of them, at least ``MIN_VAL`` and at most ``MAX_VAL``;
+    a corpus under ``MIN_CAPTIONS_FOR_SPLIT``, or a fraction of 0, gives none.
+    """
+    order = list(range(count))
+    if count < MIN_CAPTIONS_FOR_SPLIT or val_fraction == 0:
+        return Split(tuple(order), ())
+    size = min(max(round(count * val_fraction), MIN_VAL), MAX_VAL)
+    held_out = set(random.Random(seed).sample(order, size))
+    return Split(tuple(i for i in order if i not in held_out), tuple(sorted(held_out)))
+
+
+def encode_captions(captions: Sequence[str], tokenizer: Any, max_positions: int) -> Encoded:
+    """Return each caption as ``eos caption eos``.
+
+    A caption longer than the model's ``max_positions`` is cut at a word and loses its last eos,
+    so that the model doesn't learn to stop in the middle of a sentence.
+    """
+    eos = tokenizer.eos_token_id
+    rows, cut = [], 0
+    for caption, ids in zip(captions, _token_ids(captions, tokenizer)):
+        if len(ids) + 2 <= max_positions:
+            rows.append((eos, *ids, eos))
+        else:
+            cut += 1
+            rows.append((eos, *_cut_at_word(caption, tokenizer, max_positions - 1)))
+    return Encoded(tuple(rows), cut)
+
+
+def _token_ids(captions: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    # verbose=False: the length warning would be given here, where the cut is still to come
+    return tokenizer(list(captions), add_special_tokens=False, verbose=False)["input_ids"] if captions else []
+
+
+def _cut_at_word(caption: str, tokenizer: Any, length: int) -> list[int]:
+    """Return at most ``length`` token ids of the beginning of ``caption``, ending with a whole word."""
+    ids = tokenizer(caption, add_special_tokens=False, verbose=False)["input_ids"][:length]
+    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False).rstrip("\ufffd")
+    whole = text.rsplit(None, 1)[0] if any(char.isspace() for char in text) else text
+    return tokenizer(whole, add_special_tokens=False, verbose=False)["input_ids"][:length]
+
+
+class TokenBatches:
+    """Batches of row indices: like lengths together, at most ``batch_tokens`` with padding.
+
+    Each epoch deals rows of equal length anew and shuffles the batches, from ``seed`` and the
+    epoch alone. Every epoch has the same number of batches, because the sorted lengths are the same.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_tokens: int, seed: int, shuffle: bool = True) -> None:
+        self.lengths = lengths
+        self.batch_tokens = batch_tokens
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+        self._count = len(self._deal())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._deal())
+
+    def useful_share(self) -> float:
+        """Return the share of positions in all batches that hold a token and not padding."""
+        padded = sum(len(batch) * max(self.lengths[i] for i in batch) for batch in self._deal())
+        return sum(self.lengths) / padded if padded else 0.0
+
+    def _deal(self) -> list[list[int]]:
+        dice = random.Random(f"{self.seed}:{self.epoch}")
+        order = list(range(len(self.lengths)))
+        if self.shuffle:
+            dice.shuffle(order)
+        order.sort(key=lambda i: self.lengths[i], reverse=True)  # stable: equal lengths stay shuffled
+        batches: list[list[int]] = []
+        longest = 0
+        for i in order:
+            if not batches or (len(batches[-1]) + 1) * longest > self.batch_tokens:
+                batches.append([])
+                longest = self.lengths[i]
+            batches[-1].append(i)
+        if self.shuffle:
+            dice.shuffle(batches)
+        return batches
+
+
+def collate(rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+    """Return ``input_ids`` and ``labels``, int64 ``[rows, longest]``, padded on the right.
+
+    Labels are the ids themselves (the model shifts them); the start signal and the padding are
+    ``IGNORED``, the final eos is not. No attention mask is needed: a causal model never looks right.
+    """
+    import torch
+
+    longest = max(len(row) for row in rows)
+    input_ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
+    for i, row in enumerate(rows):
+        input_ids[i, : len(row)] = torch.tensor(row)
+        labels[i, 1 : len(row)] = input_ids[i, 1 : len(row)]
+    return {"input_ids": input_ids, "labels": labels}
+
+
+def byte_count(captions: Sequence[str]) -> int:
+    """Return the UTF-8 bytes of ``captions``, each with one more for its end: the unit of bits per byte."""
+    return sum(len(caption.encode("utf-8")) + 1 for caption in captions)

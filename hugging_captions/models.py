@@ -1,0 +1,187 @@
+"""Base models and checkpoints: where they come from, whether they fit, and which device they go to.
+
+A base model is a local folder, a name on the Hugging Face hub, or ``scratch``: a small GPT-2 with
+its own byte-level BPE, both made from the corpus.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, UsageError
+from .storage import Store
+
+log = logging.getLogger(__name__)
+
+END_OF_TEXT = "<|endoftext|>"
+#: Vocabulary, positions, width, layers and heads of ``scratch``: about 4 M parameters, minutes on two cores.
+SCRATCH_SHAPE = {"n_positions": 512, "n_embd": 256, "n_layer": 4, "n_head": 4}
+SCRATCH_VOCABULARY = 4096
+#: Seconds to wait for the hub's first answer before saying that it can't be reached.
+HUB_TIMEOUT = 5
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal language model with the tokenizer that belongs to it."""
+
+    model: Any
+    tokenizer: Any
+
+    @property
+    def max_positions(self) -> int:
+        """Return how many tokens the model can see at once."""
+        config = self.model.config
+        return int(getattr(config, "n_positions", None) or getattr(config, "max_position_embeddings", None) or 1024)
+
+
+def choose_device(name: str) -> str:
+    """Return ``name``, or for ``auto`` the best device that this machine has.
+
+    Raises:
+        UsageError: the device asked for is not there.
+    """
+    import torch
+
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if present[device])
+    if not present[name]:
+        here = ", ".join(device for device, is_there in present.items() if is_there)
+        raise UsageError(f"--device {name} is not available here", f"devices here: {here}")
+    return name
+
+
+def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
+    """Return the base model called ``name``, in float32 on the CPU.
+
+    Args:
+        captions: what ``scratch`` makes its tokenizer from.
+        seed: of the random weights of ``scratch``.
+
+    Raises:
+        InputError: it can't be found or loaded, or is no causal language model with an eos token.
+    """
+    if name == "scratch":
+        return _from_scratch(captions, seed)
+    if Path(name).is_dir():
+        return _load_folder(Path(name), f"base model {name}")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"base model {name} is not a folder", "give a folder that holds config.json, a hub name, or scratch")
+    local_only = not _hub_answers()
+    try:
+        return _load(name, local_files_only=local_only)
+    except (OSError, ValueError, KeyError) as error:
+        if local_only:
+            raise InputError(
+                f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache",
+                "give a local folder with --base-model DIR, or start from nothing with --base-model scratch",
+            ) from error
+        raise InputError(f"cannot load base model {name!r}: {_first_line(error)}", "check the name on the hub") from error
+
+
+def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
+    """Return the model trained on ``corpus``.
+
+    Raises:
+        InputError: there is none, or it is damaged; the message says which file.
+    """
+    store.recover_model(corpus)
+    folder = store.model(corpus)
+    if not (folder / "config.json").exists():
+        others = ", ".join(store.corpora_with_models()) or "none"
+        raise InputError(
+            f"cannot generate for tag {corpus!r}: {folder} holds no trained model",
+            f"run  python tune_transformer.py --tag {corpus.replace('+', ' ')} --train  first; tags with a model here: {others}",
+        )
+    return _load_folder(folder, f"the checkpoint of tag {corpus!r}")
+
+
+def _load_folder(folder: Path, what: str) -> LoadedModel:
+    try:
+        return _load(str(folder), local_files_only=True)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its reader does (Safetensor, JSON, Rust panics as Exception)
+        raise InputError(
+            f"cannot load {what} from {folder}: {_first_line(error)}", "it is damaged or incomplete: train or download it again"
+        ) from error
+
+
+def _load(name: str, local_files_only: bool) -> LoadedModel:
+    """Load weights (safetensors only) and tokenizer, and check that they can be fine-tuned here."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    config = AutoConfig.from_pretrained(name, local_files_only=local_files_only)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(f"{name} is no causal language model (model_type {config.model_type!r})", "try gpt2 or another model that writes text")
+    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"the tokenizer of {name} has no eos token, so no caption could end", "choose a base model that has one")
+    model, report = AutoModelForCausalLM.from_pretrained(
+        name, local_files_only=local_files_only, use_safetensors=True, dtype="float32", output_loading_info=True
+    )
+    if report["missing_keys"] or report["mismatched_keys"]:
+        missing = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+        raise InputError(f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: get it again")
+    return LoadedModel(model, tokenizer)
+
+
+def _from_scratch(captions: Sequence[str], seed: int) -> LoadedModel:
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer = train_tokenizer(captions, SCRATCH_VOCABULARY)
+    eos = tokenizer.eos_token_id
+    config = GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **SCRATCH_SHAPE)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LoadedModel(GPT2LMHeadModel(config), tokenizer)
+
+
+def train_tokenizer(captions: Sequence[str], vocabulary: int) -> Any:
+    """Return a byte-level BPE (Radford et al. 2019) of at most ``vocabulary`` tokens, made from ``captions``.
+
+    Its only special token is ``<|endoftext|>``, which starts and ends a caption.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    bpe.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(captions, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT)
+
+
+def _hub_answers() -> bool:
+    """Return whether the hub answers at all within ``HUB_TIMEOUT``; its own client would retry for a minute."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
