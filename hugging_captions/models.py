@@ -42,6 +42,14 @@ class LoadedModel:
         return int(getattr(config, "n_positions", None) or getattr(config, "max_position_embeddings", None) or 1024)
 
 
+def quiet_transformers() -> None:
+    """Silence transformers' own notes and bars: what matters of them is checked and said here."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
 def choose_device(name: str) -> str:
     """Return ``name``, or for ``auto`` the best device that this machine has.
 
@@ -120,6 +128,7 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+    quiet_transformers()
     config = AutoConfig.from_pretrained(name, local_files_only=local_files_only)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise InputError(f"{name} is no causal language model (model_type {config.model_type!r})", "try gpt2 or another model that writes text")
@@ -139,6 +148,7 @@ def _from_scratch(captions: Sequence[str], seed: int) -> LoadedModel:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    quiet_transformers()
     tokenizer = train_tokenizer(captions, SCRATCH_VOCABULARY)
     eos = tokenizer.eos_token_id
     config = GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **SCRATCH_SHAPE)

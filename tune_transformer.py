@@ -1,0 +1,75 @@
+"""Fine-tune a language model on a hashtag's captions and write new ones.
+
+    python tune_transformer.py --tag rmnp --train --generate --max-length 60 --min-length 20
+    python tune_transformer.py --tag rmnp --train --base-model scratch
+
+Reads text/<tag>/captions.txt; writes trained_models/<tag>/ and text/generated_text/<tag>_gen.*.
+DOCS.md has every option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from hugging_captions import console, options
+from hugging_captions.storage import Store, corpus_name, normalise_tags
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this script; DOCS.md is generated from it."""
+    parser = console.Parser(prog="tune_transformer.py", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--train", action="store_true", help="fine-tune the base model on the captions")
+    parser.add_argument("--generate", action="store_true", help="write captions with the model of this tag")
+    for group in (options.RunOptions, options.TrainOptions, options.GenerateOptions, options.HardwareOptions):
+        options.add_options(parser, group)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code (DOCS.md, Exit codes)."""
+    return console.run(tune, build_parser(), argv)
+
+
+def tune(arguments: argparse.Namespace) -> None:
+    """Train, generate, or both, and print what came out."""
+    run = options.from_arguments(options.RunOptions, arguments)
+    train = options.from_arguments(options.TrainOptions, arguments)
+    generate = options.from_arguments(options.GenerateOptions, arguments)
+    hardware = options.from_arguments(options.HardwareOptions, arguments)
+    complaints = [] if run.tag else ["--tag is missing"]
+    complaints += [] if arguments.train or arguments.generate else ["nothing to do: give --train, --generate or both"]
+    for group in (train, generate, hardware):
+        complaints += options.out_of_range(group)
+    options.raise_if_any(complaints + generate.contradictions(), "tune_transformer.py")
+    tags = normalise_tags(run.tag)
+    store = Store(run.root)
+    with ExitStack() as stack:
+        if arguments.train:
+            stack.enter_context(store.lock("trained_models", [corpus_name(tags)]))
+        if arguments.generate:
+            stack.enter_context(store.lock("text/generated_text", [corpus_name(tags)]))
+        if arguments.train:
+            print_training(tags, train, hardware, store)
+        if arguments.generate:
+            print_generation(tags, generate, hardware, store)
+
+
+def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
+    """Train on the captions of ``tags`` and print where the model is and how good it became."""
+    from hugging_captions import trainer
+
+    print(trainer.train(tags, train, hardware, store).summary())
+
+
+def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:
+    """Write captions with the model of ``tags`` and print the first ten."""
+    from hugging_captions import generator
+
+    print(generator.generate(tags, generate, hardware, store).summary())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
