@@ -64,8 +64,9 @@ tags: [hugging-captions]
 ![loss](loss.png)
 
 ## How it was made
-Learning rate {run["options"]["learning_rate"]:g}, {run["options"]["batch_tokens"]:,} tokens a batch, at most {run["options"]["epochs"]} epochs,
-{metrics["steps"]:,} steps on {run["hardware"]}, seed {run["seed"]}. run.json holds every option, version and checksum;
+Learning rate {run["options"]["learning_rate"]:g}, {run["options"]["batch_tokens"]:,} tokens a batch,
+at most {run["options"]["epochs"]} epochs, {metrics["steps"]:,} steps on {run["hardware"]}, seed {run["seed"]}.
+run.json holds every option, version and checksum;
 history.jsonl every logged step.
 
 ## Intended use and limits

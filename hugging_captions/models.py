@@ -131,7 +131,7 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
     quiet_transformers()
     config = AutoConfig.from_pretrained(name, local_files_only=local_files_only)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise InputError(f"{name} is no causal language model (model_type {config.model_type!r})", "try gpt2 or another model that writes text")
+        raise InputError(f"{name} is no causal language model but {config.model_type!r}", "try gpt2 or another model that writes text")
     tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {name} has no eos token, so no caption could end", "choose a base model that has one")
@@ -166,8 +166,8 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    bpe.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         min_frequency=2,

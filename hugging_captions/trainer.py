@@ -91,7 +91,8 @@ def train(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions,
     trainer, watcher = _build_trainer(base, data, options, hardware, device, folder)
     trainer.train()
     clock.lap("train")
-    metrics = watcher.metrics() | {"train_captions": len(data.train.rows), "val_captions": len(data.val.rows), "cut_captions": data.train.cut}
+    counts = {"train_captions": len(data.train.rows), "val_captions": len(data.val.rows), "cut_captions": data.train.cut}
+    metrics = watcher.metrics() | counts
     watcher.restore_best()
     _save(base, folder)
     run = _run_json(tags, corpus, options, hardware, device, base, metrics)
@@ -181,7 +182,7 @@ def _build_trainer(
     return trainer, watcher
 
 
-class CaptionTrainer(Trainer):
+class CaptionTrainer(Trainer):  # type: ignore[misc]
     """transformers' Trainer over our own token batches."""
 
     def __init__(self, *, rows: Sequence[Sequence[int]], batches: dataset.TokenBatches, **settings: Any) -> None:
@@ -190,10 +191,10 @@ class CaptionTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return batches as ``dataset.collate`` makes them; Trainer moves them to the device."""
-        return DataLoader(self._rows, batch_sampler=self._batches, collate_fn=dataset.collate, pin_memory=self.args.dataloader_pin_memory)  # type: ignore[arg-type]
+        return DataLoader(self._rows, batch_sampler=self._batches, collate_fn=dataset.collate, pin_memory=self.args.dataloader_pin_memory)
 
 
-class Watcher(TrainerCallback):
+class Watcher(TrainerCallback):  # type: ignore[misc]
     """Evaluates before training and after each epoch, keeps the best weights, writes history.jsonl."""
 
     def __init__(self, model: Any, data: Data, batches: dataset.TokenBatches, history_path: Path) -> None:
