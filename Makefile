@@ -1,0 +1,30 @@
+# The project's own commands. Each sets up .venv first (PYTHON chooses the interpreter).
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint docs bench clean-demo
+
+demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
+	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
+	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model scratch --overwrite
+
+test: $(VENV)/installed-dev  ## every test
+	$(RUN) -m pytest
+
+lint: $(VENV)/installed-dev  ## style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/installed  ## write the generated parts of DOCS.md
+	$(RUN) -m hugging_captions.reference
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(RUN) -m pip install --quiet --requirement requirements-dev.txt
+	touch $@

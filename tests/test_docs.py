@@ -1,0 +1,53 @@
+"""The documents say what is so: generated parts, file tree, links, the commands in README.md."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import ROOT
+
+import pull_and_clean
+import tune_transformer
+from hugging_captions import reference
+
+
+def test_docs_are_what_the_parsers_say() -> None:
+    text = (ROOT / "DOCS.md").read_text(encoding="utf-8")
+    assert text == reference.fill_in(text, reference.generated_parts()), "run  make docs"
+
+
+def test_the_file_tree_in_the_readme_is_there() -> None:
+    tree = re.search(r"```tree\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert tree
+    folders: list[str] = []
+    for line in tree[1].splitlines():
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        folders[depth:] = [name]
+        assert (ROOT / "".join(folders)).exists(), line
+
+
+@pytest.mark.parametrize("document", ["README.md", "DOCS.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    headings = {re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif not target.startswith("http"):
+            assert (ROOT / target.split("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("document", ["README.md", "DOCS.md"])
+def test_every_command_in_the_documents_parses(document: str) -> None:
+    parsers = {"pull_and_clean.py": pull_and_clean.build_parser(), "tune_transformer.py": tune_transformer.build_parser()}
+    commands = re.findall(r"^(?:    )?(?:\w.* )?(pull_and_clean\.py|tune_transformer\.py)((?: [^\n#|]*)?)", (ROOT / document).read_text(encoding="utf-8"), re.M)
+    checked = 0
+    for script, rest in commands:
+        if "--tag" not in rest or "..." in rest or "[" in rest:
+            continue
+        import shlex
+
+        parsers[script].parse_args(shlex.split(rest.split("  ")[0]))
+        checked += 1
+    assert checked > 2
