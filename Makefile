@@ -3,14 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint docs bench clean-demo
+.PHONY: demo test faults lint docs
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
 	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model scratch --overwrite
 
-test: $(VENV)/installed-dev  ## every test
-	$(RUN) -m pytest
+test: $(VENV)/installed-dev  ## every test but the faults
+	$(RUN) -m pytest --ignore tests/faults
+
+faults: $(VENV)/installed-dev  ## kill, fill, truncate: a few minutes
+	$(RUN) -m pytest tests/faults
 
 lint: $(VENV)/installed-dev  ## style and types
 	$(VENV)/bin/ruff check .

@@ -64,7 +64,15 @@ class CleanOptions:
 
     min_likes: int = option(10, "drop posts with fewer likes", at_least=0, metavar="N")
     unknown_likes: str = option("keep", "what to do with posts whose likes are hidden", choices=("keep", "drop"))
+    language: str = option("en", "ISO 639-1 code of the language to keep, or any", metavar="CODE")
+    min_language_score: float = option(0.0, "drop captions whose language is less sure", at_least=0, at_most=1, metavar="P")
     min_words: int = option(3, "drop captions with fewer words", at_least=1, metavar="N")
+    max_chars: int = option(2200, "drop captions with more characters", at_least=1, metavar="N")
+    inline_tags: str = option("word", "of a tag inside a sentence keep its word, the tag, or nothing", choices=("word", "keep", "drop"))
+    emoji: str = option("keep", "keep or drop emoji", choices=("keep", "drop"))
+    near_threshold: float = option(0.7, "Jaccard similarity above which captions are near duplicates", above=0, at_most=1, metavar="J")
+    skip_rule: tuple[str, ...] = option((), "rules to leave out, by the names in DOCS.md", nargs="+", metavar="NAME")
+    workers: int | None = option(None, "processes for the heavy rules (default: the cores)", type=int, at_least=1, metavar="N")
 
 
 @dataclass(frozen=True)

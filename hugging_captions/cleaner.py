@@ -1,0 +1,395 @@
+"""Posts to clean captions: named rules in order, and for each post that is not kept one reason.
+
+Reads text/<tag>/posts.jsonl; writes captions.txt, dropped.jsonl and cleaning.json beside it.
+Posts are streamed in chunks through worker processes; only hashes of all of them are held.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from . import __version__, console, language, near_duplicates, rules
+from .errors import InputError, NothingLeftError, UsageError
+from .options import CleanOptions, as_json
+from .storage import Post, Store, atomic_write, escape_caption, read_posts, sha256, write_json
+
+log = logging.getLogger(__name__)
+
+#: Posts a worker takes at a time; fewer posts than this are not worth a process.
+CHUNK = 2000
+#: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
+MAX_ROUNDS = 4
+#: Bytes of English in a GPT-2 token, for the rough count of tokens to be.
+BYTES_PER_TOKEN = 4
+
+#: The rules that drop a post, in their order, and what each drops. The mending rules (``rules.CHANGES``)
+#: stand between ``too-few-likes`` and ``no-text``.
+DROPS = {
+    "no-caption": "no caption at all",
+    "unknown-likes": "with --unknown-likes drop: the count is hidden",
+    "too-few-likes": "fewer likes than --min-likes",
+    "promotion": "advertises: link in bio, giveaways, discount codes, order now, follow for follow",
+    "no-text": "no letter left once tags, handles and the like are out",
+    "language": "another language than --language, or less sure than --min-language-score",
+    "too-few-words": "fewer words than --min-words",
+    "too-long": "more characters than --max-chars",
+    "exact-duplicate": "the same clean caption as a post with more likes",
+    "folded-duplicate": "the same but for case, punctuation, emoji and tags",
+    "near-duplicate": "above --near-threshold like a post with more likes",
+}
+RELAX = {
+    "unknown-likes": "--unknown-likes keep",
+    "too-few-likes": "--min-likes 0",
+    "language": "--language any",
+    "too-few-words": "--min-words 1",
+    "too-long": "--max-chars 10000",
+    "near-duplicate": "--near-threshold 1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules made of one post: its clean text, or the reason why it is not kept."""
+
+    shortcode: str
+    text: str
+    likes: int
+    reason: str = ""
+    detail: str = ""
+    changed: tuple[str, ...] = ()
+    language: str = ""
+    folded: str = ""
+    shingles: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """The counts of one tag's cleaning; ``kept + sum(dropped.values()) == posts`` always holds."""
+
+    tag: str
+    posts: int
+    kept: int
+    dropped: dict[str, int]
+    changed: dict[str, int]
+    languages: dict[str, int]
+    tokens: int
+    damaged_lines: int
+    examples: dict[str, list[str]]
+
+    def summary(self, verbose: bool = False) -> str:
+        """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
+        share = lambda count: f"{100 * count / max(1, self.posts):.1f} %"  # noqa: E731
+        rows: list[tuple[object, ...]] = [("posts", self.posts, "")]
+        rows += [(f"  {reason}", count, share(count)) for reason, count in self.dropped.items()]
+        rows.append(("kept", self.kept, share(self.kept)))
+        lines = [console.table(rows, (f"#{self.tag}", "posts", "share"))]
+        lines.append("changed by rule: " + (", ".join(f"{name} {count:,}" for name, count in self.changed.items()) or "none"))
+        lines.append("languages: " + ", ".join(f"{code} {share(count)}" for code, count in list(self.languages.items())[:6]))
+        lines.append(f"about {self.tokens:,} tokens to train on")
+        if verbose:
+            for reason, texts in self.examples.items():
+                lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
+        return "\n".join(lines)
+
+
+def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
+    """Clean the posts of each of ``tags`` and return what became of them.
+
+    Rules run in their order and a post is charged to the first that it fails. Duplicates are looked
+    for across all ``tags``; the post with the most likes stays. The same posts, options and versions
+    give the same bytes, whatever the number of workers.
+
+    Raises:
+        InputError: a posts.jsonl is missing or holds no readable post.
+        NothingLeftError: no caption is kept in any of them; the reasons are on disk.
+        UsageError: --skip-rule names no rule.
+    """
+    unknown = sorted(set(options.skip_rule) - {change.name for change in rules.CHANGES} - set(DROPS))
+    if unknown:
+        raise UsageError(f"--skip-rule {unknown[0]}: no such rule", "the rules: " + ", ".join(rule_names()))
+    for tag in tags:
+        if not store.posts(tag).exists():
+            raise InputError(f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist", "pull it, or import posts with --from PATH")
+    with ExitStack() as stack:
+        spills = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in tags]
+        tallies = [_Tally(tag, options) for tag in tags]
+        survivors = [
+            survivor for tally, spill in zip(tallies, spills) for survivor in _first_pass(tally, spill, options, store)
+        ]
+        twins = _duplicates(survivors, options)
+        results = [_second_pass(tally, spill, twins, options, store) for tally, spill in zip(tallies, spills)]
+    if not any(result.kept for result in results):
+        raise _nothing_left(results)
+    return results
+
+
+def rule_names() -> list[str]:
+    """Return the names of all rules in their order."""
+    drops = list(DROPS)
+    return [*drops[:3], *(change.name for change in rules.CHANGES), *drops[3:]]
+
+
+# -- one post
+
+
+def examine(post: Post, options: CleanOptions) -> Verdict:
+    """Return what the rules make of ``post`` alone (duplicates come later)."""
+    likes = -1 if post.likes is None else post.likes
+    blank = Verdict(post.shortcode, (post.caption or "").strip(), likes)
+    if reason := _unless_skipped(_drop_before_mending(post, options), options):
+        return replace(blank, reason=reason[0], detail=reason[1])
+    text, changed, advertises = mend(blank.text, options)
+    code, score = language.detect(text)
+    done = replace(blank, text=text, changed=changed, language=code)
+    if reason := _unless_skipped(_drop_after_mending(text, advertises, code, score, options), options):
+        return replace(done, reason=reason[0], detail=reason[1])
+    folded = rules.fold(text) or text
+    return replace(done, folded=folded, shingles=near_duplicates.shingles(folded))
+
+
+def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
+    """Apply the mending rules until nothing changes.
+
+    Returns:
+        the text, the names of the rules that changed it, and the advertising words that it held
+        before the privacy rules took its handles and links out.
+    """
+    changed: dict[str, None] = {}
+    advertises = None
+    for _ in range(MAX_ROUNDS):
+        before = text
+        for change in rules.CHANGES:
+            if change.private and advertises is None:
+                advertises = rules.promotion(text)
+            after = text if change.name in options.skip_rule else change.apply(text, options)
+            if after != text:
+                changed[change.name] = None
+                text = after
+        if text == before:
+            break
+    return text, tuple(changed), advertises or ""
+
+
+def explain(post: Post, options: CleanOptions) -> str:
+    """Return what each rule did to ``post``, a line for each that did something."""
+    text = (post.caption or "").strip()
+    lines = [f"{post.shortcode}: {console.shorten(text, 400)}"]
+    for change in rules.CHANGES:
+        after = text if change.name in options.skip_rule else change.apply(text, options)
+        if after != text:
+            lines.append(f"  {change.name}: {console.shorten(after, 400)}")
+            text = after
+    verdict = examine(post, options)
+    ending = f"dropped: {verdict.reason} ({verdict.detail})" if verdict.reason else "kept, unless a duplicate has more likes"
+    return "\n".join([*lines, f"  {ending}"])
+
+
+def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[str, str]]:
+    if not (post.caption or "").strip():
+        yield "no-caption", ""
+    if post.likes is None:
+        if options.unknown_likes == "drop":
+            yield "unknown-likes", ""
+    elif post.likes < options.min_likes:
+        yield "too-few-likes", str(post.likes)
+
+
+def _drop_after_mending(text: str, advertises: str, code: str, score: float, options: CleanOptions) -> Iterator[tuple[str, str]]:
+    if advertises:
+        yield "promotion", advertises
+    if not any(char.isalpha() for char in text):
+        yield "no-text", ""
+    if options.language != "any" and (code != options.language or score < options.min_language_score):
+        yield "language", f"{code} {score:.2f}"
+    if (count := rules.word_count(text)) < options.min_words:
+        yield "too-few-words", str(count)
+    if len(text) > options.max_chars:
+        yield "too-long", str(len(text))
+
+
+def _unless_skipped(reasons: Iterable[tuple[str, str]], options: CleanOptions) -> tuple[str, str] | None:
+    return next((reason for reason in reasons if reason[0] not in options.skip_rule), None)
+
+
+# -- all posts
+
+
+@dataclass(frozen=True)
+class _Survivor:
+    """What is held of a post that no rule of its own dropped."""
+
+    shortcode: str
+    likes: int
+    exact: int
+    folded: int
+    shingles: np.ndarray
+
+
+class _Tally:
+    """The counts of one tag while its posts stream by."""
+
+    def __init__(self, tag: str, options: CleanOptions) -> None:
+        self.tag = tag
+        self.posts = self.kept = self.tokens = 0
+        self.dropped: Counter[str] = Counter()
+        self.changed: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
+        self.damaged: list[int] = []
+        self.examples: dict[str, list[str]] = {}
+
+    def damage(self, number: int, reason: str) -> None:
+        """Count a line of posts.jsonl that is no post; say so for the first."""
+        if not self.damaged:
+            log.warning("posts.jsonl of tag %r, line %d is damaged and was skipped: %s", self.tag, number, reason)
+        self.damaged.append(number)
+
+    def drop(self, reason: str, text: str) -> None:
+        self.dropped[reason] += 1
+        texts = self.examples.setdefault(reason, [])
+        if len(texts) < 3:
+            texts.append(text)
+
+    def result(self) -> CleanResult:
+        dropped = {reason: self.dropped[reason] for reason in DROPS if self.dropped[reason]}
+        changed = {change.name: self.changed[change.name] for change in rules.CHANGES if self.changed[change.name]}
+        languages = dict(sorted(self.languages.items(), key=lambda item: (-item[1], item[0])))
+        examples = {reason: self.examples[reason] for reason in dropped}
+        return CleanResult(self.tag, self.posts, self.kept, dropped, changed, languages, self.tokens, len(self.damaged), examples)
+
+
+def _first_pass(tally: _Tally, spill: IO[str], options: CleanOptions, store: Store) -> Iterator[_Survivor]:
+    """Examine each post, write its verdict to ``spill``, and yield what duplicates are found by."""
+    for verdict in _examine_all(read_posts(store.posts(tally.tag), tally.damage), options):
+        tally.posts += 1
+        tally.changed.update(verdict.changed)
+        if verdict.language:
+            tally.languages[verdict.language] += 1
+        spill.write(json.dumps([verdict.shortcode, verdict.text, verdict.reason, verdict.detail], ensure_ascii=False) + "\n")
+        if not verdict.reason:
+            yield _Survivor(verdict.shortcode, verdict.likes, hash64(verdict.text), hash64(verdict.folded), verdict.shingles)
+    if tally.damaged:
+        log.warning("%d damaged lines of tag %r were skipped", len(tally.damaged), tally.tag)
+    if not tally.posts:
+        raise InputError(f"cannot clean tag {tally.tag!r}: {store.posts(tally.tag)} holds no readable post", "pull or import its posts again")
+
+
+def hash64(text: str) -> int:
+    """Return 64 bits of the BLAKE2b hash of ``text``."""
+    import hashlib
+
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+
+
+def _examine_all(posts: Iterator[Post], options: CleanOptions) -> Iterator[Verdict]:
+    """Yield the verdict on each post in order, from worker processes where there are enough posts for it."""
+    workers = options.workers or os.cpu_count() or 1
+    chunks = iter(lambda: list(islice(posts, CHUNK)), [])
+    first = next(chunks, [])
+    if workers == 1 or len(first) < CHUNK:
+        yield from _examine_chunk(first, options)
+        for chunk in chunks:
+            yield from _examine_chunk(chunk, options)
+        return
+    import multiprocessing
+
+    with multiprocessing.Pool(workers) as pool:
+        waiting = [pool.apply_async(_examine_chunk, (first, options))]
+        for chunk in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
+            waiting.append(pool.apply_async(_examine_chunk, (chunk, options)))
+            if len(waiting) > 2 * workers:
+                yield from waiting.pop(0).get()
+        for verdicts in waiting:
+            yield from verdicts.get()
+
+
+def _examine_chunk(posts: list[Post], options: CleanOptions) -> list[Verdict]:
+    return list(map(partial(examine, options=options), posts))
+
+
+def _duplicates(survivors: Sequence[_Survivor], options: CleanOptions) -> dict[str, tuple[str, str]]:
+    """Return for each duplicate's shortcode the reason and the shortcode of the post that stays."""
+    order = sorted(range(len(survivors)), key=lambda i: (-survivors[i].likes, i))
+    found: dict[str, tuple[str, str]] = {}
+    for reason, key in (("exact-duplicate", "exact"), ("folded-duplicate", "folded")):
+        if reason in options.skip_rule:
+            continue
+        seen: dict[int, str] = {}
+        for i in order:
+            if survivors[i].shortcode not in found:
+                first = seen.setdefault(getattr(survivors[i], key), survivors[i].shortcode)
+                if first != survivors[i].shortcode:
+                    found[survivors[i].shortcode] = (reason, first)
+    if "near-duplicate" not in options.skip_rule:
+        rest = [i for i in order if survivors[i].shortcode not in found]
+        twins = near_duplicates.find([survivors[i].shingles for i in rest], range(len(rest)), options.near_threshold)
+        for i, j in twins.items():
+            found[survivors[rest[i]].shortcode] = ("near-duplicate", survivors[rest[j]].shortcode)
+    return found
+
+
+def _second_pass(tally: _Tally, spill: IO[str], twins: dict[str, tuple[str, str]], options: CleanOptions, store: Store) -> CleanResult:
+    """Write captions.txt, dropped.jsonl and cleaning.json of one tag from its spilled verdicts."""
+    spill.seek(0)
+    with atomic_write(store.captions(tally.tag)) as captions, atomic_write(store.dropped(tally.tag)) as dropped:
+        for line in spill:
+            shortcode, text, reason, detail = json.loads(line)
+            if not reason:
+                reason, detail = twins.get(shortcode, ("", ""))
+            if reason:
+                tally.drop(reason, text)
+                dropped.write(json.dumps({"shortcode": shortcode, "reason": reason, "detail": detail}, ensure_ascii=False) + "\n")
+            else:
+                tally.kept += 1
+                tally.tokens += len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 2
+                captions.write(escape_caption(text) + "\n")
+    result = tally.result()
+    write_json(store.cleaning(tally.tag), _cleaning_json(result, options, store))
+    return result
+
+
+def _cleaning_json(result: CleanResult, options: CleanOptions, store: Store) -> dict[str, Any]:
+    import emoji
+    import ftfy
+
+    counted = {key: getattr(result, key) for key in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines")}
+    # how many processes did it plays no part in what came out
+    chosen = {key: value for key, value in as_json(options).items() if key != "workers"}
+    versions = {"hugging_captions": __version__, "python": platform.python_version(), "emoji": emoji.__version__, "ftfy": ftfy.__version__}
+    checksums = {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": sha256(store.captions(result.tag))}
+    return {"tag": result.tag, **counted, "options": chosen, **checksums, "versions": versions}
+
+
+def _nothing_left(results: Sequence[CleanResult]) -> NothingLeftError:
+    total = sum((Counter(result.dropped) for result in results), Counter())
+    biggest = total.most_common(3)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in biggest)
+    ways = ", ".join(RELAX.get(reason, f"--skip-rule {reason}") for reason, _ in biggest)
+    tags = ", ".join(result.tag for result in results)
+    return NothingLeftError(f"no caption of tag {tags!r} is left: {reasons}", f"clean again with --skip-pull and one of: {ways}")
+
+
+def find_post(shortcode: str, tags: Sequence[str], store: Store) -> Post:
+    """Return the post called ``shortcode``.
+
+    Raises:
+        InputError: no tag has it.
+    """
+    for tag in tags:
+        for post in read_posts(Path(store.posts(tag)), lambda number, reason: None):
+            if post.shortcode == shortcode:
+                return post
+    raise InputError(f"no post {shortcode!r} in tag {', '.join(tags)!r}", "dropped.jsonl and posts.jsonl have the shortcodes")
