@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_named(done: Store, name: str, at: int, tmp_path
         ("payloads/tags_sections_naturephotography_2021.json", 30),
         ("payloads/web_info_fastapi_2022.json", 33),
         ("payloads/web_info_naturephotography_2021.json", 39),
-        ("instaloader_folder", 39),
+        ("instaloader_folder", 40),
     ],
 )
 def test_real_exports_are_read_to_the_last_post(path: str, posts: int, root: Path) -> None:
