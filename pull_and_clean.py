@@ -41,11 +41,11 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
     tags = normalise_tags(run.tag)
     store = Store(run.root)
     with store.lock("text", tags):
-        fetch_posts(tags, pull, store)
+        fetch_posts(tags, pull, store, arguments.command)
         print_cleaning(tags, clean, store, run.verbose)
 
 
-def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store) -> None:
+def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, command: str) -> None:
     """Add to each tag's posts.jsonl what --from or Instagram has, and print one line for each."""
     if pull.skip_pull:
         return
@@ -54,10 +54,11 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store) ->
 
         print(archive.import_posts(pull.from_paths, tags[0], store).summary())
         return
-    from hugging_captions import scraper
+    from hugging_captions import scraper, session
 
+    context = session.open_session(pull)
     for tag in tags:
-        print(scraper.pull(tag, pull, store).summary())
+        print(scraper.pull(tag, pull, context, store, command).summary())
 
 
 def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool) -> None:

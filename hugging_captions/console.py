@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -97,11 +98,14 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     """Parse ``argv``, do the ``work``, and turn whatever happens into an exit code.
 
     An expected failure is one ``error:`` line and, where there is one, a ``hint:`` line; a
-    traceback is shown only with ``--verbose``. SIGTERM is treated like Ctrl-C.
+    traceback is shown only with ``--verbose``. SIGTERM is treated like Ctrl-C. The command line
+    itself is ``arguments.command``, for messages that say how to go on.
     """
     arguments = argparse.Namespace(verbose=False)
+    argv = sys.argv[1:] if argv is None else argv
     try:
         arguments = parser.parse_args(argv)
+        arguments.command = shlex.join(["python", parser.prog, *argv])
         set_up_logging(arguments.verbose)
         with _sigterm_interrupts():
             work(arguments)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +48,14 @@ class PullOptions:
         (), "files or folders of posts to import instead of pulling", flag="from", nargs="+", type=Path, metavar="PATH"
     )
     skip_pull: bool = option(False, "clean the posts that are already here again")
+    login: str | None = option(None, "account whose saved instaloader session to use; asks for the password if there is none", type=str, metavar="USER")
+    session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
+    cookies: Path | None = option(None, "Netscape cookies.txt with Instagram's cookies", type=Path, metavar="PATH")
+    cookies_from: str | None = option(None, "browser to take Instagram's cookies from (needs browser_cookie3)", type=str, metavar="BROWSER")
+    feed: str = option("auto", "which of Instagram's feeds to ask", choices=("auto", "sections", "graphql"))
+    max_posts: int | None = option(None, "stop after so many new posts, per tag", type=int, at_least=1, metavar="N")
+    since: str | None = option(None, "leave out posts before this day (UTC)", type=str, metavar="YYYY-MM-DD")
+    until: str | None = option(None, "leave out posts after this day (UTC)", type=str, metavar="YYYY-MM-DD")
 
     def contradictions(self, tags: tuple[str, ...]) -> list[str]:
         """Return what cannot be done together, one sentence each."""
@@ -55,6 +64,15 @@ class PullOptions:
             found.append("--from imports posts and --skip-pull reads none: choose one")
         if self.from_paths and len(tags) > 1:
             found.append("--from fills one tag at a time: give one --tag")
+        sources = {"--session-file": self.session_file, "--cookies": self.cookies, "--cookies-from": self.cookies_from}
+        given = [flag for flag, value in sources.items() if value]
+        if len(given) > 1:
+            found.append(f"{' and '.join(given)} are ways to the same thing: choose one")
+        days = {"--since": self.since, "--until": self.until}
+        wrong = [flag for flag, day in days.items() if day and not _is_day(day)]
+        found += [f"{flag} must be a day such as 2024-06-30, not {days[flag]!r}" for flag in wrong]
+        if not wrong and self.since and self.until and self.since > self.until:
+            found.append(f"--since {self.since} is after --until {self.until}")
         return found
 
 
@@ -170,6 +188,13 @@ _LIMITS = {
 
 def _flag(item: dataclasses.Field[Any]) -> str:
     return "--" + item.metadata.get("flag", item.name).replace("_", "-")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _shown(default: Any) -> str:
