@@ -93,6 +93,8 @@ class _Run:
         self.tag, self._options, self._store, self._posts, self._bar = tag, options, store, posts, bar
         self.pages = self.new = self.already_here = self.unreadable = self.out_of_range = self.untagged = 0
         self._ended = ""
+        self._patience = EMPTY_PAGES
+        self._catching_up = False  # walking again through pages that are here, because the cursor was lost
 
     def result(self) -> PullResult:
         """Return the counts so far."""
@@ -102,6 +104,7 @@ class _Run:
     def go(self, context: InstaloaderContext) -> None:
         """Try the feeds in their order until one comes to an end or the pages asked for are there."""
         state = self._load()
+        self._patience = 1 if state.finished else EMPTY_PAGES
         names = [self._options.feed] if self._options.feed != "auto" else list(FEEDS)
         if state.feed in names and not state.finished:
             names = names[names.index(state.feed) :]
@@ -126,16 +129,17 @@ class _Run:
     def _follow(self, context: InstaloaderContext, state: State) -> None:
         """Walk one feed from ``state`` on."""
         seen = {_key(state.cursor)}
-        without_new, patience = 0, 1 if self._posts.shortcodes and state.cursor is None else EMPTY_PAGES
+        without_new = 0
         for page in self._pages(context, state):
             self.pages += 1
             new, complete = self._keep(page)
-            if not complete:
+            if not complete:  # the cursor stays before this page: the rest of it comes next time
                 self._ended = f"--max-posts {self._options.max_posts} reached"
                 return
             state = replace(state, cursor=page.cursor, pages=state.pages + 1)
-            without_new = 0 if new else without_new + 1
-            reason = self._end_of_feed(page, seen, without_new, patience)
+            self._catching_up &= not new
+            without_new = 0 if new or self._catching_up else without_new + 1
+            reason = self._end_of_feed(page, seen, without_new)
             self._save(replace(state, finished=bool(reason)))
             if reason or self.pages >= self._options.caption_queries:
                 self._ended = reason or "more to come: the same command goes on"
@@ -151,16 +155,17 @@ class _Run:
         except FeedError as error:
             if state.cursor is None:
                 raise
+            self._catching_up = True
             log.warning("Instagram no longer knows where the last pull of tag %r stopped (%s): starting from the top", self.tag, error)
             pages = feed(context, self.tag, None)
         yield from pages
 
-    def _end_of_feed(self, page: Page, seen: set[str], without_new: int, patience: int) -> str:
+    def _end_of_feed(self, page: Page, seen: set[str], without_new: int) -> str:
         if page.cursor is None:
             return "the feed came to its end"
         if _key(page.cursor) in seen:
             return "the feed repeats itself"
-        if without_new >= patience:
+        if without_new >= self._patience:
             return "nothing new any more"
         return ""
 
@@ -176,7 +181,7 @@ class _Run:
         self._bar.update(written)
         self._bar.set_postfix(pages=self.pages)
         log.debug("page %d of tag %r: %d nodes, %d new", self.pages, self.tag, len(page.nodes), written)
-        return written, len(fresh) <= room and (self._options.max_posts is None or self.new < self._options.max_posts or len(fresh) == room)
+        return written, len(fresh) <= room
 
     def _read(self, page: Page) -> Iterator[Post]:
         for node in page.nodes:
@@ -201,6 +206,7 @@ class _Run:
             saved = read_json(path)
             state = State(saved["feed"], saved["cursor"], saved["pages"], saved["finished"])
         except (InputError, KeyError, TypeError) as error:
+            self._catching_up = True
             log.warning("%s can't be used (%s): starting from the top; posts that are here stay and are not doubled", path, error)
             return State()
         return state
