@@ -14,6 +14,7 @@ SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread costs more than it brings
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there: the hub can't be reached
 
 
@@ -35,3 +36,21 @@ def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 def root(tmp_path: Path) -> Path:
     """Return an empty folder for --root."""
     return tmp_path / "root"
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a GPT-2 of 2 layers and width 32, random, with a byte-level BPE of 400 tokens."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from hugging_captions import models
+
+    folder = tmp_path_factory.mktemp("tiny_base")
+    tokenizer = models.train_tokenizer((ROOT / "README.md").read_text(encoding="utf-8").split("\n"), 400)
+    eos = tokenizer.eos_token_id
+    torch.manual_seed(0)
+    shape = {"n_positions": 256, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **shape)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -18,23 +18,25 @@ CHECKPOINT_FILES = {
     "README.md", "config.json", "generation_config.json", "history.jsonl", "loss.png", "model.safetensors", "run.json",
     "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
-QUICK = ["--base-model", "scratch", "--epochs", "1", "--device", "cpu", "--num-captions", "3", "--max-length", "30", "--min-length", "5", "--keep-all"]
+QUICK = ["--epochs", "1", "--device", "cpu", "--num-captions", "3", "--max-length", "30", "--min-length", "5"]
+
+TRAIN = ["--train", "--generate", "--prompt", "The view", *QUICK]
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def done(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Store:
     """Return the store after the whole job on the example posts."""
     root = tmp_path_factory.mktemp("done")
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(EXAMPLE)]) == 0
-    assert tune_transformer.main(["--root", str(root), "--tag", "rmnp", "--train", "--generate", "--prompt", "The view", *QUICK]) == 0
+    assert tune_transformer.main(["--root", str(root), "--tag", "rmnp", *TRAIN, "--base-model", str(tiny_base)]) == 0
     return Store(root)
 
 
 def test_the_corpus_adds_up(done: Store) -> None:
-    posts = done.posts("rmnp").read_text(encoding="utf-8").splitlines()
-    assert len(posts) == len(EXAMPLE.read_text(encoding="utf-8").splitlines()) >= 400
+    posts = done.posts("rmnp").read_bytes().splitlines()
+    assert len(posts) == len(EXAMPLE.read_bytes().splitlines()) >= 400
     kept = len(read_captions(done.captions("rmnp")))
-    dropped = [json.loads(line) for line in done.dropped("rmnp").read_text(encoding="utf-8").splitlines()]
+    dropped = [json.loads(line) for line in done.dropped("rmnp").read_bytes().splitlines()]
     assert kept + len(dropped) == len(posts)
     assert kept > 250
 
@@ -71,12 +73,12 @@ def test_each_caption_begins_with_the_prompt_and_both_files_agree(done: Store) -
     assert json.loads(done.generated("rmnp", ".json").read_text(encoding="utf-8"))["tags"] == ["rmnp"]
 
 
-def test_the_same_command_gives_the_same_bytes(done: Store, tmp_path: Path) -> None:
+def test_the_same_command_gives_the_same_bytes(done: Store, tmp_path: Path, tiny_base: Path) -> None:
     again = Store(tmp_path)
     for store_path in (again.captions("rmnp").parent, again.model("rmnp").parent):
         store_path.mkdir(parents=True)
     shutil.copy(done.captions("rmnp"), again.captions("rmnp"))
-    assert tune_transformer.main(["--root", str(tmp_path), "--tag", "rmnp", "--train", "--generate", "--prompt", "The view", *QUICK]) == 0
+    assert tune_transformer.main(["--root", str(tmp_path), "--tag", "rmnp", *TRAIN, "--base-model", str(tiny_base)]) == 0
     for path in (again.model("rmnp") / "model.safetensors", again.generated("rmnp", ".txt"), again.generated("rmnp", ".jsonl")):
         assert path.read_bytes() == (done.root / path.relative_to(again.root)).read_bytes(), path.name
 
@@ -116,7 +118,7 @@ def test_bad_input_is_one_line_a_hint_and_a_code(
 
 def test_three_captions_train_without_a_split_and_say_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _write_captions(root, "One small dog.\nTwo small dogs.\nThree small dogs 🐶\n".encode())
-    assert tune_transformer.main(["--root", str(root), "--tag", "corgi", "--train", "--generate", *QUICK]) == 0
+    assert tune_transformer.main(["--root", str(root), "--tag", "corgi", "--train", "--generate", "--base-model", "scratch", *QUICK]) == 0
     captured = capsys.readouterr()
     assert "3 captions are too few to hold some out" in captured.err
     assert "no held-out figures" in captured.out
@@ -146,4 +148,4 @@ def test_a_damaged_checkpoint_is_named(done: Store, name: str, at: int, tmp_path
 def test_real_exports_are_read_to_the_last_post(path: str, posts: int, root: Path) -> None:
     argv = ["--root", str(root), "--tag", "test", "--from", str(SHARED / path), "--min-likes", "0", "--min-words", "1"]
     assert pull_and_clean.main(argv) in (0, 5)  # the Japanese account has nothing left in English
-    assert len(Store(root).posts("test").read_text(encoding="utf-8").splitlines()) == posts
+    assert len(Store(root).posts("test").read_bytes().splitlines()) == posts
