@@ -127,9 +127,7 @@ class _Reader:
             raise from_os_error(error, "read", self.path) from error
 
     def _recognise(self, handle: IO[str]) -> Iterator[Post]:
-        head = _lines_until(handle, 1)
-        while head and not head[-1].strip() and len(head) < 1000:
-            head += _lines_until(handle, 1)
+        head = _to_next_text(handle)
         first = head[-1].strip() if head else ""
         if "\0" in first:
             self._complain("the beginning", "binary data")
@@ -142,11 +140,9 @@ class _Reader:
 
     def _json(self, first: str, head: list[str], handle: IO[str]) -> Iterator[Post]:
         """Read one document, or one record a line where the first line is a whole one and not the last."""
-        second = _lines_until(handle, 1)
-        while second and not second[-1].strip():
-            second += _lines_until(handle, 1)
+        second = _to_next_text(handle)
         whole_first = _parses(first)
-        if second and whole_first:
+        if second and second[-1].strip() and whole_first:
             yield from self._json_lines(chain(head, second, handle))
             return
         text = "".join(chain(head, second)) + handle.read(MAX_DOCUMENT)
@@ -307,8 +303,14 @@ def _open(path: Path, max_bytes: int) -> IO[str]:
     return io.TextIOWrapper(binary, encoding="utf-16" if utf16 else "utf-8-sig", newline="\n")
 
 
-def _lines_until(handle: IO[str], count: int) -> list[str]:
-    return [line for line in (handle.readline(MAX_LINE) for _ in range(count)) if line]
+def _to_next_text(handle: IO[str]) -> list[str]:
+    """Return the lines up to and with the next one that is not blank."""
+    lines = []
+    while line := handle.readline(MAX_LINE):
+        lines.append(line)
+        if line.strip():
+            break
+    return lines
 
 
 def _parses(line: str) -> bool:

@@ -17,6 +17,9 @@ from typing import Any
 MIN_LETTERS = 6
 UNKNOWN = "unknown"
 
+#: Captions in loose English are now and then taken for Nigerian Pidgin; real Pidgin reads on as English.
+_ALIASES = {"pcm": "en"}
+
 _NOT_LANGUAGE = re.compile(r"[#@][\w.]+|https?://\S+|[^\w\s'’.,!?-]|[\d_]")
 
 
@@ -30,7 +33,7 @@ def detect(text: str) -> tuple[str, float]:
     if sum(map(str.isalpha, bare)) < MIN_LETTERS:
         return UNKNOWN, 0.0
     code, probability = _identifier().classify(bare)
-    return str(code), round(float(probability), 4)
+    return _ALIASES.get(str(code), str(code)), round(float(probability), 4)
 
 
 @cache

@@ -29,9 +29,9 @@ _SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,
 _RUN = re.compile(r"([!?~_=*#$%^&+.\-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
-_BETWEEN_TAGS = " \n,.•·|/-–—"
-_LAST_TAG = re.compile(rf"{TAG}$")
+_LAST_TAG_OR_HANDLE = re.compile(rf"(?P<token>{TAG}|{HANDLE})(?P<gap>[^\w#@&+\"”’)]*)$")
 _GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
+_BLOCK_LEADS = " \n,•·|/-–—"
 #: Words after which a single last tag is part of the sentence: "we love the #rockies".
 _LEADS_ON = frozenset(
     "a an the my our your his her its their this that these those in on at of to for from with and or but by into near love loved "
@@ -120,34 +120,52 @@ def without_emoji(text: str) -> str:
 
 
 def _without_trailing_tags(text: str) -> str:
-    """Drop the tags that end ``text``; a single one stays where the word before it leads on to it."""
-    head, count = text, 0
-    while match := _LAST_TAG.search(head.rstrip(_BETWEEN_TAGS)[-150:]):
-        head = head.rstrip(_BETWEEN_TAGS)[: -len(match[0])]
-        count += 1
+    """Drop the tags that end ``text``, with the handles among them; emoji behind them stay.
+
+    A few tags on the line of a word that leads on to them are part of the sentence and stay.
+    """
+    cut, count, head = len(text), 0, text
+    while match := _LAST_TAG_OR_HANDLE.search(head[-200:]):
+        head = head[: len(head) - len(match[0])]
+        if match["token"].startswith("#"):
+            cut, count = len(head), count + 1
     if count == 0:
         return text
-    last_words = head.split()[-1:]
-    leads_on = bool(last_words) and last_words[0].lower() in _LEADS_ON and head.rstrip(" ") == head.rstrip()
-    return text if count == 1 and leads_on else head.rstrip(" \n,•·|/-–—")
+    before = text[:cut]
+    last_word = before.split()[-1:]
+    if count <= 3 and last_word and last_word[0].lower() in _LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
+        return text
+    behind = _LAST_TAG_OR_HANDLE.search(text[-200:])
+    tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", behind["gap"]) if behind else ""
+    return f"{before.rstrip(_BLOCK_LEADS)} {tail}".rstrip()
 
 
 # -- privacy
 
 _URL = re.compile(
-    r"(?:https?://|www\.)[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?",
+    r"(?:\b(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|www\.)[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
     re.IGNORECASE,
 )
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 _HANDLE = re.compile(rf"(?<![\w.]){HANDLE}")
-_LIST = rf"{HANDLE}(?:(?:\s*[,&+/]\s*|\s+and\s+|\s+){HANDLE})*"
-#: "with @a and @b" goes as a whole, unless the sentence needs somebody there.
-_PHRASE = re.compile(
-    rf"\s*[,(]?\s*\b(?:with|w/|by|from|via|cc|to|for|feat|ft|featuring|and|&|x|at|of)\.?:?\s+{_LIST}(?P<who>\s+(?:who|whose|and\s+(?:I|me))\b)?\)?",
+_LIST = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
+_PREPOSITION = r"with|w/|w|by|from|via|cc|to|for|feat|ft|featuring|and|&|x|at|of|in|on|off|into|like|than|around"
+#: A list of handles with what leads to it: prepositions, a camera, an article.
+_MENTION = re.compile(
+    rf"(?P<lead>(?:[ ,(|]*(?<!\w)(?:{_PREPOSITION}|[📷📸🎥📹]\ufe0f?)(?![\w/])[.:]*)*)(?P<article>[ ]*\b(?:the|my|our|your|this|these|a|an|his|her|their)\b)?"
+    rf"(?P<gap>[ (]*)(?<![\w.]){_LIST}(?P<possessive>['’]s\b)?\)?",
     re.IGNORECASE,
 )
-_SUBJECT = re.compile(rf"{_LIST}(?=\s+[a-z])")
+#: Before these a bare handle is an address ("thanks @x!") and can go.
+_ADDRESSING = frozenset("thanks thank you thx ty love sorry hi hey hello birthday bday welcome congrats congratulations miss follow tag".split())
+#: After these a bare handle is somebody: "so did @x", "ask @x about it".
+_BEFORE_SOMEBODY = frozenset("did does that when if but because while ask asked told tell met meet saw see traded gave give made let then and as said says".split())
+_UNREADABLE = "\ue000"
+_UNREADABLE_SENTENCE = re.compile(rf"[^.!?\n]*{_UNREADABLE}[^.!?\n]*[.!?]*")
+#: What led to a handle: "Shirt:", "Consulting:".
+_LABEL = re.compile(r"(?:^|(?<=[.!?,;|/) ]))[^\W\d_][\w ]{0,15}:[ ]*$", re.MULTILINE)
+
 _CREDIT_LINE = re.compile(
     rf"^[^\w@\n]*(?:[📷📸🎥📹🎬©️]+\s*:?\s*(?:(?:by|credit|cred|via)\b\s*:?\s*)?(?:{HANDLE})"
     rf"|(?:(?:photo|pic|picture|image|video|shot|captured?|credits?|photographer|photography|edit|model|mua|hair|styling|repost(?:ed)?|regram(?:med)?|rg|rp)\b"
@@ -179,12 +197,38 @@ def without_phones(text: str) -> str:
 def without_handles(text: str) -> str:
     """Return ``text`` without handles, so that it still reads.
 
-    A handle goes with the preposition that leads to it; one that the sentence needs becomes "a friend".
+    A handle goes with the preposition that leads to it; one that the sentence needs becomes "a friend";
+    a sentence that would not read either way goes as a whole.
     """
     if "@" not in text:
         return text
-    text = _PHRASE.sub(lambda match: f" with a friend{match['who']}" if match["who"] else "", text)
-    return _mend_gaps(_HANDLE.sub("", _SUBJECT.sub("a friend", text)))
+    text = _UNREADABLE_SENTENCE.sub("", _MENTION.sub(_without_mention, text))
+    return _mend_gaps(_LABEL.sub("", text))
+
+
+def _without_mention(match: re.Match[str]) -> str:
+    """Return what stays of a mention: nothing where it can go, "a friend" where the sentence needs somebody.
+
+    Where neither reads, a mark that takes the whole sentence with it.
+    """
+    before = match.string[: match.start()].rstrip(" ")
+    follows = re.match(r"[ ]*([a-z]+)?", match.string[match.end() :])
+    word = (follows[1] or "") if follows else ""
+    lead, article, gap = match["lead"], match["article"] or "", match["gap"] or ""
+    space = " " if match[0][:1] == " " else ""
+    if match["possessive"]:
+        return f"{lead}{space or gap}a friend's" if word else ""
+    if article:
+        return f"{lead}{article}" if word else ""
+    if lead.strip(" ,(|"):
+        return f"{lead} a friend" if word in ("who", "whose", "is", "was") else ""
+    last = re.split(r"\W+", before)[-1].lower()
+    if not word or word in ("you", "your", "u", "ur") or last in _ADDRESSING or before.endswith(","):
+        return ""
+    starts = not before or before[-1] in ".!?:\n\"“" or before[-1] >= "\u2190"  # behind an emoji too
+    if not starts and last not in _BEFORE_SOMEBODY:
+        return _UNREADABLE
+    return f"{space or gap}{'A' if starts else 'a'} friend"
 
 
 def redact(text: str) -> str:
@@ -215,8 +259,8 @@ def _is_phone(text: str) -> bool:
 # -- promotion
 
 _PROMOTION = re.compile(
-    r"\blink\s+(?:is\s+|are\s+)?in\s+(?:my\s+|our\s+|the\s+)?(?:bio|profile)\b|\blinks?\s+in\s+(?:bio|profile)\b|\b(?:check|see|visit|hit)\b[^.\n]{0,30}\bin\s+(?:my\s+|our\s+)?bio\b"
-    r"|\bgive\s?-?away\b|\b(?:tag|mention)\s+(?:\w+\s+){0,3}(?:friends?|someone|people|buddies)\b[^\n]{0,60}\b(?:win|enter|entry|chance)\b|\b(?:to|for a chance to)\s+win\b"
+    r"\blink(?:['’]?s)?\s*(?:is\s+|are\s+)?in\s*(?:my\s+|our\s+|the\s+)?(?:bio|profile)\b|\blinks?\s+in\s+(?:bio|profile)\b|\b(?:check|see|visit|hit)\b[^.\n]{0,30}\bin\s+(?:my\s+|our\s+)?bio\b"
+    r"|\bgive\s?-?aways?\b|\b(?:tag|mention)\s+(?:\w+\s+){0,3}(?:friends?|someone|people|buddies)\b[^\n]{0,60}\b(?:win|enter|entry|chance)\b|\b(?:to|for a chance to)\s+win\b"
     r"|\b(?:discount|promo|coupon)\s*codes?\b|\buse\s+(?:my\s+|our\s+|the\s+)?code\b|\bcode\s*:?\s+[\"“']?[A-Z]{3,}\d*\b|\b\d{1,2}\s?%\s+off\b|\bfree\s+shipping\b"
     r"|\b(?:order|book|buy|shop|reserve)\s+(?:yours?\s+)?(?:now|today|online)\b|\bshop\s+(?:the|our|my)\s+(?:sale|look|collection|store)\b|\bnow\s+available\s+(?:in|at|on)\s+(?:our|my|the)\s+(?:shop|store|website)\b"
     r"|\b(?:dm|message|inbox)\s+(?:me|us)?\s*(?:to|for)\s+(?:order|book|price|prices|pricing|orders?|bookings?|inquir\w+|info|details|promo)\b"
