@@ -39,7 +39,27 @@ MAX_STREAM, MAX_DOCUMENT = 8 << 30, 512 << 20
 MAX_LINE = 16 << 20
 CHUNK = 2000
 
-_MEDIA = frozenset(".jpg .jpeg .png .webp .heic .gif .mp4 .mov .webm .m4a .mp3 .avi .lock .tmp .part .pdf .zip".split())
+_MEDIA = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".webp",
+        ".heic",
+        ".gif",
+        ".mp4",
+        ".mov",
+        ".webm",
+        ".m4a",
+        ".mp3",
+        ".avi",
+        ".lock",
+        ".tmp",
+        ".part",
+        ".pdf",
+        ".zip",
+    ]
+)
 _UTC_TXT = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)_UTC.*\.txt")
 
 
@@ -147,7 +167,9 @@ class _Reader:
             return
         text = "".join(chain(head, second)) + handle.read(MAX_DOCUMENT)
         if handle.read(1):
-            raise InputError(f"cannot import {self.path}: a JSON document over {MAX_DOCUMENT >> 20} MiB", "convert it to one record a line (JSONL)")
+            raise InputError(
+                f"cannot import {self.path}: a JSON document over {MAX_DOCUMENT >> 20} MiB", "convert it to one record a line (JSONL)"
+            )
         try:
             document = json.loads(text)
         except (ValueError, RecursionError):
@@ -197,7 +219,9 @@ class _Reader:
             for frame in frames:
                 for record in frame.to_dict("records"):
                     row += 1
-                    yield from self._record({str(key): value for key, value in record.items() if value != ""} or {"caption": ""}, f"row {row}")
+                    yield from self._record(
+                        {str(key): value for key, value in record.items() if value != ""} or {"caption": ""}, f"row {row}"
+                    )
         except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
             self._complain("the table", str(error))
 
@@ -259,7 +283,7 @@ class _LineReader(io.TextIOBase):
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]
         return self._lines
 
-    def __next__(self) -> str:
+    def __next__(self) -> str:  # type: ignore[override]
         return next(self._lines)
 
     def readline(self, size: int | None = -1) -> str:  # type: ignore[override]
@@ -282,7 +306,9 @@ class _Limited(io.RawIOBase):
         data = self._inner.read(len(buffer))
         self._left -= len(data)
         if self._left < 0:
-            raise InputError(f"cannot import {self._path}: it unpacks to more than {self._limit:,} bytes", "split it, or import it unpacked")
+            raise InputError(
+                f"cannot import {self._path}: it unpacks to more than {self._limit:,} bytes", "split it, or import it unpacked"
+            )
         buffer[: len(data)] = data
         return len(data)
 

@@ -127,9 +127,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
     with ExitStack() as stack:
         spills = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in tags]
         tallies = [_Tally(tag, options) for tag in tags]
-        survivors = [
-            survivor for tally, spill in zip(tallies, spills) for survivor in _first_pass(tally, spill, options, store)
-        ]
+        survivors = [survivor for tally, spill in zip(tallies, spills) for survivor in _first_pass(tally, spill, options, store)]
         twins = _duplicates(survivors, options)
         results = [_second_pass(tally, spill, twins, options, store) for tally, spill in zip(tallies, spills)]
     if not any(result.kept for result in results):
@@ -284,7 +282,9 @@ def _first_pass(tally: _Tally, spill: IO[str], options: CleanOptions, store: Sto
     if tally.damaged:
         log.warning("%d damaged lines of tag %r were skipped", len(tally.damaged), tally.tag)
     if not tally.posts:
-        raise InputError(f"cannot clean tag {tally.tag!r}: {store.posts(tally.tag)} holds no readable post", "pull or import its posts again")
+        raise InputError(
+            f"cannot clean tag {tally.tag!r}: {store.posts(tally.tag)} holds no readable post", "pull or import its posts again"
+        )
 
 
 def hash64(text: str) -> int:

@@ -43,7 +43,9 @@ class SyntheticShortcodes:
 
 def is_media_node(record: dict[str, Any]) -> bool:
     """Return whether ``record`` is a media node as Instagram itself sends it."""
-    return ("edge_media_to_caption" in record and "shortcode" in record) or ("code" in record and ("taken_at" in record or "media_type" in record))
+    return ("edge_media_to_caption" in record and "shortcode" in record) or (
+        "code" in record and ("taken_at" in record or "media_type" in record)
+    )
 
 
 def post_from_record(record: Any, tag: str, names: SyntheticShortcodes) -> Post | None:
@@ -82,7 +84,9 @@ def _post_from_fields(record: dict[str, Any], tag: str, names: SyntheticShortcod
     date = next((moment for moment in (iso_date(fields.get(name)) for name in DATE_FIELDS) if moment), None)
     caption = mend_surrogates(caption) if caption is not None else None
     post = Post(shortcode or "", caption, likes, date, tag, _source(record))
-    return post if shortcode else Post(names.name(post), *(getattr(post, name) for name in ("caption", "likes", "date_utc", "tag", "source")))
+    return (
+        post if shortcode else Post(names.name(post), *(getattr(post, name) for name in ("caption", "likes", "date_utc", "tag", "source")))
+    )
 
 
 def _shortcode(fields: dict[str, Any]) -> str | None:

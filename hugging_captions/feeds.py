@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import instaloader
@@ -51,37 +52,42 @@ class RefusedError(Exception):
 def sections(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Iterator[Page]:
     """Yield ``tags/web_info`` and then the ``tags/<tag>/sections`` pages, from ``cursor`` on."""
     if cursor is None:
-        payload = _ask(lambda: context.get_iphone_json("api/v1/tags/web_info/", {"__a": 1, "__d": "dis", "tag_name": tag}))
-        recent = payload.get("data", {}).get("recent") if isinstance(payload.get("data"), dict) else None
-        cursor = _sections_cursor(recent)
+        payload = _ask(partial(context.get_iphone_json, "api/v1/tags/web_info/", {"__a": 1, "__d": "dis", "tag_name": tag}))
+        cursor = _sections_cursor(_at(payload, "data", "recent"))
         yield Page(list(iter_nodes(payload)), cursor)
     while cursor is not None:
-        parameters = {"include_persistent": 0, "tab": "recent", "surface": "grid", **cursor}
-        with copy_session(context._session, context.request_timeout) as session:
-            session.headers.update(_WEB_HEADERS)
-            ask = lambda session=session, parameters=parameters: context.get_json(  # noqa: E731
-                f"api/v1/tags/{tag}/sections/", parameters, session=session, use_post=True
-            )
-            payload = _ask(ask)
+        payload = _ask(partial(_sections_page, context, tag, cursor))
         cursor = _sections_cursor(payload)
         yield Page(list(iter_nodes(payload)), cursor)
+
+
+def _sections_page(context: InstaloaderContext, tag: str, cursor: Cursor) -> Any:
+    parameters = {"include_persistent": 0, "tab": "recent", "surface": "grid", **cursor}
+    with copy_session(context._session, context.request_timeout) as session:
+        session.headers.update(_WEB_HEADERS)
+        return context.get_json(f"api/v1/tags/{tag}/sections/", parameters, session=session, use_post=True)
 
 
 def graphql(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Iterator[Page]:
     """Yield the GraphQL ``edge_hashtag_to_media`` pages, from ``cursor`` on."""
     while True:
         variables = {"tag_name": tag, "first": _GRAPHQL_PAGE, **(cursor or {})}
-        payload = _ask(lambda variables=variables: context.graphql_query(_GRAPHQL_HASH, variables))
-        media: Any = payload
-        for key in ("data", "hashtag", "edge_hashtag_to_media"):
-            media = media.get(key) if isinstance(media, dict) else None
-        if not isinstance(media, dict):
+        payload = _ask(partial(context.graphql_query, _GRAPHQL_HASH, variables))
+        media = _at(payload, "data", "hashtag", "edge_hashtag_to_media")
+        if media is None:
             raise FeedError("the answer holds no edge_hashtag_to_media")
-        info = media.get("page_info") if isinstance(media.get("page_info"), dict) else {}
+        info = _at(media, "page_info") or {}
         cursor = {"after": info["end_cursor"]} if info.get("has_next_page") and info.get("end_cursor") else None
         yield Page(list(iter_nodes(payload)), cursor)
         if cursor is None:
             return
+
+
+def _at(value: Any, *keys: str) -> dict[str, Any] | None:
+    """Return the object that ``keys`` lead to, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 FEEDS: dict[str, Callable[[InstaloaderContext, str, Cursor | None], Iterator[Page]]] = {"sections": sections, "graphql": graphql}

@@ -48,7 +48,9 @@ class PullOptions:
         (), "files or folders of posts to import instead of pulling", flag="from", nargs="+", type=Path, metavar="PATH"
     )
     skip_pull: bool = option(False, "clean the posts that are already here again")
-    login: str | None = option(None, "account whose saved instaloader session to use; asks for the password if there is none", type=str, metavar="USER")
+    login: str | None = option(
+        None, "account whose saved instaloader session to use; asks for the password if there is none", type=str, metavar="USER"
+    )
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
     cookies: Path | None = option(None, "Netscape cookies.txt with Instagram's cookies", type=Path, metavar="PATH")
     cookies_from: str | None = option(None, "browser to take Instagram's cookies from (needs browser_cookie3)", type=str, metavar="BROWSER")
@@ -99,9 +101,7 @@ class TrainOptions:
 
     base_model: str = option("gpt2", "what to start from: hub name, local folder, or scratch", metavar="MODEL")
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
-    learning_rate: float | None = option(
-        None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR"
-    )
+    learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
     batch_tokens: int = option(2048, "tokens in a batch, padding included", at_least=16, metavar="N")
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
 

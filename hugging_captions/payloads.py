@@ -7,7 +7,7 @@ Instagram may send can raise anything but ``UnreadableNodeError``. Used by scrap
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from .storage import Post
@@ -90,10 +90,10 @@ def iso_date(value: Any) -> str | None:
         value = int(value.strip()[:18])
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            moment = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, timezone.utc)
+            moment = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
         elif isinstance(value, str):
             moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
-            moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
         else:
             return None
     except (ValueError, OverflowError, OSError):

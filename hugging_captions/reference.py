@@ -1,4 +1,4 @@
-"""The generated parts of DOCS.md: every option of both scripts, straight from their parsers.
+"""The generated parts of DOCS.md: every option of both scripts and every cleaning rule, from the code itself.
 
     python -m hugging_captions.reference            write DOCS.md
     python -m hugging_captions.reference --check    exit 1 if DOCS.md is not what would be written
@@ -34,10 +34,23 @@ def options_table(parser: argparse.ArgumentParser) -> str:
     return "\n\n".join(parts)
 
 
+def rules_table() -> str:
+    """Return a Markdown table of the cleaning rules in their order."""
+    from . import cleaner, rules
+
+    mends = {change.name: change.description for change in rules.CHANGES}
+    rows = [
+        f"| `{name}` | {'mends' if name in mends else 'drops'} | {mends.get(name) or cleaner.DROPS[name]} |"
+        for name in cleaner.rule_names()
+    ]
+    return "\n".join(["| rule | | what it does |", "|---|---|---|", *rows])
+
+
 def generated_parts() -> dict[str, str]:
     """Return the text of each generated part of DOCS.md by its name."""
     sys.path.insert(0, str(ROOT))
-    return {name: options_table(importlib.import_module(name).build_parser()) for name in SCRIPTS}
+    parts = {name: options_table(importlib.import_module(name).build_parser()) for name in SCRIPTS}
+    return {**parts, "rules": rules_table()}
 
 
 def fill_in(text: str, parts: dict[str, str]) -> str:

@@ -22,7 +22,9 @@ _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]")
 # Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls. ZWJ, ZWNJ and the
 # variation selectors stay: emoji and several scripts need them.
-_INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
 _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 _SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…]+$", re.MULTILINE)
@@ -34,8 +36,52 @@ _GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
 #: Words after which a single last tag is part of the sentence: "we love the #rockies".
 _LEADS_ON = frozenset(
-    "a an the my our your his her its their this that these those in on at of to for from with and or but by into near love loved "
-    "is are was be so very such no go visit visited explore exploring called".split()
+    [
+        "a",
+        "an",
+        "the",
+        "my",
+        "our",
+        "your",
+        "his",
+        "her",
+        "its",
+        "their",
+        "this",
+        "that",
+        "these",
+        "those",
+        "in",
+        "on",
+        "at",
+        "of",
+        "to",
+        "for",
+        "from",
+        "with",
+        "and",
+        "or",
+        "but",
+        "by",
+        "into",
+        "near",
+        "love",
+        "loved",
+        "is",
+        "are",
+        "was",
+        "be",
+        "so",
+        "very",
+        "such",
+        "no",
+        "go",
+        "visit",
+        "visited",
+        "explore",
+        "exploring",
+        "called",
+    ]
 )
 
 
@@ -158,9 +204,59 @@ _MENTION = re.compile(
     re.IGNORECASE,
 )
 #: Before these a bare handle is an address ("thanks @x!") and can go.
-_ADDRESSING = frozenset("thanks thank you thx ty love sorry hi hey hello birthday bday welcome congrats congratulations miss follow tag".split())
+_ADDRESSING = frozenset(
+    [
+        "thanks",
+        "thank",
+        "you",
+        "thx",
+        "ty",
+        "love",
+        "sorry",
+        "hi",
+        "hey",
+        "hello",
+        "birthday",
+        "bday",
+        "welcome",
+        "congrats",
+        "congratulations",
+        "miss",
+        "follow",
+        "tag",
+    ]
+)
 #: After these a bare handle is somebody: "so did @x", "ask @x about it".
-_BEFORE_SOMEBODY = frozenset("did does that when if but because while ask asked told tell met meet saw see traded gave give made let then and as said says".split())
+_BEFORE_SOMEBODY = frozenset(
+    [
+        "did",
+        "does",
+        "that",
+        "when",
+        "if",
+        "but",
+        "because",
+        "while",
+        "ask",
+        "asked",
+        "told",
+        "tell",
+        "met",
+        "meet",
+        "saw",
+        "see",
+        "traded",
+        "gave",
+        "give",
+        "made",
+        "let",
+        "then",
+        "and",
+        "as",
+        "said",
+        "says",
+    ]
+)
 _UNREADABLE = "\ue000"
 _UNREADABLE_SENTENCE = re.compile(rf"[^.!?\n]*{_UNREADABLE}[^.!?\n]*[.!?]*")
 #: What led to a handle: "Shirt:", "Consulting:".
@@ -225,7 +321,7 @@ def _without_mention(match: re.Match[str]) -> str:
     last = re.split(r"\W+", before)[-1].lower()
     if not word or word in ("you", "your", "u", "ur") or last in _ADDRESSING or before.endswith(","):
         return ""
-    starts = not before or before[-1] in ".!?:\n\"“" or before[-1] >= "\u2190"  # behind an emoji too
+    starts = not before or before[-1] in '.!?:\n"“' or before[-1] >= "\u2190"  # behind an emoji too
     if not starts and last not in _BEFORE_SOMEBODY:
         return _UNREADABLE
     return f"{space or gap}{'A' if starts else 'a'} friend"
@@ -279,6 +375,7 @@ def promotion(text: str) -> str:
 
 #: Thai, Lao, Khmer, Japanese and Chinese
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+
 
 def words(text: str) -> list[str]:
     """Return the words of ``text``: runs of letters, marks and digits, with inner apostrophes and hyphens."""

@@ -53,7 +53,11 @@ class PullResult:
     def summary(self) -> str:
         """Return the result in one line for stdout."""
         parts = [f"{self.new:,} new posts", f"{self.already_here:,} already here"]
-        for count, what in ((self.unreadable, "unreadable"), (self.out_of_range, "out of --since/--until"), (self.untagged, "without the tag")):
+        for count, what in (
+            (self.unreadable, "unreadable"),
+            (self.out_of_range, "out of --since/--until"),
+            (self.untagged, "without the tag"),
+        ):
             if count:
                 parts.append(f"{count:,} {what}")
         return f"#{self.tag}: {', '.join(parts)} on {self.pages:,} pages; {self.ended}"
@@ -123,7 +127,8 @@ class _Run:
             self._ended = "no further feed delivers: " + "; ".join(failures)
             return
         raise InstagramError(
-            f"no feed delivers tag {self.tag!r} ({'; '.join(failures)})", "check the session (DOCS.md, Sessions); posts you have come in with --from"
+            f"no feed delivers tag {self.tag!r} ({'; '.join(failures)})",
+            "check the session (DOCS.md, Sessions); posts you have come in with --from",
         )
 
     def _follow(self, context: InstaloaderContext, state: State) -> None:
@@ -172,7 +177,7 @@ class _Run:
     def _keep(self, page: Page) -> tuple[int, bool]:
         """Write the page's new posts; return how many, and whether all of them fitted under --max-posts."""
         posts = [post for post in self._read(page) if self._in_range(post)]
-        fresh = [post for post in dict((post.shortcode, post) for post in posts).values() if post.shortcode not in self._posts.shortcodes]
+        fresh = [post for post in {post.shortcode: post for post in posts}.values() if post.shortcode not in self._posts.shortcodes]
         room = len(fresh) if self._options.max_posts is None else self._options.max_posts - self.new
         written = self._posts.append(fresh[:room])
         self.new += written
@@ -190,7 +195,9 @@ class _Run:
             except UnreadableNodeError as error:
                 self.unreadable += 1
                 if self.unreadable == 1:
-                    log.warning("a node on page %d of tag %r can't be read (%s); skipped, and so are others like it", self.pages, self.tag, error)
+                    log.warning(
+                        "a node on page %d of tag %r can't be read (%s); skipped, and so are others like it", self.pages, self.tag, error
+                    )
 
     def _in_range(self, post: Post) -> bool:
         day = (post.date_utc or "")[:10]

@@ -33,7 +33,7 @@ NOTICE = (
     "Instagram's terms restrict automated access. Your account may be asked for a check, limited or closed. Use an account that you "
     "can do without, use it for nothing else meanwhile, and collect no more than your research needs."
 )
-BROWSERS = "brave chrome chromium edge firefox librewolf opera opera_gx safari vivaldi".split()
+BROWSERS = ["brave", "chrome", "chromium", "edge", "firefox", "librewolf", "opera", "opera_gx", "safari", "vivaldi"]
 
 
 class AnnouncingRateController(RateController):
@@ -50,7 +50,11 @@ class AnnouncingRateController(RateController):
 def new_loader() -> Instaloader:
     """Return an Instaloader that prints nothing, keeps to its rate limits and treats a 401 as final."""
     loader = Instaloader(
-        quiet=True, max_connection_attempts=ATTEMPTS, request_timeout=30.0, fatal_status_codes=[401], rate_controller=AnnouncingRateController
+        quiet=True,
+        max_connection_attempts=ATTEMPTS,
+        request_timeout=30.0,
+        fatal_status_codes=[401],
+        rate_controller=AnnouncingRateController,
     )
     loader.context.error = _log_error  # type: ignore[method-assign]
     return loader
@@ -151,7 +155,9 @@ def _browser_cookies(browser: str) -> dict[str, str]:
 def _instagram_only(jar: http.cookiejar.CookieJar) -> dict[str, str]:
     cookies = {cookie.name: cookie.value or "" for cookie in jar if cookie.domain.lstrip(".").endswith("instagram.com")}
     if not cookies.get("sessionid"):
-        raise InputError("there is no Instagram session in these cookies", "log in to instagram.com in the browser first, then export again")
+        raise InputError(
+            "there is no Instagram session in these cookies", "log in to instagram.com in the browser first, then export again"
+        )
     return cookies
 
 
@@ -176,9 +182,13 @@ def _ask_and_log_in(loader: Instaloader, user: str) -> None:
 def _verify(context: InstaloaderContext) -> None:
     """Make sure that the session has a ``sessionid`` and that one authenticated request succeeds."""
     if not context._session.cookies.get_dict().get("sessionid"):
-        raise InstagramError("the session is empty: Instagram answered the login without a sessionid", "log in with a browser and use --cookies")
+        raise InstagramError(
+            "the session is empty: Instagram answered the login without a sessionid", "log in with a browser and use --cookies"
+        )
     user = context.test_login()
     if user is None:
-        raise InstagramError("Instagram does not accept this session (any more)", "log in with a browser and use --cookies, or --login anew")
+        raise InstagramError(
+            "Instagram does not accept this session (any more)", "log in with a browser and use --cookies, or --login anew"
+        )
     context.username = user
     log.info("logged in as %s", user)

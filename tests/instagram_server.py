@@ -37,7 +37,12 @@ def section(*nodes: Any) -> dict[str, Any]:
 def edge(code: str) -> dict[str, Any]:
     """Return a GraphQL edge."""
     caption = {"edges": [{"node": {"text": f"Seen on the trail {code} #rmnp"}}]}
-    node = {"shortcode": code, "taken_at_timestamp": 1_600_000_000, "edge_media_to_caption": caption, "edge_media_preview_like": {"count": 12}}
+    node = {
+        "shortcode": code,
+        "taken_at_timestamp": 1_600_000_000,
+        "edge_media_to_caption": caption,
+        "edge_media_preview_like": {"count": 12},
+    }
     return {"node": node}
 
 
@@ -78,7 +83,9 @@ class FakeInstagram:
         more = number + 1 < len(self.graphql_pages)
         info = {"has_next_page": more, "end_cursor": str(number + 1) if more else ""}
         edges = [edge(code) for code in self.graphql_pages[number]]
-        handler.answer({"data": {"hashtag": {"name": "rmnp", "edge_hashtag_to_media": {"page_info": info, "edges": edges}}}, "status": "ok"})
+        handler.answer(
+            {"data": {"hashtag": {"name": "rmnp", "edge_hashtag_to_media": {"page_info": info, "edges": edges}}}, "status": "ok"}
+        )
 
     def _faulty(self, handler: Handler) -> bool:
         self.pages_asked += 1
@@ -109,7 +116,9 @@ class Handler(BaseHTTPRequestHandler):
         instagram = self.instagram
         instagram.requests.append((self.command, url.path))
         if url.path == "/api/v1/tags/web_info/":
-            instagram.page(self, 0, lambda page: {"data": {"name": query["tag_name"], "top": {"sections": []}, "recent": page}, "status": "ok"})
+            instagram.page(
+                self, 0, lambda page: {"data": {"name": query["tag_name"], "top": {"sections": []}, "recent": page}, "status": "ok"}
+            )
         elif url.path.startswith("/api/v1/tags/") and url.path.endswith("/sections/"):
             instagram.page(self, int(query["max_id"].removeprefix("cursor")), lambda page: page)
         elif url.path == "/graphql/query":

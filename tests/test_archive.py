@@ -25,8 +25,21 @@ DAY = "2020-09-13T12:26:40Z"
 NODE_POST = ("NODE1", "Fog on the pass\nand geese 🪿", 7, DAY)
 MEDIA_POST = ("MEDIA1", "雪の朝 ☃️", 8, DAY)
 
-APIFY = {"shortCode": "APIFY1", "caption": "A goose, frankly", "likesCount": 9, "timestamp": "2020-09-13T12:26:40.000Z", "ownerUsername": "x"}
-GALLERY = {"category": "instagram", "post_shortcode": "GALL1", "description": "Cold soup", "likes": 10, "post_date": "2020-09-13 12:26:40", "num": 1}
+APIFY = {
+    "shortCode": "APIFY1",
+    "caption": "A goose, frankly",
+    "likesCount": 9,
+    "timestamp": "2020-09-13T12:26:40.000Z",
+    "ownerUsername": "x",
+}
+GALLERY = {
+    "category": "instagram",
+    "post_shortcode": "GALL1",
+    "description": "Cold soup",
+    "likes": 10,
+    "post_date": "2020-09-13 12:26:40",
+    "num": 1,
+}
 ZEE = {"source_platform": "instagram.com", "timestamp_collected": 1, "data": MEDIA}
 FOURCAT = {"id": "FOUR1", "thread_id": "FOUR1", "body": "Warm bread", "author": "a", "timestamp": "2020-09-13 12:26:40", "num_likes": "11"}
 
@@ -69,7 +82,9 @@ def _stored(root: Path) -> list[Any]:
 
 @pytest.mark.parametrize(("name", "content", "source", "expected"), FORMATS, ids=[row[0] for row in FORMATS])
 @pytest.mark.parametrize("packed", ["", ".gz", ".xz", "utf-16"])
-def test_a_format_is_read_whatever_its_name(name: str, content: str, source: str, expected: list[Any], packed: str, tmp_path: Path, root: Path) -> None:
+def test_a_format_is_read_whatever_its_name(
+    name: str, content: str, source: str, expected: list[Any], packed: str, tmp_path: Path, root: Path
+) -> None:
     if packed and "UTC.txt" in name:
         pytest.skip("instaloader writes its caption files plainly")
     data = content.lstrip("\ufeff").encode("utf-16") if packed == "utf-16" else content.encode("utf-8")
@@ -99,7 +114,9 @@ def test_an_instaloader_folder_is_walked(tmp_path: Path, root: Path) -> None:
     (folder / "2020-09-13_12-26-40_UTC.json").write_text(json.dumps({"instaloader": {"node_type": "Post"}, "node": NODE}))
     (folder / "2020-09-13_12-26-40_UTC.txt").write_text("Fog on the pass\nand geese 🪿\n")
     (folder / "2020-09-13_12-26-40_UTC.jpg").write_bytes(b"\xff\xd8\xff")
-    (folder / "deeper" / "2021-01-01_00-00-00_UTC.json.xz").write_bytes(lzma.compress(json.dumps({"instaloader": {"node_type": "Post"}, "node": MEDIA}).encode()))
+    (folder / "deeper" / "2021-01-01_00-00-00_UTC.json.xz").write_bytes(
+        lzma.compress(json.dumps({"instaloader": {"node_type": "Post"}, "node": MEDIA}).encode())
+    )
     (folder / "deeper" / "2022-02-02_02-02-02_UTC.txt").write_text("No metadata here\n")
     (folder / "someone_1.json").write_text(json.dumps({"instaloader": {"node_type": "Profile"}, "node": {"username": "x"}}))
     (folder / "id").write_text("12345\n")
@@ -123,7 +140,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "data", "says"), BAD, ids=[row[0] for row in BAD])
-def test_a_file_without_a_usable_record_names_the_formats(name: str, data: bytes, says: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_a_usable_record_names_the_formats(
+    name: str, data: bytes, says: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_bytes(data)
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(tmp_path / "file")]) == 3
     error, hint = capsys.readouterr().err.splitlines()[-2:]
@@ -167,8 +186,26 @@ def test_no_bytes_break_the_importer(tmp_path_factory: pytest.TempPathFactory, d
 
 
 KEYS = st.sampled_from(
-    "data top recent sections layout_content medias media code shortcode caption text likes edges node edge_hashtag_to_media fill_items "
-    "instaloader source_platform".split()
+    [
+        "data",
+        "top",
+        "recent",
+        "sections",
+        "layout_content",
+        "medias",
+        "media",
+        "code",
+        "shortcode",
+        "caption",
+        "text",
+        "likes",
+        "edges",
+        "node",
+        "edge_hashtag_to_media",
+        "fill_items",
+        "instaloader",
+        "source_platform",
+    ]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -156,7 +156,15 @@ def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
 
 def test_a_long_caption_of_tags_ends_in_time() -> None:
     """A single pattern for tag blocks once backtracked for minutes here."""
-    for caption in ("Hello there friends " + "#tag . " * 400 + "end", "#" * 2000, "@a " * 700, ". " * 1100, "a." * 1100 + "@", "📷" * 1000, "1 " * 1000):
+    for caption in (
+        "Hello there friends " + "#tag . " * 400 + "end",
+        "#" * 2000,
+        "@a " * 700,
+        ". " * 1100,
+        "a." * 1100 + "@",
+        "📷" * 1000,
+        "1 " * 1000,
+    ):
         cleaner.mend(caption, OPTIONS)
 
 
@@ -171,11 +179,18 @@ LONG = "We walked all the way around the lake in the wind and ate cold soup on a
 
 
 def test_of_duplicates_the_one_with_the_most_likes_stays(root: Path) -> None:
-    store = _store(root, [(LONG, 20), (f"{LONG} #rmnp", 90), (f"{LONG.upper()}!! 😍", 300), (f"{LONG} today", 10), ("A very different caption indeed", 10)])
+    store = _store(
+        root,
+        [(LONG, 20), (f"{LONG} #rmnp", 90), (f"{LONG.upper()}!! 😍", 300), (f"{LONG} today", 10), ("A very different caption indeed", 10)],
+    )
     [result] = cleaner.clean(["rmnp"], OPTIONS, store)
     assert read_captions(store.captions("rmnp")) == [f"{LONG.upper()}!! 😍", "A very different caption indeed"]
     dropped = [tuple(json.loads(line).values()) for line in store.dropped("rmnp").read_text().splitlines()]
-    assert dropped == [("s00000", "exact-duplicate", "s00001"), ("s00001", "folded-duplicate", "s00002"), ("s00003", "near-duplicate", "s00002")]
+    assert dropped == [
+        ("s00000", "exact-duplicate", "s00001"),
+        ("s00001", "folded-duplicate", "s00002"),
+        ("s00003", "near-duplicate", "s00002"),
+    ]
     assert (result.posts, result.kept) == (5, 2)
 
 

@@ -40,9 +40,7 @@ def _raise(error: BaseException) -> None:
         (errors.InputError("red \x1b[31m\u202etext\nmore"), 3, "error: red \\x1b[31m\\u202etext\\nmore\n"),
     ],
 )
-def test_every_end_has_its_exit_code_and_lines(
-    error: BaseException, code: int, stderr: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_end_has_its_exit_code_and_lines(error: BaseException, code: int, stderr: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert console.run(lambda arguments: _raise(error), _parser(), []) == code
     assert capsys.readouterr().err == stderr
 

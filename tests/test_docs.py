@@ -41,7 +41,11 @@ def test_links_lead_somewhere(document: str) -> None:
 @pytest.mark.parametrize("document", ["README.md", "DOCS.md"])
 def test_every_command_in_the_documents_parses(document: str) -> None:
     parsers = {"pull_and_clean.py": pull_and_clean.build_parser(), "tune_transformer.py": tune_transformer.build_parser()}
-    commands = re.findall(r"^(?:    )?(?:\w.* )?(pull_and_clean\.py|tune_transformer\.py)((?: [^\n#|]*)?)", (ROOT / document).read_text(encoding="utf-8"), re.M)
+    commands = re.findall(
+        r"^(?:    )?(?:\w.* )?(pull_and_clean\.py|tune_transformer\.py)((?: [^\n#|]*)?)",
+        (ROOT / document).read_text(encoding="utf-8"),
+        re.M,
+    )
     checked = 0
     for script, rest in commands:
         if "--tag" not in rest or "..." in rest or "[" in rest:

@@ -79,7 +79,12 @@ FAULTS: list[tuple[str, Callable[[Handler], None], int, str]] = [
     ("checkpoint", _json(400, "checkpoint_required"), 4, "asks this account for a check (checkpoint_required); 12 new posts"),
     ("challenge", _json(400, "challenge_required"), 4, "asks this account for a check (checkpoint_required); 12 new posts"),
     ("feedback", _json(400, "feedback_required"), 4, "limits this account (feedback_required); 12 new posts"),
-    ("login page", lambda handler: handler.answer("", 302, Location="https://www.instagram.com/accounts/login/"), 4, "the session has ended; 12 new"),
+    (
+        "login page",
+        lambda handler: handler.answer("", 302, Location="https://www.instagram.com/accounts/login/"),
+        4,
+        "the session has ended; 12 new",
+    ),
     ("login_required", _json(403, "login_required"), 0, "feed sections of tag 'rmnp' failed: login_required"),
     ("500", _json(500, "oops"), 0, "feed sections of tag 'rmnp' failed: JSON Query to api/v1/tags/rmnp/sections/: 500"),
     ("dropped", Handler.drop, 0, "feed sections of tag 'rmnp' failed: JSON Query to api/v1/tags/rmnp/sections/:"),
@@ -165,7 +170,9 @@ def test_null_captions_hidden_likes_and_untagged_posts(
     instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hidden = {"like_and_view_counts_disabled": True}
-    instagram.sections = [[section(media("a", None), media("b", likes=3, **hidden), media("c", likes=-1), media("d", "no tag here"), media("e"))]]
+    instagram.sections = [
+        [section(media("a", None), media("b", likes=3, **hidden), media("c", likes=-1), media("d", "no tag here"), media("e"))]
+    ]
     del instagram.sections[0][0]["layout_content"]["medias"][4]["media"]["like_count"]
     assert _main(root, cookies) == 0
     posts = {post["shortcode"]: post for post in map(json.loads, Store(root).posts("rmnp").read_text().splitlines())}
@@ -209,14 +216,18 @@ def test_a_repeated_cursor_ends_the_feed(instagram: FakeInstagram, cookies: Path
     assert "the feed repeats itself" in capsys.readouterr().out
 
 
-def test_pages_without_anything_new_end_the_feed(instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pages_without_anything_new_end_the_feed(
+    instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     instagram.sections = [instagram.sections[0]] * 9
     assert _main(root, cookies) == 0
     assert "nothing new any more" in capsys.readouterr().out
     assert instagram.pages_asked == 3
 
 
-def test_a_forgotten_cursor_starts_from_the_top(instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_forgotten_cursor_starts_from_the_top(
+    instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert _main(root, cookies, "--caption-queries", "2") == 0
     state = Store(root).pull_state("rmnp")
     state.write_text(state.read_text().replace("cursor2", "cursor99"))
@@ -225,7 +236,9 @@ def test_a_forgotten_cursor_starts_from_the_top(instagram: FakeInstagram, cookie
     assert sorted(_stored(root)) == sorted(ALL)
 
 
-def test_a_damaged_state_starts_from_the_top(instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_state_starts_from_the_top(
+    instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert _main(root, cookies, "--caption-queries", "2") == 0
     Store(root).pull_state("rmnp").write_text('{"feed": ')
     assert _main(root, cookies) == 0
@@ -247,9 +260,7 @@ def test_an_interrupt_keeps_the_state(
     assert len(_stored(root)) == 12
 
 
-def test_a_long_wait_is_announced(
-    instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_long_wait_is_announced(instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     instagram.fault = (3, _json(429, "wait"))
     _main(root, cookies)
     assert "s for Instagram's rate limit, until " in capsys.readouterr().err
@@ -306,7 +317,9 @@ def test_the_secret_is_in_no_file_of_ours(instagram: FakeInstagram, cookies: Pat
     assert not [path for path in root.rglob("*") if path.is_file() and SESSION_ID in path.read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("text", ["", "not cookies\n", "# Netscape HTTP Cookie File\n.example.com\tTRUE\t/\tTRUE\t4102444800\tsessionid\tx\n"])
+@pytest.mark.parametrize(
+    "text", ["", "not cookies\n", "# Netscape HTTP Cookie File\n.example.com\tTRUE\t/\tTRUE\t4102444800\tsessionid\tx\n"]
+)
 def test_cookies_without_a_session_are_refused(
     text: str, instagram: FakeInstagram, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -353,7 +366,12 @@ def test_a_saved_session_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded payloads are not beside this checkout")
 @pytest.mark.parametrize(
     ("name", "posts"),
-    [("graphql_hashtag_food_2019", 146), ("tags_sections_naturephotography_2021", 30), ("web_info_fastapi_2022", 33), ("web_info_naturephotography_2021", 39)],
+    [
+        ("graphql_hashtag_food_2019", 146),
+        ("tags_sections_naturephotography_2021", 30),
+        ("web_info_fastapi_2022", 33),
+        ("web_info_naturephotography_2021", 39),
+    ],
 )
 def test_the_walk_reads_every_recorded_post(name: str, posts: int) -> None:
     from hugging_captions.payloads import iter_nodes, post_from_node

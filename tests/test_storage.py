@@ -147,9 +147,7 @@ def test_a_second_writer_is_told_who_holds_the_tag(root: Path) -> None:
     store = Store(root)
     holder = "import sys; sys.path.insert(0, sys.argv[2])\nfrom pathlib import Path\nfrom hugging_captions.storage import Store\n"
     holder += "with Store(Path(sys.argv[1])).lock('text', ['rmnp']):\n print('held', flush=True)\n sys.stdin.read()"
-    other = subprocess.Popen(
-        [sys.executable, "-c", holder, str(root), str(ROOT)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
-    )
+    other = subprocess.Popen([sys.executable, "-c", holder, str(root), str(ROOT)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     with pytest.raises(BusyError, match=rf"tag 'rmnp' is being written by process {other.pid} "), store.lock("text", ["rmnp"]):

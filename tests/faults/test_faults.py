@@ -74,9 +74,7 @@ def test_a_killed_run_and_a_rerun_leave_what_one_run_leaves(
 
 
 @pytest.mark.parametrize(("stage", "kib"), [("clean", 60), ("clean", 300), ("train", 2_000), ("train", 12_000), ("generate", 4)])
-def test_a_full_disk_is_told_and_loses_nothing(
-    stage: str, kib: int, undisturbed: dict[str, tuple[Path, float]], tmp_path: Path
-) -> None:
+def test_a_full_disk_is_told_and_loses_nothing(stage: str, kib: int, undisturbed: dict[str, tuple[Path, float]], tmp_path: Path) -> None:
     before, _ = undisturbed[stage]
     size = sum(path.stat().st_size for path in before.rglob("*") if path.is_file()) // 1024
     try:
