@@ -38,7 +38,7 @@ def test_links_lead_somewhere(document: str) -> None:
             assert (ROOT / target.split("#")[0]).exists(), target
 
 
-@pytest.mark.parametrize("document", ["README.md", "DOCS.md"])
+@pytest.mark.parametrize("document", ["README.md"])
 def test_every_command_in_the_documents_parses(document: str) -> None:
     parsers = {"pull_and_clean.py": pull_and_clean.build_parser(), "tune_transformer.py": tune_transformer.build_parser()}
     commands = re.findall(
