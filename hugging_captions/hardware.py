@@ -21,8 +21,11 @@ from .errors import UsageError
 COMPILE_PAYS = 600
 #: Bytes of a parameter in training: float32 weight, gradient and two moments of AdamW.
 TRAINED_BYTES = 16
-#: Bytes of activations per token, layer and unit of width in half precision (Korthikanti et al. 2022, eq. 2, without attention scores).
-ACTIVATION_BYTES = 34
+#: Bytes of activations per token, layer and unit of width in half precision, twice that in float32: what autograd keeps
+#: of transformers' GPT-2 with dropout (counted with saved_tensors_hooks; 34 in a fused one, Korthikanti et al. 2022).
+ACTIVATION_BYTES = 70
+#: Bytes of a logit: itself, its softmax and its gradient in float32; half precision adds two of its own.
+LOGIT_BYTES = {"fp32": 12, "bf16": 16, "fp16": 16}
 
 
 def choose_precision(device: str, asked: str) -> str:
@@ -72,13 +75,13 @@ def compile_pays(asked: str, device: str, seconds: float) -> bool:
 def estimate_memory(model: Any, tokens: int, precision: str, checkpointing: bool) -> int:
     """Return the bytes that training ``model`` on ``tokens`` tokens at once will take, the process itself not counted."""
     config = model.config
-    half = 1 if precision == "fp32" else 2
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - trained
     width, layers = getattr(config, "hidden_size", 768), getattr(config, "num_hidden_layers", 12)
-    activations = tokens * width * (ACTIVATION_BYTES * 2 // half + 4 * layers if checkpointing else layers * ACTIVATION_BYTES * 2 // half)
-    logits = tokens * config.vocab_size * (8 if precision == "fp32" else 12)  # float32 and its gradient, and the half-precision pair
-    return trained * TRAINED_BYTES + frozen * 4 + activations + logits
+    layer = ACTIVATION_BYTES * (2 if precision == "fp32" else 1)
+    per_unit = layer + 4 * layers if checkpointing else layer * layers  # one layer at a time, and each one's input
+    logits = config.vocab_size * LOGIT_BYTES[precision]
+    return trained * TRAINED_BYTES + frozen * 4 + tokens * (width * per_unit + logits)
 
 
 def reset_peak_memory(device: str) -> int:

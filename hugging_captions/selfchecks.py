@@ -25,14 +25,15 @@ class SelfCheckError(HuggingCaptionsError):
 
 
 def check(model: Any, rows: Sequence[Sequence[int]], batches: dataset.TokenBatches, eos: int) -> None:
-    """Check the first batch of ``batches`` and the model on the beginnings of some of its rows.
+    """Check the batch of ``batches`` that mixes lengths most, and the model on the beginnings of some of its rows.
 
     Raises:
         SelfCheckError: naming the check that failed.
     """
-    first = [rows[i] for i in next(iter(batches))]
-    check_labels(first, dataset.collate(first), eos)
-    check_padding(model, [row[: TOKENS - 5 * i] for i, row in enumerate(first[:ROWS])])
+    mixed = max(batches, key=lambda batch: len(rows[batch[0]]) - len(rows[batch[-1]]))  # longest first
+    batch = [rows[i] for i in mixed]
+    check_labels(batch, dataset.collate(batch), eos)
+    check_padding(model, [row[: TOKENS - 5 * i] for i, row in enumerate(batch[:ROWS])])
 
 
 def check_labels(rows: Sequence[Sequence[int]], batch: dict[str, torch.Tensor], eos: int) -> None:

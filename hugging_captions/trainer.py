@@ -235,7 +235,7 @@ class _Run:
             ddp_find_unused_parameters=False,
         )
         if self.options.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            _checkpoint_activations(self.model)
         parts = self.options.gradient_accumulation_steps
         return CaptionTrainer(
             model=self.model, args=arguments, callbacks=[self.watcher], rows=self.data.train, batches=self.batches, parts=parts
@@ -274,6 +274,13 @@ def prepare(corpus: dataset.Corpus, base: models.LoadedModel, options: TrainOpti
         tuple(dataset.byte_count([corpus.captions[i]]) for i in split.val),
     )
     return Data(rows, held_out, len(split.train), cut)
+
+
+def _checkpoint_activations(model: Any) -> None:
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:  # its name before transformers 5.20 or so
+        model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def _disk_error(folder: Path, error: Exception) -> ResourceError:
