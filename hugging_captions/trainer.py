@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,12 @@ class _Run:
 
     def __init__(self, tags: Sequence[str], corpus: dataset.Corpus, options: TrainOptions, machine: HardwareOptions, folder: Path) -> None:
         self.options, self.machine, self.folder = options, machine, folder
-        self.recipe = recipe.choose(options)
         self.device = models.choose_device(machine.device)
         self.precision = hardware.choose_precision(self.device, machine.precision)
         base = models.load_base(options.base_model, corpus.captions, machine.seed)
         set_seed(machine.seed)
+        chosen = recipe.choose(options)
+        self.recipe = replace(chosen, learning_rate=recipe.learning_rate(chosen, base.model))
         self.tokenizer = base.tokenizer
         self.model = (adapters.add(base.model, options.lora) if options.lora else base.model).to(self.device)
         self.data = prepare(corpus, base, options, machine.seed)

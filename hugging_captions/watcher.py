@@ -54,6 +54,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self._path = history_path
         self._device = next(model.parameters()).device
         self._start = self._last_save = time.monotonic()
+        self._first_step = 0
         self._bar: Any = None
 
     def resume(self, checkpoint: Path) -> None:
@@ -65,7 +66,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
     # -- Trainer's events
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._device = args.device
+        self._device, self._first_step = args.device, state.global_step
         self._bar = console.progress(total=state.max_steps, unit="step", label="training") if ranks.rank() == 0 else None
         if self._bar is not None:
             self._bar.update(state.global_step)
@@ -95,8 +96,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         ranks.wait()
         if ranks.rank() == 0:
-            progress = {"history": self.history, "seconds": self.earlier_seconds + time.monotonic() - self._start}
-            self._checkpoints.complete(state.global_step, progress, self.best)
+            self._checkpoints.complete(state.global_step, {"history": self.history, "seconds": self._trained_seconds()}, self.best)
         ranks.wait()
         self.saving = False
         self.seconds.save += time.monotonic() - self._last_save
@@ -109,9 +109,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
 
     def tokens_per_second(self, state: Any) -> float:
         """Return the real tokens trained on in this session by the seconds spent on them."""
-        first = self.history[0]["step"] if self.earlier_seconds == 0 and self.history else state.global_step
-        seconds = time.monotonic() - self._start - self.seconds.evaluate - self.seconds.save
-        return (state.global_step - first) * self._tokens_per_step / max(seconds, 1e-9)
+        tokens = (state.global_step - self._first_step) * self._tokens_per_step
+        return tokens / max(self._trained_seconds() - self.earlier_seconds, 1e-9)
 
     def metrics(self, steps: int) -> dict[str, Any]:
         """Return the figures of the best evaluation, and those before training."""
@@ -119,7 +118,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         if not evaluations:
             return {"steps": steps, "val_loss": None, "perplexity": None, "bits_per_byte": None}
         best = evaluations[self._best_index()]
-        figures = {key: value for key, value in best.items() if key not in ("step", "epoch")}
+        figures = {key: value for key, value in best.items() if key not in ("step", "epoch", "seconds")}
         return {
             "steps": steps, "best_step": best["step"], "best_epoch": best["epoch"],
             "val_loss_before": evaluations[0]["val_loss"], "bits_per_byte_before": evaluations[0]["bits_per_byte"],
@@ -134,6 +133,10 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
 
     # -- inside
 
+    def _trained_seconds(self) -> float:
+        """Return the seconds of training so far, former sessions included, evaluating and saving not."""
+        return self.earlier_seconds + time.monotonic() - self._start - self.seconds.evaluate - self.seconds.save
+
     def _evaluations(self) -> list[dict[str, Any]]:
         return [line for line in self.history if "val_loss" in line]
 
@@ -147,6 +150,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
             return
         start = time.monotonic()
         figures = evaluate(self._model, self._held_out, self._eval_tokens)
+        self.seconds.evaluate += time.monotonic() - start
         self._record(state, **figures)
         shown = (figures[key] for key in ("val_loss", "perplexity", "bits_per_byte"))
         log.info("epoch %g: val_loss %.4f, perplexity %.2f, bits_per_byte %.4f", round(state.epoch or 0, 2), *shown)
@@ -155,7 +159,6 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         if since == 0 and ranks.rank() == 0:
             self.best = {name: value.detach().to("cpu", copy=True) for name, value in _trained(self._model).items()}
         control.should_training_stop |= since >= self._patience
-        self.seconds.evaluate += time.monotonic() - start
 
     def _stop_if_not_finite(self, what: str, loss: float, state: Any, control: Any) -> None:
         if not math.isfinite(loss):
@@ -167,7 +170,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         return next((f", loss {line['train_loss']:.3f}" for line in reversed(self.history) if "train_loss" in line), "")
 
     def _record(self, state: Any, **figures: Any) -> None:
-        self.history.append({"step": state.global_step, "epoch": round(state.epoch or 0, 4), **figures})
+        place = {"step": state.global_step, "epoch": round(state.epoch or 0, 4), "seconds": round(self._trained_seconds(), 3)}
+        self.history.append(place | figures)
         self._write("a", self.history[-1:])
 
     def _write(self, mode: str, lines: list[dict[str, Any]]) -> None:
