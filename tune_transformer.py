@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from hugging_captions import console, options
+from hugging_captions import console, options, ranks
 from hugging_captions.storage import Store, corpus_name, normalise_tags
 
 
@@ -46,22 +47,26 @@ def tune(arguments: argparse.Namespace) -> None:
     options.raise_if_any(complaints + generate.contradictions(), "tune_transformer.py")
     tags = normalise_tags(run.tag)
     store = Store(run.root)
+    first = ranks.rank() == 0  # of the processes that torchrun started, one writes
     with ExitStack() as stack:
-        if arguments.train:
+        if arguments.train and first:
             stack.enter_context(store.lock("trained_models", [corpus_name(tags)]))
-        if arguments.generate:
+        if arguments.generate and first:
             stack.enter_context(store.lock("text/generated_text", [corpus_name(tags)]))
         if arguments.train:
             print_training(tags, train, hardware, store)
-        if arguments.generate:
+        if arguments.generate and first:
             print_generation(tags, generate, hardware, store)
 
 
 def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
     """Train on the captions of ``tags`` and print where the model is and how good it became."""
+    start = time.perf_counter()
     from hugging_captions import trainer
 
-    print(trainer.train(tags, train, hardware, store).summary())
+    result = trainer.train(tags, train, hardware, store, import_seconds=time.perf_counter() - start)
+    if ranks.rank() == 0:
+        print(result.summary())
 
 
 def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:

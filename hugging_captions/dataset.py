@@ -172,21 +172,60 @@ class TokenBatches:
         return batches
 
 
+class RankBatches:
+    """One process's share of each of ``batches``: its rows dealt out over all ``ranks``, longest first.
+
+    A step thus trains on the same captions however many processes share it. A share may be empty
+    (``collate`` makes a row of padding of it), so that every process takes every step.
+    """
+
+    def __init__(self, batches: TokenBatches, rank: int, ranks: int) -> None:
+        self.batches, self.rank, self.ranks = batches, rank, ranks
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (batch[self.rank :: self.ranks] for batch in self.batches)
+
+
 def collate(rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
     """Return ``input_ids`` and ``labels``, int64 ``[rows, longest]``, padded on the right.
 
     Labels are the ids themselves (the model shifts them); the start signal and the padding are
     ``IGNORED``, the final eos is not. No attention mask is needed: a causal model never looks right.
+    No rows at all give one row of padding, on which nothing is trained.
     """
     import torch
 
-    longest = max(len(row) for row in rows)
-    input_ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
+    longest = max((len(row) for row in rows), default=2)
+    input_ids = torch.zeros(max(len(rows), 1), longest, dtype=torch.long)
+    labels = torch.full(input_ids.shape, IGNORED, dtype=torch.long)
     for i, row in enumerate(rows):
         input_ids[i, : len(row)] = torch.tensor(row)
         labels[i, 1 : len(row)] = input_ids[i, 1 : len(row)]
     return {"input_ids": input_ids, "labels": labels}
+
+
+def parts(batch: dict[str, torch.Tensor], count: int) -> list[dict[str, torch.Tensor]]:
+    """Return ``batch`` cut into at most ``count`` parts of equal rows, each trimmed to its own longest row."""
+    found = []
+    for labels, input_ids in zip(batch["labels"].chunk(count), batch["input_ids"].chunk(count)):
+        used = (labels != IGNORED).any(0).nonzero()
+        longest = max(int(used[-1]) + 1 if len(used) else 0, 2)
+        found.append({"input_ids": input_ids[:, :longest], "labels": labels[:, :longest]})
+    return found
+
+
+def blocks(rows: Sequence[Sequence[int]], size: int) -> tuple[tuple[int, ...], ...]:
+    """Return all ``rows`` one after the other, one eos between them, cut every ``size`` tokens.
+
+    The 2020 recipe and Hugging Face's run_clm.py group texts so: captions see each other and are cut anywhere.
+    The rest that fills no block is left out, unless it is all there is.
+    """
+    stream = [token for i, row in enumerate(rows) for token in (row if i == 0 else row[1:])]
+    whole = [tuple(stream[i : i + size]) for i in range(0, len(stream) - size + 1, size)]
+    return tuple(whole) or (tuple(stream),)
 
 
 def byte_count(captions: Sequence[str]) -> int:

@@ -100,10 +100,24 @@ class TrainOptions:
     """Fine-tuning."""
 
     base_model: str = option("gpt2", "what to start from: hub name, local folder, or scratch", metavar="MODEL")
+    recipe: str = option("measured", "measured defaults, or the recipe of 2020 for comparison", choices=("measured", "classic"))
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
     learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
-    batch_tokens: int = option(2048, "tokens in a batch, padding included", at_least=16, metavar="N")
+    batch_tokens: int | None = option(
+        None, "tokens in an optimizer step, padding included (default: by base model)", type=int, at_least=16, metavar="N"
+    )
+    gradient_accumulation_steps: int = option(1, "parts to compute a step in: more take less memory", at_least=1, metavar="N")
+    gradient_checkpointing: bool = option(False, "less memory for a third more time")
+    lora: int | None = option(
+        None, "train adapters of this rank only, merged at the end (needs peft)", type=int, at_least=1, metavar="RANK"
+    )
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
+    patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
+    save_minutes: float = option(5.0, "minutes between checkpoints that training can resume from", at_least=0, metavar="MIN")
+    resume: str = option(
+        "auto", "continue an unfinished training: if it is the same, must, or begin again", choices=("auto", "always", "never")
+    )
+    report_to: str = option("none", "also send the figures there", choices=("none", "tensorboard", "wandb"))
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,8 @@ class HardwareOptions:
     """The machine and the dice."""
 
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option("auto", "number format of the computation", choices=("auto", "fp32", "bf16", "fp16"))
+    compile: str = option("auto", "torch.compile: auto when the run is long enough to pay for it", choices=("auto", "on", "off"))
     seed: int = option(0, "seed of the split, the batches and the sampling", at_least=0, metavar="N")
     overwrite: bool = option(False, "replace results even where an earlier .previous is already kept")
 

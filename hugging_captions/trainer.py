@@ -7,34 +7,29 @@ batches, the held-out split, when to stop and what to keep.
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import platform
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from torch.utils.data import DataLoader
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import GenerationConfig, TrainingArguments, set_seed
 
-from . import __version__, dataset, model_card, models
-from .errors import InputError, ResourceError
+from . import adapters, dataset, hardware, model_card, models, ranks, recipe, run_record, selfchecks
+from .caption_trainer import CaptionTrainer
+from .errors import HuggingCaptionsError, InputError, ResourceError
+from .evaluation import HeldOut
 from .options import HardwareOptions, TrainOptions, as_json
+from .resume import Checkpoints, Interrupts, fingerprint
 from .storage import Store, corpus_name, refuse_loss, write_json
+from .watcher import Watcher
 
 log = logging.getLogger(__name__)
 
-#: (epochs, learning rate) where neither is given: a pretrained model needs few careful passes, noise many bold ones.
-DEFAULTS = {"pretrained": (8, 1e-4), "scratch": (60, 2e-3)}
-#: Epochs without a better held-out loss before training stops.
-PATIENCE = 3
+#: Options that change when or where something is written, never the weights.
+_NO_EFFECT = ("resume", "save_minutes", "report_to")
 
 
 @dataclass(frozen=True)
@@ -58,277 +53,239 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class Data:
-    """The token rows of both sides of the split and the bytes of the held-out captions."""
+    """Token rows to train on, the held-out side, and how many captions had to be cut."""
 
-    train: dataset.Encoded
-    val: dataset.Encoded
-    val_bytes: int
+    train: tuple[tuple[int, ...], ...]
+    held_out: HeldOut
+    train_captions: int
+    cut: int
 
 
-def train(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store) -> TrainResult:
+def train(tags: Sequence[str], options: TrainOptions, machine: HardwareOptions, store: Store, import_seconds: float = 0.0) -> TrainResult:
     """Fine-tune on the captions of ``tags`` and save the weights with the best held-out loss.
 
-    The checkpoint appears in one rename when it is complete; one that was there is kept as .previous.
+    An unfinished training of the same options and captions is continued. The checkpoint appears in
+    one rename when it is complete; one that was there is kept as .previous.
+
+    Args:
+        import_seconds: what importing this module took, for run.json's wall time by phase.
 
     Raises:
         InputError: captions or the base model are missing or unusable, or the loss became NaN.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and saved.
         NothingLeftError: the corpus is empty.
-        ResourceError: not enough memory or disk.
-        UsageError: a .previous would be lost and ``hardware.overwrite`` is false.
+        ResourceError: not enough memory or disk; the last checkpoint is kept.
+        UsageError: an earlier model or an unfinished training would be lost.
     """
+    if ranks.rank() > 0:
+        logging.getLogger("hugging_captions").setLevel(logging.ERROR)
+    clock = time.perf_counter()
     name = corpus_name(tags)
     store.recover_model(name)
-    refuse_loss([store.model(name)], hardware.overwrite)
-    clock = _Clock()
+    refuse_loss([store.model(name)], machine.overwrite)
     corpus = dataset.load_corpus(tags, store)
-    device = models.choose_device(hardware.device)
-    options = _with_defaults(options)
-    base = models.load_base(options.base_model, corpus.captions, hardware.seed)
-    clock.lap("load")
-    data = _prepare(corpus, base, options, hardware.seed)
-    folder = store.training(name)
-    _empty(folder)
-    trainer, watcher = _build_trainer(base, data, options, hardware, device, folder)
-    trainer.train()
-    clock.lap("train")
-    counts = {"train_captions": len(data.train.rows), "val_captions": len(data.val.rows), "cut_captions": data.train.cut}
-    metrics = watcher.metrics() | counts
-    watcher.restore_best()
-    _save(base, folder)
-    run = _run_json(tags, corpus, options, hardware, device, base, metrics)
-    model_card.write(folder, run, watcher.history)
-    write_json(folder / "run.json", run | {"seconds": clock.laps("save")})
-    return TrainResult(store.publish_model(name, hardware.overwrite), metrics)
+    run = _Run(tags, corpus, options, machine, store.training(name))
+    loaded = time.perf_counter()
+    steps = run.train()
+    trained = time.perf_counter()
+    if ranks.rank() > 0:
+        ranks.wait()  # for the first process to write the model
+        return TrainResult(store.model(name), run.metrics(steps))
+    metrics = run.metrics(steps)
+    run.save()
+    watched = run.watcher.seconds
+    seconds = {
+        "import": import_seconds, "load": loaded - clock, "train": trained - loaded - watched.evaluate - watched.save,
+        "evaluate": watched.evaluate, "save": watched.save + time.perf_counter() - trained,
+    }  # fmt: skip
+    record = run.record | {"metrics": metrics, "seconds": {phase: round(value, 3) for phase, value in seconds.items()}}
+    model_card.write(run.folder, record, run.watcher.history)
+    write_json(run.folder / "run.json", record)  # last: it marks the folder as complete
+    folder = store.publish_model(name, machine.overwrite)
+    ranks.wait()
+    return TrainResult(folder, metrics)
 
 
-class _Clock:
-    """Seconds by phase."""
+class _Run:
+    """One training from its loaded base model to its saved weights."""
 
-    def __init__(self) -> None:
-        self._start, self._laps = time.perf_counter(), dict[str, float]()
+    def __init__(self, tags: Sequence[str], corpus: dataset.Corpus, options: TrainOptions, machine: HardwareOptions, folder: Path) -> None:
+        self.options, self.machine, self.folder = options, machine, folder
+        self.device = models.choose_device(machine.device)
+        self.precision = hardware.choose_precision(self.device, machine.precision)
+        base = models.load_base(options.base_model, corpus.captions, machine.seed)
+        set_seed(machine.seed)
+        chosen = recipe.choose(options)
+        self.recipe = replace(chosen, learning_rate=recipe.learning_rate(chosen, base.model))
+        self.tokenizer = base.tokenizer
+        self.model = (adapters.add(base.model, options.lora) if options.lora else base.model).to(self.device)
+        self.data = prepare(corpus, base, options, machine.seed)
+        self.batches = dataset.TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, machine.seed)
+        selfchecks.check(self.model, self.data.train, self.batches, base.tokenizer.eos_token_id)
+        self.record = run_record.build(tags, corpus, options, self.recipe, machine, self.device, base.model)
+        settings = {key: value for key, value in as_json(options).items() if key not in _NO_EFFECT}
+        settings |= asdict(self.recipe) | {"seed": machine.seed, "precision": self.precision, "device": self.device}
+        self.checkpoints = Checkpoints(folder / "checkpoints", fingerprint(settings, self.data.train + self.data.held_out.rows))
 
-    def lap(self, phase: str) -> None:
-        now = time.perf_counter()
-        self._laps[phase], self._start = round(now - self._start, 3), now
+    def train(self) -> int:
+        """Train until the end, an interrupt or trouble; return the number of steps."""
+        resumed = self._open_folder()
+        self.estimate = self._announce()
+        self.memory_before = hardware.reset_peak_memory(self.device)
+        with Interrupts() as interrupts:
+            self.watcher = self._watcher(interrupts)
+            if resumed:
+                log.info("resuming the unfinished training from %s", resumed)
+                self.watcher.resume(resumed)
+            self.trainer = self._trainer()
+            self._guarded_train(resumed)
+        if interrupts.asked:
+            step = self.trainer.state.global_step
+            raise KeyboardInterrupt(f"training stopped at step {step} and was saved; the same command resumes it")
+        if self.watcher.trouble:
+            if self.watcher.best is None or not self.watcher.metrics(0)["best_step"]:
+                raise InputError(self.watcher.trouble, f"lower --learning-rate, now {self.recipe.learning_rate:g}")
+            log.warning("%s; the best weights so far are kept", self.watcher.trouble)
+        return int(self.trainer.state.global_step)
 
-    def laps(self, phase: str) -> dict[str, float]:
-        self.lap(phase)
-        return self._laps
+    def metrics(self, steps: int) -> dict[str, Any]:
+        """Return the figures of run.json: held-out, corpus, speed, and what was estimated beside what it took."""
+        data = self.data
+        counts = {"train_captions": data.train_captions, "val_captions": len(data.held_out.rows), "cut_captions": data.cut}
+        peak = hardware.peak_memory(self.device) - self.memory_before
+        speed = {
+            "tokens_per_second": round(self.watcher.tokens_per_second(self.trainer.state), 1),
+            "useful_share": round(self.batches.useful_share(), 4),
+            "peak_memory_gb": round(peak / 1e9, 3),
+        }
+        log.info("took %s GB of memory (estimated %.1f)", speed["peak_memory_gb"], self.estimate["memory_gb"])
+        return self.watcher.metrics(steps) | counts | speed | {"estimated": self.estimate}
+
+    def save(self) -> None:
+        """Write the best weights, config, tokenizer and generation_config as a plain Hugging Face folder."""
+        self.watcher.restore_best()
+        model = adapters.merge(self.model) if self.options.lora else self.model
+        eos = self.tokenizer.eos_token_id
+        model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
+        model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos, do_sample=True)
+        try:
+            model.save_pretrained(self.folder)
+            self.tokenizer.save_pretrained(self.folder)
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        except Exception as error:
+            raise _disk_error(self.folder, error) from error
+
+    def _open_folder(self) -> Path | None:
+        """Return the checkpoint to resume from, or empty the folder; the first process alone touches it."""
+        resumed = self.checkpoints.to_resume(self.options.resume, self.machine.overwrite)
+        ranks.wait()
+        if ranks.rank() == 0:
+            if resumed is None and self.folder.exists():
+                shutil.rmtree(self.folder)
+            self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.discard_incomplete()
+        return resumed
+
+    def _announce(self) -> dict[str, Any]:
+        """Say what is about to be trained, and return the estimates."""
+        tokens = sum(len(row) - 1 for row in self.data.train)
+        at_once = self.recipe.batch_tokens // self.options.gradient_accumulation_steps // ranks.ranks()
+        memory = hardware.estimate_memory(self.model, at_once, self.precision, self.options.gradient_checkpointing)
+        batch = dataset.collate([self.data.train[i] for i in next(iter(self.batches))])
+        seconds = hardware.seconds_per_token(self.model, batch, self.precision) * tokens * self.recipe.epochs / ranks.ranks()
+        log.info(
+            "training %s of %s parameters on %s captions, %s tokens (%.0f %% of the batches is not padding), at most %s epochs of %s steps, "
+            "on %s in %s; estimated at most %s and %.1f GB",
+            f"{sum(p.numel() for p in self.model.parameters() if p.requires_grad):,}", f"{self.record['parameters']:,}",
+            f"{self.data.train_captions:,}", f"{tokens:,}", 100 * self.batches.useful_share(), self.recipe.epochs,
+            f"{len(self.batches):,}", self.record["hardware"], self.precision, _duration(seconds), memory / 1e9,
+        )  # fmt: skip
+        return {"seconds": round(seconds, 1), "memory_gb": round(memory / 1e9, 3)}
+
+    def _watcher(self, interrupts: Interrupts) -> Watcher:
+        tokens_per_step = sum(len(row) - 1 for row in self.data.train) / len(self.batches)
+        return Watcher(
+            self.model, self.data.held_out, self.recipe.batch_tokens // self.options.gradient_accumulation_steps,
+            self.options.patience if self.options.recipe != "classic" else self.recipe.epochs, len(self.batches), tokens_per_step,
+            self.checkpoints, self.options.save_minutes, interrupts, self.folder / "history.jsonl",
+        )  # fmt: skip
+
+    def _trainer(self) -> CaptionTrainer:
+        hardware.allow_tf32(self.device)
+        arguments = TrainingArguments(
+            output_dir=str(self.checkpoints.folder),
+            num_train_epochs=self.recipe.epochs,
+            learning_rate=self.recipe.learning_rate,
+            warmup_steps=self.recipe.warmup,  # below 1 this is a share of all steps
+            lr_scheduler_type=self.recipe.schedule,
+            weight_decay=self.recipe.weight_decay,
+            optim="adamw_torch_fused",
+            logging_steps=10,
+            logging_nan_inf_filter=False,
+            save_strategy="no",  # the watcher asks for checkpoints
+            report_to=self.options.report_to,
+            seed=self.machine.seed,
+            use_cpu=self.device == "cpu",
+            bf16=self.precision == "bf16",
+            fp16=self.precision == "fp16",
+            torch_compile=hardware.compile_pays(self.machine.compile, self.device, self.estimate["seconds"]),
+            disable_tqdm=True,
+            dataloader_pin_memory=self.device == "cuda",
+            ddp_find_unused_parameters=False,
+        )
+        if self.options.gradient_checkpointing:
+            _checkpoint_activations(self.model)
+        parts = self.options.gradient_accumulation_steps
+        return CaptionTrainer(
+            model=self.model, args=arguments, callbacks=[self.watcher], rows=self.data.train, batches=self.batches, parts=parts
+        )
+
+    def _guarded_train(self, resumed: Path | None) -> None:
+        """Train; turn a failed save into one line and remove what it left."""
+        try:
+            self.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        except HuggingCaptionsError:
+            raise
+        except Exception as error:
+            if not self.watcher.saving:
+                raise
+            self.checkpoints.discard_incomplete()
+            raise _disk_error(self.checkpoints.folder, error) from error
 
 
-def _with_defaults(options: TrainOptions) -> TrainOptions:
-    from dataclasses import replace
-
-    epochs, learning_rate = DEFAULTS["scratch" if options.base_model == "scratch" else "pretrained"]
-    return replace(options, epochs=options.epochs or epochs, learning_rate=options.learning_rate or learning_rate)
-
-
-def _prepare(corpus: dataset.Corpus, base: models.LoadedModel, options: TrainOptions, seed: int) -> Data:
+def prepare(corpus: dataset.Corpus, base: models.LoadedModel, options: TrainOptions, seed: int) -> Data:
     """Split and encode the corpus, and say what is unusual about it."""
     split = dataset.split_captions(len(corpus.captions), options.val_fraction, seed)
     if not split.val:
-        log.warning("%d captions are too few to hold some out: no early stopping, no held-out figures", len(corpus.captions))
-    train_captions = [corpus.captions[i] for i in split.train]
-    val_captions = [corpus.captions[i] for i in split.val]
-    data = Data(
-        dataset.encode_captions(train_captions, base.tokenizer, base.max_positions),
-        dataset.encode_captions(val_captions, base.tokenizer, base.max_positions),
-        dataset.byte_count(val_captions),
-    )
-    if cut := data.train.cut + data.val.cut:
+        log.warning("%d captions: none is held out, so there is no early stopping and no held-out figure", len(corpus.captions))
+    sides = [
+        dataset.encode_captions([corpus.captions[i] for i in side], base.tokenizer, base.max_positions) for side in (split.train, split.val)
+    ]
+    cut = sides[0].cut + sides[1].cut
+    if cut:
         log.warning("%d captions are longer than the model's %d positions and were cut at a word", cut, base.max_positions)
-    return data
-
-
-def _empty(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-
-
-def _build_trainer(
-    base: models.LoadedModel, data: Data, options: TrainOptions, hardware: HardwareOptions, device: str, folder: Path
-) -> tuple[CaptionTrainer, Watcher]:
-    arguments = TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        num_train_epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        warmup_steps=0.05,  # below 1 this is a share of all steps
-        lr_scheduler_type="linear",
-        weight_decay=0.01,
-        logging_steps=10,
-        save_strategy="no",
-        report_to="none",
-        seed=hardware.seed,
-        use_cpu=device == "cpu",
-        bf16=device == "cuda" and torch.cuda.is_bf16_supported(),
-        disable_tqdm=True,
-        dataloader_pin_memory=device == "cuda",
+    rows = sides[0].rows
+    if options.recipe == "classic":
+        rows = dataset.blocks(rows, min(recipe.CLASSIC_BLOCK, base.max_positions))
+    held_out = HeldOut(
+        sides[1].rows,
+        tuple(corpus.tags[i] for i in split.val),
+        tuple(dataset.byte_count([corpus.captions[i]]) for i in split.val),
     )
-    batches = dataset.TokenBatches([len(row) for row in data.train.rows], options.batch_tokens, hardware.seed)
-    watcher = Watcher(base.model, data, batches, folder / "history.jsonl")
-    trainer = CaptionTrainer(model=base.model, args=arguments, callbacks=[watcher], rows=data.train.rows, batches=batches)
-    for callback in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(callback)
-    log.info(
-        "training %s parameters on %s captions, %s tokens (%.0f %% of the batches is not padding), %s steps at most, on %s",
-        f"{sum(p.numel() for p in base.model.parameters()):,}",
-        f"{len(data.train.rows):,}",
-        f"{sum(map(len, data.train.rows)):,}",
-        100 * batches.useful_share(),
-        f"{len(batches) * (options.epochs or 0):,}",
-        device,
-    )
-    return trainer, watcher
+    return Data(rows, held_out, len(split.train), cut)
 
 
-class CaptionTrainer(Trainer):  # type: ignore[misc]
-    """transformers' Trainer over our own token batches."""
-
-    def __init__(self, *, rows: Sequence[Sequence[int]], batches: dataset.TokenBatches, **settings: Any) -> None:
-        self._rows, self._batches = rows, batches
-        super().__init__(train_dataset=rows, **settings)
-
-    def get_train_dataloader(self) -> DataLoader:
-        """Return batches as ``dataset.collate`` makes them; Trainer moves them to the device."""
-        return DataLoader(self._rows, batch_sampler=self._batches, collate_fn=dataset.collate, pin_memory=self.args.dataloader_pin_memory)
+def _checkpoint_activations(model: Any) -> None:
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:  # its name before transformers 5.20 or so
+        model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
-class Watcher(TrainerCallback):  # type: ignore[misc]
-    """Evaluates before training and after each epoch, keeps the best weights, writes history.jsonl."""
-
-    def __init__(self, model: Any, data: Data, batches: dataset.TokenBatches, history_path: Path) -> None:
-        self.history: list[dict[str, Any]] = []
-        self._model, self._data, self._batches, self._path = model, data, batches, history_path
-        self._best: dict[str, torch.Tensor] | None = None
-        self._steps = 0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._evaluate(state, control)
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._batches.epoch = round(state.epoch or 0)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise InputError(f"training stopped at step {state.global_step}: the loss is {logs['loss']}", "lower --learning-rate")
-            self._record(state, train_loss=logs["loss"], learning_rate=logs["learning_rate"])
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._evaluate(state, control)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._steps = state.global_step
-
-    def metrics(self) -> dict[str, Any]:
-        """Return the figures of the best evaluation, and those before training."""
-        evaluations = self._evaluations()
-        if not evaluations:
-            return {"steps": self._steps, "val_loss": None, "perplexity": None, "bits_per_byte": None}
-        best = min(evaluations, key=lambda line: line["val_loss"])
-        return {
-            "steps": self._steps,
-            "best_step": best["step"],
-            "best_epoch": best["epoch"],
-            "val_loss_before": evaluations[0]["val_loss"],
-            "bits_per_byte_before": evaluations[0]["bits_per_byte"],
-        } | {key: best[key] for key in ("val_loss", "perplexity", "bits_per_byte")}
-
-    def restore_best(self) -> None:
-        """Put the weights with the best held-out loss back into the model."""
-        if self._best is not None:
-            self._model.load_state_dict(self._best)
-
-    def _evaluations(self) -> list[dict[str, Any]]:
-        return [line for line in self.history if "val_loss" in line]
-
-    def _evaluate(self, state: Any, control: Any) -> None:
-        """Measure the held-out loss; keep the weights if it is the best so far, stop if it has not been for long."""
-        if not self._data.val.rows:
-            return
-        figures = evaluate(self._model, self._data.val.rows, self._batches.batch_tokens, self._data.val_bytes)
-        losses = [line["val_loss"] for line in self._evaluations()] + [figures["val_loss"]]
-        self._record(state, **figures)
-        log.info("epoch %g: val_loss %.4f, perplexity %.2f, bits_per_byte %.4f", round(state.epoch or 0, 2), *figures.values())
-        best = losses.index(min(losses))
-        if best == len(losses) - 1:
-            self._best = {key: value.detach().to("cpu", copy=True) for key, value in self._model.state_dict().items()}
-        control.should_training_stop |= len(losses) - 1 - best >= PATIENCE
-
-    def _record(self, state: Any, **figures: float) -> None:
-        line = {"step": state.global_step, "epoch": round(state.epoch or 0, 4), **figures}
-        self.history.append(line)
-        with open(self._path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(line) + "\n")
+def _disk_error(folder: Path, error: Exception) -> ResourceError:
+    # safetensors and torch.save report a full disk as errors of their own
+    return ResourceError(f"cannot write {folder}: {error}", "free some space and repeat the command; what was saved before is unchanged")
 
 
-def evaluate(model: Any, rows: Sequence[Sequence[int]], batch_tokens: int, bytes_: int) -> dict[str, float]:
-    """Return ``val_loss`` (nats per token), ``perplexity`` and ``bits_per_byte`` of ``rows`` under ``model``.
-
-    The loss is the sum of the negative log-likelihood over all tokens divided by their number,
-    never a mean of batch means; bits per byte divides the same sum by ``bytes_``, so it compares
-    across tokenizers.
-    """
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    total, count = 0.0, 0
-    half = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" and torch.cuda.is_bf16_supported() else nullcontext()
-    with torch.no_grad(), half:
-        for batch in dataset.TokenBatches([len(row) for row in rows], batch_tokens, seed=0, shuffle=False):
-            tensors = dataset.collate([rows[i] for i in batch])
-            logits = model(input_ids=tensors["input_ids"].to(device), use_cache=False).logits[:, :-1].float()
-            targets = tensors["labels"][:, 1:].to(device)
-            total += torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=dataset.IGNORED, reduction="sum"
-            ).item()
-            count += int((targets != dataset.IGNORED).sum())
-    model.train(was_training)
-    loss = total / count
-    return {"val_loss": loss, "perplexity": math.exp(min(loss, 700)), "bits_per_byte": total / math.log(2) / bytes_}
-
-
-def _save(base: models.LoadedModel, folder: Path) -> None:
-    """Write weights, config, tokenizer and generation_config as a plain Hugging Face folder."""
-    eos = base.tokenizer.eos_token_id
-    base.model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
-    base.model.generation_config = transformers.GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos, do_sample=True)
-    try:
-        base.model.save_pretrained(folder)
-        base.tokenizer.save_pretrained(folder)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    except Exception as error:  # safetensors reports a full disk as an error of its own
-        if isinstance(error, OSError) or "os error" in str(error).lower() or "no space" in str(error).lower():
-            raise ResourceError(f"cannot write {folder}: {error}", "free some space; an earlier model is unchanged") from error
-        raise
-
-
-def _run_json(
-    tags: Sequence[str],
-    corpus: dataset.Corpus,
-    options: TrainOptions,
-    hardware: HardwareOptions,
-    device: str,
-    base: models.LoadedModel,
-    metrics: dict[str, Any],
-) -> dict[str, Any]:
-    """Return everything that is needed to run this training again, and what came out."""
-    return {
-        "tags": list(tags),
-        "corpus_sha256": corpus.sha256,
-        "captions": len(corpus.captions),
-        "options": as_json(options),
-        "seed": hardware.seed,
-        "device": device,
-        "hardware": torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "parameters": sum(p.numel() for p in base.model.parameters()),
-        "model_type": base.model.config.model_type,
-        "versions": {
-            "hugging_captions": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-        "metrics": metrics,
-    }
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

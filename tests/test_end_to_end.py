@@ -120,7 +120,7 @@ def test_three_captions_train_without_a_split_and_say_so(root: Path, capsys: pyt
     _write_captions(root, "One small dog.\nTwo small dogs.\nThree small dogs 🐶\n".encode())
     assert tune_transformer.main(["--root", str(root), "--tag", "corgi", "--train", "--generate", "--base-model", "scratch", *QUICK]) == 0
     captured = capsys.readouterr()
-    assert "3 captions are too few to hold some out" in captured.err
+    assert "3 captions: none is held out, so there is no early stopping" in captured.err
     assert "no held-out figures" in captured.out
 
 

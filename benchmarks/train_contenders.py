@@ -1,0 +1,154 @@
+"""The speed part of benchmarks/train.py: five ways to feed the same captions to the same GPT-2."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
+
+from hugging_captions import dataset, models
+from hugging_captions.caption_trainer import CaptionTrainer
+from hugging_captions.recipe import RECIPES
+
+#: Optimizer steps of a contender in a round, after one on a tiny batch that warms the optimizer up.
+STEPS = {"ours": 2, "bare loop": 2, "classic (2020)": 3, "run_clm grouping": 2, "padded to 128": 2}
+BATCH_TOKENS = RECIPES["pretrained"].batch_tokens
+Batch = dict[str, torch.Tensor]
+
+
+class SpeedTest:
+    """Real tokens and seconds of each contender, summed over rounds."""
+
+    def __init__(self, captions: Sequence[str], tokenizer_folder: Path) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+        if tokenizer.eos_token_id is None:
+            tokenizer.eos_token = models.END_OF_TEXT
+        torch.manual_seed(0)
+        self.model = GPT2LMHeadModel(GPT2Config(n_layer=6, vocab_size=len(tokenizer)))
+        self.rows = dataset.encode_captions(captions, tokenizer, 1024).rows
+        self.blocks = dataset.blocks(self.rows, 1024)
+        self.eos = tokenizer.eos_token_id
+        self.measured: dict[str, list[tuple[int, int, float, float]]] = {name: [] for name in STEPS}
+
+    def round(self, number: int) -> None:
+        """Let each contender take its steps, on other captions in each round, beginning with another one."""
+        names = list(STEPS)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            batches = list(itertools.islice(self._batches(name, number), STEPS[name]))
+            with PeakMemory() as memory:
+                seconds = bare_loop(self.model, batches) if name == "bare loop" else trainer_loop(self.model, batches)
+            real = sum(int((batch["labels"][:, 1:] != dataset.IGNORED).sum()) for batch in batches)
+            self.measured[name].append((real, sum(batch["labels"].numel() for batch in batches), seconds, memory.gigabytes))
+
+    def rows_of(self, name: str) -> tuple[float, float, float]:
+        """Return real tokens a second, the useful share and the peak memory (GB) of a contender."""
+        real, positions, seconds, memory = zip(*self.measured[name])
+        return sum(real) / sum(seconds), sum(real) / sum(positions), max(memory)
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the table: one row a contender; ``ratio`` is ours by it, ``range`` its least and greatest in a round."""
+        ours, found = self.rows_of("ours")[0], []
+        for name in STEPS:
+            rate, useful, memory = self.rows_of(name)
+            ratios = [(o[0] / o[2]) / (x[0] / x[2]) for o, x in zip(self.measured["ours"], self.measured[name])]
+            found.append({
+                "name": name, "rate": f"{rate:.0f}", "ratio": f"{ours / rate:.2f}", "range": f"{min(ratios):.2f}-{max(ratios):.2f}",
+                "useful": f"{100 * useful:.0f}", "memory": f"{memory:.2f}",
+            })  # fmt: skip
+        return found
+
+    def _batches(self, name: str, number: int) -> Any:
+        if name in ("ours", "bare loop"):
+            order = dataset.TokenBatches([len(row) for row in self.rows], BATCH_TOKENS, seed=number)
+            return (dataset.collate([self.rows[i] for i in batch]) for batch in order)
+        if name == "padded to 128":
+            start = 16 * STEPS[name] * number
+            return (self._padded(self.rows[i : i + 16]) for i in range(start, len(self.rows), 16))
+        size = 1 if name == "classic (2020)" else 2
+        start = size * STEPS[name] * number
+        return (dataset.collate(self.blocks[i : i + size]) for i in range(start, len(self.blocks), size))
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> Batch:
+        batch = dataset.collate([*(row[:128] for row in rows), [self.eos] * 128])
+        return {key: value[:-1] for key, value in batch.items()}
+
+
+def trainer_loop(model: Any, batches: list[Batch]) -> float:
+    """Return the seconds that transformers' Trainer takes for ``batches``, a warm-up step not counted."""
+
+    class Stopwatch(TrainerCallback):
+        start = end = 0.0
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 1:
+                self.start = time.perf_counter()
+            self.end = time.perf_counter()
+
+    watch = Stopwatch()
+    arguments = TrainingArguments(
+        output_dir="unused", num_train_epochs=1, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True
+    )
+    trainer = _Given(model=model, args=arguments, callbacks=[watch], rows=[warm_up(), *batches], batches=None)
+    trainer.train()
+    return watch.end - watch.start
+
+
+class _Given(CaptionTrainer):
+    """The project's Trainer over batches that are given, so that all contenders run the same code."""
+
+    def get_train_dataloader(self) -> Any:
+        return torch.utils.data.DataLoader(self._rows, batch_size=None)
+
+
+def bare_loop(model: Any, batches: list[Batch]) -> float:
+    """Return the seconds of a plain loop over ``batches``: what Trainer does to the weights and nothing else."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=1 + len(batches))
+    model.train()
+    start = 0.0
+    for number, batch in enumerate([warm_up(), *batches]):
+        if number == 1:
+            start = time.perf_counter()
+        model(**batch, use_cache=False).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - start
+
+
+def warm_up() -> Batch:
+    """Return a batch of four tokens, which makes the optimizer's state."""
+    return dataset.collate([(1, 2, 3, 4)])
+
+
+class PeakMemory:
+    """The most memory that the process takes while entered, over what it took before, in ``gigabytes``."""
+
+    def __enter__(self) -> PeakMemory:
+        self._before, self._peak, self._over = _resident(), 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.gigabytes = max(0, self._peak - self._before) / 1e9
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            self._peak = max(self._peak, _resident())
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except OSError:  # not Linux: the column stays 0
+        return 0

@@ -1,0 +1,64 @@
+"""transformers' Trainer, with our batches, and with steps that can be computed in parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, ProgressCallback, Trainer
+
+from . import dataset, ranks
+
+log = logging.getLogger(__name__)
+
+
+class CaptionTrainer(Trainer):  # type: ignore[misc]
+    """transformers' Trainer over our own token batches, computed in parts where memory is short.
+
+    The loss is a sum over the step's tokens divided by their number over all parts and processes, so
+    neither changes what is learned.
+    """
+
+    def __init__(self, *, rows: Sequence[Sequence[int]], batches: dataset.TokenBatches, parts: int = 1, **settings: Any) -> None:
+        self._rows, self._batches, self.parts = rows, batches, parts
+        super().__init__(train_dataset=rows, **settings)
+        for callback in (PrinterCallback, ProgressCallback):
+            self.remove_callback(callback)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return this process's share of the batches, as ``dataset.collate`` makes them."""
+        share = dataset.RankBatches(self._batches, ranks.rank(), ranks.ranks())
+        return DataLoader(self._rows, batch_sampler=share, collate_fn=dataset.collate, pin_memory=self.args.dataloader_pin_memory)
+
+    def training_step(self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Compute the gradients of one step; if memory runs out, again in twice as many parts from then on."""
+        while True:
+            try:
+                return self._in_parts(model, inputs, num_items_in_batch)
+            except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+                rows = len(inputs["labels"])
+                if ranks.ranks() > 1 or self.parts >= rows or not _is_out_of_memory(error):
+                    raise
+            model.zero_grad()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.parts = min(self.parts * 2, rows)
+            log.warning("out of memory: each step is computed in %d parts from here on, of the same tokens in all", self.parts)
+
+    def _in_parts(self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any) -> torch.Tensor:
+        found = dataset.parts(inputs, self.parts)
+        losses = []
+        for i, part in enumerate(found):
+            last = i == len(found) - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, part, num_items_in_batch))
+        return torch.stack(losses).sum()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "out of memory" in text or "not enough memory" in text

@@ -1,0 +1,119 @@
+"""What the machine accelerates, and what a training will cost on it.
+
+Number formats and kernels are chosen by what the device has units for, never by habit; time and
+memory are estimated before the first step and compared with what was measured after the last.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import UsageError
+
+#: torch.compile costs up to a minute: only a run estimated longer than this many seconds pays for it.
+COMPILE_PAYS = 600
+#: Bytes of a parameter in training: float32 weight, gradient and two moments of AdamW.
+TRAINED_BYTES = 16
+#: Bytes of activations per token, layer and unit of width in half precision, twice that in float32: what autograd keeps
+#: of transformers' GPT-2 with dropout (counted with saved_tensors_hooks; 34 in a fused one, Korthikanti et al. 2022).
+ACTIVATION_BYTES = 70
+#: Bytes of a logit: itself, its softmax and its gradient in float32; half precision adds two of its own.
+LOGIT_BYTES = {"fp32": 12, "bf16": 16, "fp16": 16}
+
+
+def choose_precision(device: str, asked: str) -> str:
+    """Return ``fp32``, ``bf16`` or ``fp16``: what ``device`` accelerates, or what was ``asked`` for.
+
+    bf16 on Ampere and later and on CPUs with AMX or AVX-512-BF16, fp16 on older cards; anywhere
+    else half precision is emulated, several times slower than float32.
+
+    Raises:
+        UsageError: fp16 was asked for where there is no GPU; there its gradients could not be scaled.
+    """
+    if asked == "fp16" and device != "cuda":
+        raise UsageError(f"--precision fp16 needs a CUDA device, not {device}", "use --precision auto")
+    if asked != "auto":
+        return asked
+    if device == "cuda":
+        return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
+    return "bf16" if device == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def allow_tf32(device: str) -> None:
+    """Let float32 products use the tensor cores of Ampere and later (10 bits of mantissa)."""
+    if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8:
+        torch.set_float32_matmul_precision("high")
+
+
+def describe(device: str) -> str:
+    """Return the name of the processor or card that computes."""
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    return f"{platform.processor() or platform.machine()} {device}, {torch.get_num_threads()} threads"
+
+
+def compile_pays(asked: str, device: str, seconds: float) -> bool:
+    """Return whether to torch.compile a training of estimated ``seconds``."""
+    return asked == "on" or (asked == "auto" and device == "cuda" and seconds > COMPILE_PAYS)
+
+
+def estimate_memory(model: Any, tokens: int, precision: str, checkpointing: bool) -> int:
+    """Return the bytes that training ``model`` on ``tokens`` tokens at once will take, the process itself not counted."""
+    config = model.config
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in model.parameters()) - trained
+    width, layers = getattr(config, "hidden_size", 768), getattr(config, "num_hidden_layers", 12)
+    layer = ACTIVATION_BYTES * (2 if precision == "fp32" else 1)
+    per_unit = layer + 4 * layers if checkpointing else layer * layers  # one layer at a time, and each one's input
+    logits = config.vocab_size * LOGIT_BYTES[precision]
+    return trained * TRAINED_BYTES + frozen * 4 + tokens * (width * per_unit + logits)
+
+
+def reset_peak_memory(device: str) -> int:
+    """Begin to measure and return the bytes to subtract from ``peak_memory``: what the process took before training."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return 0
+    return peak_memory(device)
+
+
+def peak_memory(device: str) -> int:
+    """Return the most bytes taken so far: on the card, or by the whole process."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes but on macOS
+
+
+def seconds_per_token(model: Any, batch: dict[str, torch.Tensor], precision: str) -> float:
+    """Return an estimate of the seconds to train on one token, from one forward pass over (part of) ``batch``.
+
+    The backward pass costs twice the forward one (Kaplan et al. 2020, section 2.1); the optimizer is left out.
+    """
+    device = next(model.parameters()).device
+    rows = batch["input_ids"].to(device)
+    if device.type == "cpu":  # 128 tokens keep this under a second for 100 M parameters
+        rows = rows[: max(1, 128 // rows.shape[1]), :128]
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    with torch.no_grad(), torch.autocast(device.type, kind, enabled=precision != "fp32"):
+        for _ in range(2):  # the first pass loads kernels
+            start = time.perf_counter()
+            model(input_ids=rows, use_cache=False)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+    return 3 * (time.perf_counter() - start) / rows.numel()

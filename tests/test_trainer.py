@@ -1,0 +1,435 @@
+"""Training through the script: real tiny models, real signals, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+
+import tune_transformer
+from hugging_captions import adapters, dataset, evaluation, hardware, models, selfchecks, trainer
+from hugging_captions.caption_trainer import CaptionTrainer
+from hugging_captions.options import TrainOptions
+from hugging_captions.resume import COMPLETE
+from hugging_captions.storage import Store, write_captions
+
+REPOSITORY = Path(__file__).parent.parent
+WHO = ["The elk", "Our tent", "A marmot", "The old trail", "My coffee", "Every peak", "The river", "This lake"]
+WHAT = ["waits for", "wakes up before", "looks at", "walks under", "smells like", "belongs to", "dreams of"]
+WHERE = ["the first snow", "a golden morning ☀️", "the stars", "nobody\nbut us", "the storm", "home"]
+CAPTIONS = [f"{who} {what} {where}" for who in WHO for what in WHAT for where in WHERE]
+Tune = Callable[..., int]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_base(folder: Path, dropout: float = 0.0) -> Path:
+    models.quiet_transformers()
+    tokenizer = models.train_tokenizer(CAPTIONS, 400)
+    eos = tokenizer.eos_token_id
+    shape = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=48, n_embd=32, n_layer=2, n_head=2, bos_token_id=eos, eos_token_id=eos,
+        resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    GPT2LMHeadModel(shape).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root with captions of two tags, and two base models: one without dropout and one with."""
+    root = tmp_path_factory.mktemp("world")
+    write_captions(root / "text/lake/captions.txt", CAPTIONS[:200])
+    write_captions(root / "text/peak/captions.txt", CAPTIONS[180:])
+    make_base(root / "base")
+    make_base(root / "dropout", 0.1)
+    return root
+
+
+@pytest.fixture
+def tune(world: Path, tmp_path: Path) -> Tune:
+    """Return a call of the script on a root of its own that shares the captions."""
+
+    def call(*options: str, root: str = "root", base: str = "base", tags: tuple[str, ...] = ("lake", "peak")) -> int:
+        (tmp_path / root).mkdir(exist_ok=True)
+        if not (tmp_path / root / "text").exists():
+            (tmp_path / root / "text").symlink_to(world / "text")
+        return tune_transformer.main(arguments(tmp_path / root, world / base, tags) + list(options))
+
+    return call
+
+
+def arguments(root: Path, base: Path, tags: tuple[str, ...]) -> list[str]:
+    settings = ["--epochs", "2", "--batch-tokens", "256", "--learning-rate", "3e-3", "--device", "cpu"]
+    return ["--root", str(root), "--tag", *tags, "--train", "--base-model", str(base), *settings]
+
+
+@pytest.fixture(scope="module")
+def trained(world: Path) -> Path:
+    """Return the folder of a model trained without dropout, which several tests compare with."""
+    assert tune_transformer.main(arguments(world, world / "base", ("lake", "peak"))) == 0
+    return world / "trained_models/lake+peak"
+
+
+@pytest.fixture(scope="module")
+def whole(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the root of an uninterrupted training with dropout, which random numbers decide."""
+    root = tmp_path_factory.mktemp("whole")
+    (root / "text").symlink_to(world / "text")
+    assert tune_transformer.main(arguments(root, world / "dropout", ("lake", "peak"))) == 0
+    return root
+
+
+def weights(root: Path, name: str = "lake+peak") -> dict[str, torch.Tensor]:
+    return load_file(root / "trained_models" / name / "model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], tolerance: float = 0.0) -> bool:
+    return one.keys() == other.keys() and all(torch.allclose(one[key], other[key], rtol=0, atol=tolerance) for key in one)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+# -- what comes out
+
+
+def test_the_folder_is_plain_and_complete(trained: Path) -> None:
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "README.md", "config.json", "generation_config.json", "history.jsonl", "loss.png", "model.safetensors", "run.json",
+        "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
+    assert json.loads((trained / "config.json").read_text())["use_cache"] is True
+    assert not list(trained.parent.glob("*.training"))
+
+
+def test_training_changes_every_parameter_and_lowers_both_losses(trained: Path, world: Path) -> None:
+    before, after = load_file(world / "base/model.safetensors"), load_file(trained / "model.safetensors")
+    assert [name for name in before if torch.equal(before[name], after[name])] == []
+    losses = [line["val_loss"] for line in lines(trained) if "val_loss" in line]
+    steps = [line["train_loss"] for line in lines(trained) if "train_loss" in line]
+    assert len(losses) == 3  # before the first step, and after each epoch
+    assert losses[-1] < losses[0] - 1
+    assert steps[-1] < steps[0] - 0.5
+
+
+def test_run_json_reruns_the_training(trained: Path) -> None:
+    run = json.loads((trained / "run.json").read_text())
+    assert run["tags"] == ["lake", "peak"]
+    assert run["captions"] == len(CAPTIONS)
+    assert run["options"] | {"epochs": 2, "batch_tokens": 256, "learning_rate": 3e-3, "seed": 0, "patience": 3} == run["options"]
+    assert {"torch", "transformers", "hugging_captions"} <= set(run["versions"])
+    assert list(run["seconds"]) == ["import", "load", "train", "evaluate", "save"]
+    metrics = run["metrics"]
+    assert metrics["train_captions"] + metrics["val_captions"] == len(CAPTIONS)
+    assert set(metrics["val_loss_by_tag"]) == {"lake", "peak"}
+    assert min(metrics["val_loss_by_tag"].values()) <= metrics["val_loss"] <= max(metrics["val_loss_by_tag"].values())
+    assert metrics["tokens_per_second"] > 0
+    card = (trained / "README.md").read_text()
+    assert f"| loss (nats per token) | {metrics['val_loss_before']:.4f} | {metrics['val_loss']:.4f} |" in card
+
+
+def test_the_saved_weights_are_the_best_ones(world: Path, tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_at(15, monkeypatch, lambda weight: weight.add_(torch.randn_like(weight)))
+    assert tune("--epochs", "4") == 0
+    folder = tmp_path / "root/trained_models/lake+peak"
+    losses = [line["val_loss"] for line in lines(folder) if "val_loss" in line]
+    best = json.loads((folder / "run.json").read_text())["metrics"]["val_loss"]
+    assert best == min(losses) < losses[-1]
+    corpus = dataset.load_corpus(["lake", "peak"], Store(world))
+    base = models.load_base(str(folder), (), 0)
+    held_out = trainer.prepare(corpus, base, TrainOptions(), 0).held_out
+    assert evaluation.evaluate(base.model, held_out, 256)["val_loss"] == pytest.approx(best, abs=1e-5)
+
+
+def spoil_at(step: int, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[torch.Tensor], Any]) -> None:
+    """Make the model worse in the middle of ``step``."""
+    plain, calls = CaptionTrainer.training_step, []
+
+    def training_step(self: Any, model: Any, *inputs: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) == step:
+            spoil(next(model.parameters()).data)
+        return plain(self, model, *inputs, **more)
+
+    monkeypatch.setattr(CaptionTrainer, "training_step", training_step)
+
+
+def test_early_stopping(tune: Tune, tmp_path: Path) -> None:
+    assert tune("--epochs", "30", "--learning-rate", "0.5", "--patience", "2") == 0
+    evaluations = [line for line in lines(tmp_path / "root/trained_models/lake+peak") if "val_loss" in line]
+    best = min(range(len(evaluations)), key=lambda i: evaluations[i]["val_loss"])
+    assert len(evaluations) == best + 3 < 31
+
+
+# -- what must not matter, and what must
+
+
+@pytest.mark.parametrize(
+    ("options", "tolerance", "is_same"),
+    [
+        ((), 0.0, True),
+        (("--gradient-accumulation-steps", "4"), 1e-4, True),
+        (("--gradient-checkpointing",), 1e-5, True),
+        (("--seed", "1"), 1e-2, False),
+        (("--batch-tokens", "128"), 1e-2, False),
+    ],
+    ids=["again", "1x4 accumulated", "checkpointing", "another seed", "smaller steps"],
+)
+def test_weights_against_those_of_the_plain_run(
+    trained: Path, world: Path, tune: Tune, tmp_path: Path, options: tuple[str, ...], tolerance: float, is_same: bool
+) -> None:
+    assert tune(*options) == 0
+    assert same(weights(world), weights(tmp_path / "root"), tolerance) is is_same
+
+
+def test_out_of_memory_halves_the_batch_and_changes_nothing(
+    trained: Path, world: Path, tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = transformers.Trainer.training_step
+
+    def with_little_memory(self: Any, model: Any, inputs: Any, *rest: Any) -> Any:
+        loss = plain(self, model, inputs, *rest)
+        if len(inputs["labels"]) > 9:
+            raise torch.OutOfMemoryError("CUDA out of memory (forced)")  # after the backward pass: its gradients must not stay
+        return loss
+
+    monkeypatch.setattr(transformers.Trainer, "training_step", with_little_memory)
+    assert tune() == 0
+    assert same(weights(world), weights(tmp_path / "root"), 1e-4)
+    said = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
+    assert (
+        said
+        == [f"warning: out of memory: each step is computed in {n} parts from here on, of the same tokens in all" for n in (2, 4)][
+            : len(said)
+        ]
+    )
+    assert said
+
+
+def test_two_processes_learn_what_one_does(trained: Path, world: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").symlink_to(world / "text")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "tune_transformer.py"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        command + arguments(tmp_path, world / "base", ("lake", "peak")),
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=55,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained ") == 1
+    metrics = [json.loads((root / "trained_models/lake+peak/run.json").read_text())["metrics"] for root in (world, tmp_path)]
+    assert metrics[0]["val_loss"] == pytest.approx(metrics[1]["val_loss"], abs=1e-3)
+    assert metrics[0]["steps"] == metrics[1]["steps"]
+    assert same(weights(world), weights(tmp_path), 1e-3)
+
+
+# -- interrupted, killed, out of disk
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send this process a SIGTERM in the middle of ``step``."""
+    plain, calls = CaptionTrainer.training_step, []
+
+    def training_step(self: Any, *inputs: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, *inputs, **more)
+
+    monkeypatch.setattr(CaptionTrainer, "training_step", training_step)
+
+
+@pytest.mark.parametrize("where", ["in an epoch", "at its end"])
+def test_resume_equals_uninterrupted(whole: Path, tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    steps = [line["step"] for line in lines(whole / "trained_models/lake+peak") if "val_loss" in line]
+    with monkeypatch.context() as patch:
+        interrupt_at(steps[1] if where == "at its end" else steps[1] + 3, patch)
+        assert tune(base="dropout") == 130
+    (checkpoint,) = (tmp_path / "root/trained_models/lake+peak.training/checkpoints").iterdir()
+    assert (checkpoint / COMPLETE).exists()
+    assert not (checkpoint / "training_args.bin").exists()
+    assert tune("--resume", "always", base="dropout") == 0
+    assert same(weights(whole), weights(tmp_path / "root"))
+    folders = [root / "trained_models/lake+peak" for root in (whole, tmp_path / "root")]
+    histories = [[line | {"seconds": 0} for line in lines(folder) if "val_loss" in line] for folder in folders]
+    assert histories[0] == histories[1]
+
+
+def test_killed_in_the_middle_of_a_save(whole: Path, world: Path, tune: Tune, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "text").symlink_to(world / "text")
+    script = """
+import os, signal, sys, torch, tune_transformer
+torch.set_num_threads(1)
+plain, saves = torch.save, []
+def save(value, path, *rest, **more):
+    saves.append(path)
+    if len(saves) == 9:
+        open(path, "wb").write(b"torn")
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(value, path, *rest, **more)
+torch.save = save
+sys.exit(tune_transformer.main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", script, *arguments(root, world / "dropout", ("lake", "peak")), "--save-minutes", "0"]
+    assert subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=55).returncode == -signal.SIGKILL
+    checkpoints = root / "trained_models/lake+peak.training/checkpoints"
+    assert {(path / COMPLETE).exists() for path in checkpoints.iterdir()} == {True, False}
+    assert tune("--resume", "always", base="dropout") == 0
+    assert same(weights(whole), weights(root))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    whole: Path, tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(5, patch)
+        assert tune(base="dropout") == 130
+    checkpoints = tmp_path / "root/trained_models/lake+peak.training/checkpoints"
+    before = [path.name for path in checkpoints.iterdir()]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        assert tune("--save-minutes", "0", base="dropout") == 6
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in checkpoints.iterdir()] == before
+    assert f"cannot write {checkpoints}" in capsys.readouterr().err
+    assert tune(base="dropout") == 0
+    assert same(weights(whole), weights(tmp_path / "root"))
+
+
+def test_an_unfinished_training_of_another_kind_is_not_lost(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune("--resume", "always") == 2
+    assert "there is none" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        interrupt_at(2, patch)
+        assert tune() == 130
+    assert tune("--seed", "3") == 2
+    assert "holds an unfinished training with other options or captions" in capsys.readouterr().err
+    assert tune("--seed", "3", "--resume", "never") == 0
+
+
+@pytest.mark.parametrize(("step", "code"), [(2, 3), (15, 0)], ids=["before an evaluation", "after one"])
+def test_a_loss_that_is_not_finite(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: int, code: int
+) -> None:
+    spoil_at(step, monkeypatch, lambda weight: weight.fill_(float("nan")))
+    assert tune() == code
+    said = capsys.readouterr().err
+    assert "loss is nan" in said
+    if code == 0:
+        assert "the best weights so far are kept" in said
+        assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "root").values())
+    else:
+        assert "hint: lower --learning-rate" in said
+
+
+# -- other ways to train
+
+
+def test_a_small_corpus_trains_without_a_split(tune: Tune, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_captions(world / "text/few/captions.txt", ["a " * 200, *CAPTIONS[:30]])
+    assert tune(tags=("few",)) == 0
+    said = capsys.readouterr()
+    assert "31 captions: none is held out" in said.err
+    assert "1 captions are longer than the model's 48 positions and were cut at a word" in said.err
+    assert "no held-out figures" in said.out
+    metrics = json.loads((tmp_path / "root/trained_models/few/run.json").read_text())["metrics"]
+    assert (metrics["val_loss"], metrics["cut_captions"], metrics["train_captions"]) == (None, 1, 31)
+
+
+def test_the_classic_recipe(tune: Tune, tmp_path: Path) -> None:
+    assert tune("--recipe", "classic") == 0
+    recipe = json.loads((tmp_path / "root/trained_models/lake+peak/run.json").read_text())["recipe"]
+    assert (recipe["warmup"], recipe["weight_decay"]) == (0.0, 0.0)
+
+
+def test_adapters_are_merged_into_a_plain_folder(world: Path, tune: Tune, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    assert tune("--lora", "4") == 0
+    folder = tmp_path / "root/trained_models/lake+peak"
+    assert not list(folder.glob("adapter*"))
+    metrics = json.loads((folder / "run.json").read_text())["metrics"]
+    assert metrics["val_loss"] < metrics["val_loss_before"]
+    assert weights(tmp_path / "root").keys() == load_file(world / "base/model.safetensors").keys()
+
+
+def test_merged_adapters_are_the_applied_ones(world: Path) -> None:
+    pytest.importorskip("peft")
+    model = adapters.add(AutoModelForCausalLM.from_pretrained(world / "base"), 4).eval()
+    ids = torch.arange(3, 23)[None]
+    with torch.no_grad():
+        plain = model(input_ids=ids).logits
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(std=0.3)
+        applied = model(input_ids=ids).logits
+        merged = adapters.merge(model)(input_ids=ids).logits
+    assert (applied - plain).abs().max() > 0.1
+    assert torch.allclose(applied, merged, atol=1e-4)
+
+
+# -- checks and choices before the first step
+
+
+@pytest.mark.parametrize("what", ["final eos is a label", "padding is no label", "padded equals separate"])
+def test_each_self_check_fails_by_name(tune: Tune, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    plain = dataset.collate
+
+    def collate(rows: Any) -> Any:
+        batch = plain(rows)
+        if what == "final eos is a label":
+            batch["labels"][batch["input_ids"] == rows[0][0]] = dataset.IGNORED
+        elif what == "padding is no label":
+            batch["labels"][batch["labels"] == dataset.IGNORED] = 0
+        else:
+            batch["input_ids"] = batch["input_ids"].flip(1)  # padding on the left
+        return batch
+
+    monkeypatch.setattr(selfchecks.dataset, "collate", collate)
+    assert tune() == 1
+    assert f"self-check '{what}' failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "asked", "chosen"),
+    [
+        ("cuda", (8, 0), "auto", "bf16"), ("cuda", (7, 5), "auto", "fp16"), ("cuda", (7, 5), "fp32", "fp32"),
+        ("mps", None, "auto", "fp32"), ("cpu", None, "bf16", "bf16"),
+    ],
+)  # fmt: skip
+def test_precision_is_what_the_device_accelerates(
+    monkeypatch: pytest.MonkeyPatch, device: str, capability: Any, asked: str, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert hardware.choose_precision(device, asked) == chosen
+
+
+def test_fp16_needs_a_gpu(tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune("--precision", "fp16") == 2
+    assert "--precision fp16 needs a CUDA device, not cpu" in capsys.readouterr().err
