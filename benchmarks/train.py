@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the options of this benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--part", nargs="+", choices=("speed", "quality", "gpu"), default=["speed", "quality", "gpu"])
-    parser.add_argument("--captions", type=Path, metavar="FILE", help="captions, one a line (default: ../shared/data/influencers_2017.jsonl)")
+    parser.add_argument("--captions", type=Path, metavar="FILE", help="captions, one a line (default: those of ../shared/data)")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each contender in the speed part (default: 4)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the quality part (default: 3)")
     parser.add_argument("--quality-captions", type=int, default=700, help="captions of the quality part (default: 700)")
@@ -78,8 +78,9 @@ def read_captions(path: Path | None) -> list[str] | None:
 
 def speed(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """Return real tokens a second, useful share and peak memory of each contender; print them."""
-    from hugging_captions.console import table
     from train_contenders import SpeedTest
+
+    from hugging_captions.console import table
 
     test = SpeedTest(captions[:3000], SHARED / "gpt2_tokenizer")
     for number in range(arguments.rounds):
@@ -100,7 +101,9 @@ def quality(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any
     import train_quality
 
     with tempfile.TemporaryDirectory() as folder:
-        base = arguments.base_model or str(train_quality.make_base(Path(folder), SHARED / "corpus", captions[5000:], arguments.pretrain_seconds))
+        base = arguments.base_model
+        if base is None:
+            base = str(train_quality.make_base(Path(folder), SHARED / "corpus", captions[5000:], arguments.pretrain_seconds))
         runs = [
             train_quality.fine_tune(name, base, captions[: arguments.quality_captions], seed)
             for seed in range(arguments.seeds)

@@ -91,7 +91,9 @@ def trainer_loop(model: Any, batches: list[Batch]) -> float:
             self.end = time.perf_counter()
 
     watch = Stopwatch()
-    arguments = TrainingArguments(output_dir="unused", num_train_epochs=1, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True)
+    arguments = TrainingArguments(
+        output_dir="unused", num_train_epochs=1, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True
+    )
     trainer = _Given(model=model, args=arguments, callbacks=[watch], rows=[warm_up(), *batches], batches=None)
     trainer.train()
     return watch.end - watch.start
