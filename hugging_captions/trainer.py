@@ -8,10 +8,12 @@ batches, the held-out split, when to stop and what to keep.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from transformers import GenerationConfig, TrainingArguments, set_seed
 
 from . import adapters, dataset, hardware, model_card, models, ranks, recipe, run_record, selfchecks
 from .caption_trainer import CaptionTrainer
-from .errors import HuggingCaptionsError, InputError, ResourceError
+from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError
 from .evaluation import HeldOut
 from .options import HardwareOptions, TrainOptions, as_json
 from .resume import Checkpoints, Interrupts, fingerprint
@@ -75,10 +77,12 @@ def train(tags: Sequence[str], options: TrainOptions, machine: HardwareOptions, 
         KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and saved.
         NothingLeftError: the corpus is empty.
         ResourceError: not enough memory or disk; the last checkpoint is kept.
-        UsageError: an earlier model or an unfinished training would be lost.
+        UsageError: an earlier model or an unfinished training would be lost, or an optional package is not installed.
     """
     if ranks.rank() > 0:
         logging.getLogger("hugging_captions").setLevel(logging.ERROR)
+    if options.report_to != "none" and find_spec(options.report_to) is None:
+        raise UsageError(f"--report-to {options.report_to} needs a package that is not installed", f"pip install {options.report_to}")
     clock = time.perf_counter()
     name = corpus_name(tags)
     store.recover_model(name)
@@ -194,8 +198,8 @@ class _Run:
         batch = dataset.collate([self.data.train[i] for i in next(iter(self.batches))])
         seconds = hardware.seconds_per_token(self.model, batch, self.precision) * tokens * self.recipe.epochs / ranks.ranks()
         log.info(
-            "training %s of %s parameters on %s captions, %s tokens (%.0f %% of the batches is not padding), at most %s epochs of %s steps, "
-            "on %s in %s; estimated at most %s and %.1f GB",
+            "training %s of %s parameters on %s captions, %s tokens (%.0f %% of the batches is not padding), at most %s epochs of "
+            "%s steps, on %s in %s; estimated at most %s and %.1f GB",
             f"{sum(p.numel() for p in self.model.parameters() if p.requires_grad):,}", f"{self.record['parameters']:,}",
             f"{self.data.train_captions:,}", f"{tokens:,}", 100 * self.batches.useful_share(), self.recipe.epochs,
             f"{len(self.batches):,}", self.record["hardware"], self.precision, _duration(seconds), memory / 1e9,
@@ -212,6 +216,8 @@ class _Run:
 
     def _trainer(self) -> CaptionTrainer:
         hardware.allow_tf32(self.device)
+        if self.options.report_to == "tensorboard":
+            os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(self.folder / "runs"))
         arguments = TrainingArguments(
             output_dir=str(self.checkpoints.folder),
             num_train_epochs=self.recipe.epochs,
@@ -236,9 +242,12 @@ class _Run:
         if self.options.gradient_checkpointing:
             _checkpoint_activations(self.model)
         parts = self.options.gradient_accumulation_steps
-        return CaptionTrainer(
+        built = CaptionTrainer(
             model=self.model, args=arguments, callbacks=[self.watcher], rows=self.data.train, batches=self.batches, parts=parts
         )
+        if self.options.report_to != "none":
+            self.watcher.report = built.log
+        return built
 
     def _guarded_train(self, resumed: Path | None) -> None:
         """Train; turn a failed save into one line and remove what it left."""

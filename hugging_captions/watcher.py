@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,10 @@ class Seconds:
 
 
 class Watcher(TrainerCallback):  # type: ignore[misc]
-    """Evaluates before training and after each epoch, keeps the best weights, saves by the clock and on interrupts."""
+    """Evaluates before training and after each epoch, keeps the best weights, saves by the clock and on interrupts.
+
+    ``report``, if set, is called with the held-out figures: Trainer's log, which passes them on to --report-to.
+    """
 
     def __init__(
         self, model: Any, held_out: HeldOut, eval_tokens: int, patience: int, steps_per_epoch: int, tokens_per_step: float,
@@ -45,6 +49,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, torch.Tensor] | None = None
         self.trouble = ""
+        self.report: Callable[[dict[str, float]], Any] | None = None
         self.seconds = Seconds()
         self.saving = False
         self.earlier_seconds = 0.0
@@ -78,12 +83,11 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         if state.global_step % self._steps_per_epoch == 0:
             self._evaluate(state, control)
         if self._bar is not None:
-            self._bar.set_postfix_str(
-                f"epoch {state.epoch:.1f}, {self.tokens_per_second(state):,.0f} tokens/s{self._loss()}", refresh=False
-            )
+            shown = f"epoch {state.epoch:.1f}, {self.tokens_per_second(state):,.0f} tokens/s{self._loss()}"
+            self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update()
-        wish = SAVE_AND_STOP if self._interrupts.asked else SAVE if time.monotonic() - self._last_save > self._save_seconds else GO_ON
-        wish = ranks.greatest(wish, self._device)
+        due = time.monotonic() - self._last_save > self._save_seconds
+        wish = ranks.greatest(SAVE_AND_STOP if self._interrupts.asked else SAVE if due else GO_ON, self._device)
         if wish != GO_ON and not (control.should_training_stop or self.trouble):
             control.should_save = control.should_log = self.saving = True
             self._last_save = time.monotonic()
@@ -154,6 +158,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         figures = evaluate(self._model, self._held_out, self._eval_tokens)
         self.seconds.evaluate += time.monotonic() - start
         self._record(state, **figures)
+        if self.report:
+            self.report({key: value for key, value in figures.items() if isinstance(value, float)})
         shown = (figures[key] for key in ("val_loss", "perplexity", "bits_per_byte"))
         log.info("epoch %g: val_loss %.4f, perplexity %.2f, bits_per_byte %.4f", round(state.epoch or 0, 2), *shown)
         self._stop_if_not_finite("the held-out loss", figures["val_loss"], state, control)

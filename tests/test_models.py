@@ -1,0 +1,126 @@
+"""Base models and checkpoints: what loads, and what is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
+
+import tune_transformer
+from hugging_captions import models
+from hugging_captions.errors import InputError, UsageError
+from hugging_captions.storage import Store, write_captions
+
+CAPTIONS = ["Golden hour at the lake", "The view from the top was worth every step", "Elk in the meadow 🦌\nagain"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "base"
+    models.quiet_transformers()
+    tokenizer = models.train_tokenizer(CAPTIONS, 300)
+    eos = tokenizer.eos_token_id
+    shape = GPT2Config(vocab_size=len(tokenizer), n_positions=32, n_embd=16, n_layer=1, n_head=1, bos_token_id=eos, eos_token_id=eos)
+    GPT2LMHeadModel(shape).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def without_eos(folder: Path) -> None:
+    for name in ("tokenizer_config.json", "tokenizer.json"):
+        settings = json.loads((folder / name).read_text())
+        settings.pop("eos_token", None)
+        (folder / name).write_text(json.dumps(settings))
+
+
+def without_a_layer(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights["transformer.h.0.mlp.c_fc.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def with_fewer_embeddings(folder: Path) -> None:
+    GPT2LMHeadModel(GPT2Config(vocab_size=200, n_positions=32, n_embd=16, n_layer=1, n_head=1)).save_pretrained(folder)
+
+
+def with_a_bert(folder: Path) -> None:
+    shape = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, intermediate_size=16, vocab_size=300)
+    BertModel(shape).save_pretrained(folder)
+
+
+def torn(folder: Path) -> None:
+    with open(folder / "model.safetensors", "r+b") as handle:
+        handle.truncate(100)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (without_eos, "has no eos token"),
+        (with_fewer_embeddings, "has no tokenizer that fits"),
+        (without_a_layer, "lacks 1 of its weights, transformer.h.0.mlp.c_fc.weight first"),
+        (with_a_bert, "is no causal language model but 'bert'"),
+        (torn, "cannot load base model"),
+        (lambda folder: (folder / "config.json").unlink(), "cannot load base model"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "cannot load base model"),
+        (lambda folder: [path.unlink() for path in folder.glob("tokenizer*")], "has no tokenizer that fits"),
+    ],
+    ids=["no eos", "small vocabulary", "a layer lacking", "no causal model", "torn weights", "no config", "no weights", "no tokenizer"],
+)
+def test_a_base_model_that_cannot_be_trained_is_refused(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Any, said: str
+) -> None:
+    shutil.copytree(base, tmp_path / "damaged")
+    damage(tmp_path / "damaged")
+    write_captions(tmp_path / "text/lake/captions.txt", CAPTIONS)
+    code = tune_transformer.main(["--root", str(tmp_path), "--tag", "lake", "--train", "--base-model", str(tmp_path / "damaged")])
+    error = capsys.readouterr().err
+    assert code == 3, error
+    assert said in error
+    assert error.count("error:") == 1
+    assert not (tmp_path / "trained_models/lake").exists()
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a/b/c"])
+def test_a_folder_that_is_not_there(name: str) -> None:
+    with pytest.raises(InputError, match="is not a folder"):
+        models.load_base(name, CAPTIONS, 0)
+
+
+def test_the_hub_out_of_reach_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match="the hub can't be reached") as caught:
+        models.load_base("no-such-model-here", CAPTIONS, 0)
+    assert "--base-model scratch" in caught.value.hint
+
+
+def test_scratch_is_made_of_the_corpus_and_the_seed() -> None:
+    one, again, other = (models.load_base("scratch", CAPTIONS, seed) for seed in (0, 0, 1))
+    weights = [loaded.model.state_dict()["transformer.wte.weight"] for loaded in (one, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert one.tokenizer.decode(one.tokenizer(CAPTIONS[2])["input_ids"]) == CAPTIONS[2]
+    assert one.max_positions == 512
+    assert len(one.tokenizer) == one.model.config.vocab_size
+
+
+def test_a_checkpoint_that_is_missing_names_those_that_are_there(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "trained_models/lake")
+    assert models.load_checkpoint("lake", Store(tmp_path)).max_positions == 32
+    with pytest.raises(InputError, match="trained_models/peak holds no trained model") as caught:
+        models.load_checkpoint("peak", Store(tmp_path))
+    assert caught.value.hint.endswith("tags with a model here: lake")
+
+
+def test_a_device_that_is_not_here() -> None:
+    missing = "mps" if not torch.backends.mps.is_available() else "cuda"
+    assert models.choose_device("cpu") == "cpu"
+    with pytest.raises(UsageError, match=f"--device {missing} is not available here"):
+        models.choose_device(missing)
