@@ -52,13 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the options of this benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--part", nargs="+", choices=("speed", "quality", "gpu"), default=["speed", "quality", "gpu"])
-<<<<<<< HEAD
-    parser.add_argument(
-        "--captions", type=Path, metavar="FILE", help="captions, one a line (default: ../shared/data/influencers_2017.jsonl)"
-    )
-=======
     parser.add_argument("--captions", type=Path, metavar="FILE", help="captions, one a line (default: those of ../shared/data)")
->>>>>>> trainer
     parser.add_argument("--rounds", type=int, default=4, help="turns of each contender in the speed part (default: 4)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the quality part (default: 3)")
     parser.add_argument("--quality-captions", type=int, default=700, help="captions of the quality part (default: 700)")
@@ -92,7 +86,7 @@ def speed(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     for number in range(arguments.rounds):
         test.round(number)
         log.info("speed: round %d of %d", number + 1, arguments.rounds)
-    rows = test.rows()
+    rows = test.table_rows()
     header = ("GPT-2 shape, 6 layers, width 768", "real tokens/s", "ours by it", "in a round", "useful %", "peak GB over the model")
     print(table([[row[key] for key in ("name", "rate", "ratio", "range", "useful", "memory")] for row in rows], header), "\n")
     ratios = {row["name"]: float(row["ratio"]) for row in rows}
@@ -107,15 +101,9 @@ def quality(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any
     import train_quality
 
     with tempfile.TemporaryDirectory() as folder:
-<<<<<<< HEAD
-        base = arguments.base_model or str(
-            train_quality.make_base(Path(folder), SHARED / "corpus", captions[5000:], arguments.pretrain_seconds)
-        )
-=======
         base = arguments.base_model
         if base is None:
             base = str(train_quality.make_base(Path(folder), SHARED / "corpus", captions[5000:], arguments.pretrain_seconds))
->>>>>>> trainer
         runs = [
             train_quality.fine_tune(name, base, captions[: arguments.quality_captions], seed)
             for seed in range(arguments.seeds)

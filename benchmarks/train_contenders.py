@@ -46,16 +46,16 @@ class SpeedTest:
             real = sum(int((batch["labels"][:, 1:] != dataset.IGNORED).sum()) for batch in batches)
             self.measured[name].append((real, sum(batch["labels"].numel() for batch in batches), seconds, memory.gigabytes))
 
-    def rows_of(self, name: str) -> tuple[float, float, float]:
+    def totals(self, name: str) -> tuple[float, float, float]:
         """Return real tokens a second, the useful share and the peak memory (GB) of a contender."""
         real, positions, seconds, memory = zip(*self.measured[name])
         return sum(real) / sum(seconds), sum(real) / sum(positions), max(memory)
 
-    def rows(self) -> list[dict[str, str]]:
+    def table_rows(self) -> list[dict[str, str]]:
         """Return the table: one row a contender; ``ratio`` is ours by it, ``range`` its least and greatest in a round."""
-        ours, found = self.rows_of("ours")[0], []
+        ours, found = self.totals("ours")[0], []
         for name in STEPS:
-            rate, useful, memory = self.rows_of(name)
+            rate, useful, memory = self.totals(name)
             ratios = [(o[0] / o[2]) / (x[0] / x[2]) for o, x in zip(self.measured["ours"], self.measured[name])]
             found.append({
                 "name": name, "rate": f"{rate:.0f}", "ratio": f"{ours / rate:.2f}", "range": f"{min(ratios):.2f}-{max(ratios):.2f}",

@@ -108,21 +108,8 @@ def print_table(by_name: dict[str, list[dict[str, Any]]]) -> None:
     for name, runs in by_name.items():
         before, best = ([run[key] if key else run["curve"][0][2] for run in runs] for key in ("", "best"))
         times, epochs = [run["best_seconds"] for run in runs], [run["best_epoch"] for run in runs]
-<<<<<<< HEAD
-        rows.append(
-            [
-                name,
-                f"{_mean(before):.3f}",
-                f"{_mean(best):.3f}",
-                f"{min(best):.3f}-{max(best):.3f}",
-                f"{_mean(epochs):.1f}",
-                f"{_mean(times):.0f}",
-            ]
-        )
-=======
         spread = f"{min(best):.3f}-{max(best):.3f}"
         rows.append([name, f"{_mean(before):.3f}", f"{_mean(best):.3f}", spread, f"{_mean(epochs):.1f}", f"{_mean(times):.0f}"])
->>>>>>> trainer
     print(table(rows, ("means over the seeds", "val_loss before", "best", "by seed", "at epoch", "after s")), "\n")
 
 

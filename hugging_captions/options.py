@@ -108,22 +108,12 @@ class TrainOptions:
     )
     gradient_accumulation_steps: int = option(1, "parts to compute a step in: more take less memory", at_least=1, metavar="N")
     gradient_checkpointing: bool = option(False, "less memory for a third more time")
-<<<<<<< HEAD
-    lora: int | None = option(
-        None, "train adapters of this rank only, merged at the end (needs peft)", type=int, at_least=1, metavar="RANK"
-    )
-=======
     lora: int | None = option(None, "train adapters of this rank only, then merge them (needs peft)", type=int, at_least=1, metavar="RANK")
->>>>>>> trainer
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
     patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
     save_minutes: float = option(5.0, "minutes between checkpoints that training can resume from", at_least=0, metavar="MIN")
     resume: str = option(
-<<<<<<< HEAD
-        "auto", "continue an unfinished training: if it is the same, must, or begin again", choices=("auto", "always", "never")
-=======
         "auto", "continue an unfinished training: if it is the same one, always, or begin again", choices=("auto", "always", "never")
->>>>>>> trainer
     )
     report_to: str = option("none", "also send the figures there", choices=("none", "tensorboard", "wandb"))
 

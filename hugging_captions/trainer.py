@@ -22,10 +22,10 @@ from transformers import GenerationConfig, TrainingArguments, set_seed
 from . import adapters, dataset, hardware, model_card, models, ranks, recipe, run_record, selfchecks
 from .caption_trainer import CaptionTrainer
 from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError
-from .evaluation import HeldOut
 from .options import HardwareOptions, TrainOptions, as_json
 from .resume import Checkpoints, Interrupts, fingerprint
 from .storage import Store, corpus_name, refuse_loss, write_json
+from .training_data import prepare
 from .watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -51,16 +51,6 @@ class TrainResult:
             f"(perplexity {self.metrics['perplexity']:.1f}, {self.metrics['bits_per_byte']:.3f} bits per byte, "
             f"best of epoch {self.metrics['best_epoch']:g})"
         )
-
-
-@dataclass(frozen=True)
-class Data:
-    """Token rows to train on, the held-out side, and how many captions had to be cut."""
-
-    train: tuple[tuple[int, ...], ...]
-    held_out: HeldOut
-    train_captions: int
-    cut: int
 
 
 def train(tags: Sequence[str], options: TrainOptions, machine: HardwareOptions, store: Store, import_seconds: float = 0.0) -> TrainResult:
@@ -260,28 +250,6 @@ class _Run:
                 raise
             self.checkpoints.discard_incomplete()
             raise _disk_error(self.checkpoints.folder, error) from error
-
-
-def prepare(corpus: dataset.Corpus, base: models.LoadedModel, options: TrainOptions, seed: int) -> Data:
-    """Split and encode the corpus, and say what is unusual about it."""
-    split = dataset.split_captions(len(corpus.captions), options.val_fraction, seed)
-    if not split.val:
-        log.warning("%d captions: none is held out, so there is no early stopping and no held-out figure", len(corpus.captions))
-    sides = [
-        dataset.encode_captions([corpus.captions[i] for i in side], base.tokenizer, base.max_positions) for side in (split.train, split.val)
-    ]
-    cut = sides[0].cut + sides[1].cut
-    if cut:
-        log.warning("%d captions are longer than the model's %d positions and were cut at a word", cut, base.max_positions)
-    rows = sides[0].rows
-    if options.recipe == "classic":
-        rows = dataset.blocks(rows, min(recipe.CLASSIC_BLOCK, base.max_positions))
-    held_out = HeldOut(
-        sides[1].rows,
-        tuple(corpus.tags[i] for i in split.val),
-        tuple(dataset.byte_count([corpus.captions[i]]) for i in split.val),
-    )
-    return Data(rows, held_out, len(split.train), cut)
 
 
 def _checkpoint_activations(model: Any) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import tune_transformer
-from hugging_captions import adapters, dataset, evaluation, hardware, models, selfchecks, trainer
+from hugging_captions import adapters, dataset, evaluation, hardware, models, selfchecks, training_data
 from hugging_captions.caption_trainer import CaptionTrainer
 from hugging_captions.options import TrainOptions
 from hugging_captions.resume import COMPLETE
@@ -159,7 +159,7 @@ def test_the_saved_weights_are_the_best_ones(world: Path, tune: Tune, tmp_path: 
     assert best == min(losses) < losses[-1]
     corpus = dataset.load_corpus(["lake", "peak"], Store(world))
     base = models.load_base(str(folder), (), 0)
-    held_out = trainer.prepare(corpus, base, TrainOptions(), 0).held_out
+    held_out = training_data.prepare(corpus, base, TrainOptions(), 0).held_out
     assert evaluation.evaluate(base.model, held_out, 256)["val_loss"] == pytest.approx(best, abs=1e-5)
 
 
