@@ -25,7 +25,8 @@ from typing import IO, Any
 from .errors import InputError, from_os_error
 from .exports import CAPTION_FIELDS, SyntheticShortcodes, is_media_node, post_from_record
 from .payloads import UnreadableNodeError, iter_nodes, mend_surrogates, post_from_node
-from .storage import Post, PostLog, Store
+from .posts import Post, PostLog
+from .storage import Store
 
 log = logging.getLogger(__name__)
 

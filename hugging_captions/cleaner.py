@@ -25,7 +25,8 @@ import numpy as np
 from . import __version__, console, language, near_duplicates, rules
 from .errors import InputError, NothingLeftError, UsageError
 from .options import CleanOptions, as_json
-from .storage import Post, Store, atomic_write, escape_caption, read_posts, sha256, write_json
+from .posts import Post, read_posts
+from .storage import Store, atomic_write, escape_caption, sha256, write_json
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any
 
 from .payloads import UnreadableNodeError, iso_date, known_likes, mend_surrogates, post_from_node
-from .storage import Post
+from .posts import Post
 
 #: Field names in the order in which they are believed; lower case, without underscores.
 CAPTION_FIELDS = ("caption", "body", "description", "text", "message", "content", "posttext")

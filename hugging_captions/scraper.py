@@ -19,7 +19,8 @@ from .errors import InputError, InstagramError
 from .feeds import FEEDS, Cursor, FeedError, Page, RefusedError
 from .options import PullOptions
 from .payloads import UnreadableNodeError, post_from_node
-from .storage import Post, PostLog, Store, read_json, write_json
+from .posts import Post, PostLog
+from .storage import Store, read_json, write_json
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The files between the stages: where they are, how they are written, who may write them.
 
 The only module that spells ``text/<tag>/...`` and ``trained_models/<tag>/...``. Nothing is ever
-half-written: a temporary file, fsync, rename. posts.jsonl alone is appended to.
+half-written: a temporary file, fsync, rename. (posts.jsonl alone is appended to: see ``posts``.)
 """
 
 from __future__ import annotations
@@ -15,31 +15,14 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import BusyError, InputError, UsageError, from_os_error
 
 TAG_RULE = "letters, digits and underscores of any script"
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """One post, as one line of posts.jsonl.
-
-    ``likes`` is None where the count is hidden, ``date_utc`` is ISO 8601 with a Z or None,
-    ``source`` says which feed or format the post came from.
-    """
-
-    shortcode: str
-    caption: str | None
-    likes: int | None
-    date_utc: str | None
-    tag: str
-    source: str
 
 
 def normalise_tag(tag: str) -> str:
@@ -260,110 +243,6 @@ def keep_previous(paths: Sequence[Path], overwrite: bool) -> None:
 
 def _previous(path: Path) -> Path:
     return path.with_name(path.name + ".previous")
-
-
-# -- posts.jsonl
-
-
-def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post]:
-    """Yield the posts of a posts.jsonl, in order.
-
-    Args:
-        damaged: called with the line number and the reason for each line that is no post.
-
-    Raises:
-        InputError: the file is missing or cannot be read.
-    """
-    try:
-        with open(path, "rb") as handle:
-            for number, line in enumerate(handle, start=1):
-                try:
-                    yield _post_from_line(line)
-                except (ValueError, TypeError, KeyError) as error:
-                    damaged(number, str(error) or type(error).__name__)
-    except OSError as error:
-        raise from_os_error(error, "read", path) from error
-
-
-def _post_from_line(line: bytes) -> Post:
-    post = Post(**json.loads(line))
-    if not (isinstance(post.shortcode, str) and post.shortcode):
-        raise ValueError("no shortcode")
-    if not (post.caption is None or isinstance(post.caption, str)):
-        raise ValueError("the caption is not text")
-    if not (post.likes is None or type(post.likes) is int):
-        raise ValueError("likes is not a whole number")
-    return post
-
-
-class PostLog:
-    """The append-only posts.jsonl of one tag, which never holds a shortcode twice."""
-
-    def __init__(self, path: Path) -> None:
-        """Open ``path`` for appending and forget a last line that a crash tore.
-
-        Raises:
-            ResourceError: it cannot be written.
-        """
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = open(path, "ab+")
-            _cut_torn_line(self._handle)
-            self.shortcodes = _shortcodes(self._handle)
-        except OSError as error:
-            raise from_os_error(error, "write", path) from error
-
-    def __enter__(self) -> PostLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
-
-    def append(self, posts: Iterable[Post]) -> int:
-        """Write the posts whose shortcode is new, flush them to disk and return how many they were."""
-        lines = []
-        for post in posts:
-            if post.shortcode not in self.shortcodes:
-                self.shortcodes.add(post.shortcode)
-                lines.append(json.dumps(asdict(post), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        try:
-            self._handle.write(b"".join(lines))
-            self._handle.flush()
-            os.fsync(self._handle.fileno())
-        except OSError as error:
-            raise from_os_error(error, "write", self.path) from error
-        return len(lines)
-
-
-def _cut_torn_line(handle: IO[bytes]) -> None:
-    """Truncate what follows the last newline: a record that was being written when the process died."""
-    end = handle.seek(0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - (1 << 16))
-        handle.seek(start)
-        newline = handle.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            handle.truncate(start + newline + 1)
-            return
-        end = start
-    handle.truncate(0)
-
-
-def _shortcodes(handle: IO[bytes]) -> set[str]:
-    """Return every shortcode in a posts.jsonl; our own lines begin with it, which a match reads fastest."""
-    handle.seek(0)
-    start = re.compile(rb'\{"shortcode": "([A-Za-z0-9_.:-]+)"')
-    found = set()
-    for line in handle:
-        if match := start.match(line):
-            found.add(match[1].decode("ascii"))
-            continue
-        try:
-            found.add(_post_from_line(line).shortcode)
-        except (ValueError, TypeError, KeyError):
-            continue  # a damaged line: cleaning counts it and says where
-    return found
 
 
 # -- captions.txt and <tag>_gen.txt: one caption a line

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import pull_and_clean
 from hugging_captions import archive
 from hugging_captions.errors import HuggingCaptionsError, InputError
-from hugging_captions.storage import Store, read_posts
+from hugging_captions.posts import read_posts
+from hugging_captions.storage import Store
 
 NODE = {"shortcode": "NODE1", "taken_at_timestamp": 1_600_000_000, "edge_media_preview_like": {"count": 7}}
 NODE["edge_media_to_caption"] = {"edges": [{"node": {"text": "Fog on the pass\nand geese 🪿"}}]}

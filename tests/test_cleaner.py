@@ -14,7 +14,8 @@ import pull_and_clean
 from hugging_captions import cleaner, near_duplicates, rules
 from hugging_captions.errors import UsageError
 from hugging_captions.options import CleanOptions
-from hugging_captions.storage import Post, PostLog, Store, read_captions
+from hugging_captions.posts import Post, PostLog
+from hugging_captions.storage import Store, read_captions
 
 OPTIONS = CleanOptions()
 GOLDEN = ROOT / "tests" / "golden"

@@ -340,7 +340,7 @@ def test_a_login_without_a_terminal_is_refused(
 
 def test_resuming_reads_many_stored_posts_at_once(root: Path) -> None:
     """The shortcodes of a large log are read by their place in the line; a slow reader would take minutes here."""
-    from hugging_captions.storage import PostLog
+    from hugging_captions.posts import PostLog
 
     path = Store(root).posts("rmnp")
     path.parent.mkdir(parents=True)

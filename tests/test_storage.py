@@ -14,9 +14,10 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hugging_captions import storage
+from hugging_captions import posts, storage
 from hugging_captions.errors import BusyError, InputError, ResourceError, UsageError
-from hugging_captions.storage import Post, PostLog, Store
+from hugging_captions.posts import Post, PostLog
+from hugging_captions.storage import Store
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,8 @@ def _post(shortcode: str, caption: str | None = "hello") -> Post:
 
 def _read(path: Path) -> tuple[list[str], list[int]]:
     damaged: list[int] = []
-    posts = [post.shortcode for post in storage.read_posts(path, lambda number, reason: damaged.append(number))]
-    return posts, damaged
+    found = [post.shortcode for post in posts.read_posts(path, lambda number, reason: damaged.append(number))]
+    return found, damaged
 
 
 def test_the_log_never_holds_a_shortcode_twice(tmp_path: Path) -> None:

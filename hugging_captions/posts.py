@@ -1,0 +1,134 @@
+"""One post, and the append-only posts.jsonl that holds a tag's.
+
+Written by scraper and archive, read by the cleaner. A record is a line; a line that a crash tore is
+forgotten at the next opening, a line that is damaged is reported and skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from .errors import from_os_error
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One post, as one line of posts.jsonl.
+
+    ``likes`` is None where the count is hidden, ``date_utc`` is ISO 8601 with a Z or None,
+    ``source`` says which feed or format the post came from.
+    """
+
+    shortcode: str
+    caption: str | None
+    likes: int | None
+    date_utc: str | None
+    tag: str
+    source: str
+
+
+def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post]:
+    """Yield the posts of a posts.jsonl, in order.
+
+    Args:
+        damaged: called with the line number and the reason for each line that is no post.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                try:
+                    yield _post_from_line(line)
+                except (ValueError, TypeError, KeyError) as error:
+                    damaged(number, str(error) or type(error).__name__)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+
+
+def _post_from_line(line: bytes) -> Post:
+    post = Post(**json.loads(line))
+    if not (isinstance(post.shortcode, str) and post.shortcode):
+        raise ValueError("no shortcode")
+    if not (post.caption is None or isinstance(post.caption, str)):
+        raise ValueError("the caption is not text")
+    if not (post.likes is None or type(post.likes) is int):
+        raise ValueError("likes is not a whole number")
+    return post
+
+
+class PostLog:
+    """The append-only posts.jsonl of one tag, which never holds a shortcode twice."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path`` for appending and forget a last line that a crash tore.
+
+        Raises:
+            ResourceError: it cannot be written.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = open(path, "ab+")
+            _cut_torn_line(self._handle)
+            self.shortcodes = _shortcodes(self._handle)
+        except OSError as error:
+            raise from_os_error(error, "write", path) from error
+
+    def __enter__(self) -> PostLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.close()
+
+    def append(self, posts: Iterable[Post]) -> int:
+        """Write the posts whose shortcode is new, flush them to disk and return how many they were."""
+        lines = []
+        for post in posts:
+            if post.shortcode not in self.shortcodes:
+                self.shortcodes.add(post.shortcode)
+                lines.append(json.dumps(asdict(post), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        try:
+            self._handle.write(b"".join(lines))
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+        except OSError as error:
+            raise from_os_error(error, "write", self.path) from error
+        return len(lines)
+
+
+def _cut_torn_line(handle: IO[bytes]) -> None:
+    """Truncate what follows the last newline: a record that was being written when the process died."""
+    end = handle.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - (1 << 16))
+        handle.seek(start)
+        newline = handle.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            handle.truncate(start + newline + 1)
+            return
+        end = start
+    handle.truncate(0)
+
+
+def _shortcodes(handle: IO[bytes]) -> set[str]:
+    """Return every shortcode in a posts.jsonl; our own lines begin with it, which a match reads fastest."""
+    handle.seek(0)
+    start = re.compile(rb'\{"shortcode": "([A-Za-z0-9_.:-]+)"')
+    found = set()
+    for line in handle:
+        if match := start.match(line):
+            found.add(match[1].decode("ascii"))
+            continue
+        try:
+            found.add(_post_from_line(line).shortcode)
+        except (ValueError, TypeError, KeyError):
+            continue  # a damaged line: cleaning counts it and says where
+    return found
