@@ -36,12 +36,12 @@ def options_table(parser: argparse.ArgumentParser) -> str:
 
 def rules_table() -> str:
     """Return a Markdown table of the cleaning rules in their order."""
-    from . import cleaner, rules
+    from . import rules, verdicts
 
     mends = {change.name: change.description for change in rules.CHANGES}
     rows = [
-        f"| `{name}` | {'mends' if name in mends else 'drops'} | {mends.get(name) or cleaner.DROPS[name]} |"
-        for name in cleaner.rule_names()
+        f"| `{name}` | {'mends' if name in mends else 'drops'} | {mends.get(name) or verdicts.DROPS[name]} |"
+        for name in verdicts.rule_names()
     ]
     return "\n".join(["| rule | | what it does |", "|---|---|---|", *rows])
 

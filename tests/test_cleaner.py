@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pull_and_clean
-from hugging_captions import cleaner, near_duplicates, rules
+from hugging_captions import cleaner, near_duplicates, privacy, verdicts
 from hugging_captions.errors import UsageError
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post, PostLog
@@ -83,7 +83,7 @@ KEPT = [
 
 @pytest.mark.parametrize(("caption", "clean"), KEPT)
 def test_a_caption_is_mended(caption: str, clean: str) -> None:
-    verdict = cleaner.examine(_post(caption), CleanOptions(language="any"))
+    verdict = verdicts.examine(_post(caption), CleanOptions(language="any"))
     assert (verdict.text, verdict.reason) == (clean, "")
 
 
@@ -110,22 +110,22 @@ DROPPED = [
 
 @pytest.mark.parametrize(("caption", "likes", "reason"), DROPPED)
 def test_a_post_is_charged_to_the_first_rule_that_it_fails(caption: str | None, likes: int, reason: str) -> None:
-    assert cleaner.examine(_post(caption, likes), OPTIONS).reason == reason
+    assert verdicts.examine(_post(caption, likes), OPTIONS).reason == reason
 
 
 def test_hidden_likes_are_kept_or_dropped_as_asked() -> None:
     post = _post("A perfectly good caption", None)
-    assert cleaner.examine(post, OPTIONS).reason == ""
-    assert cleaner.examine(post, CleanOptions(unknown_likes="drop")).reason == "unknown-likes"
+    assert verdicts.examine(post, OPTIONS).reason == ""
+    assert verdicts.examine(post, CleanOptions(unknown_likes="drop")).reason == "unknown-likes"
 
 
-@pytest.mark.parametrize("name", [name for name in cleaner.rule_names() if "duplicate" not in name])
+@pytest.mark.parametrize("name", [name for name in verdicts.rule_names() if "duplicate" not in name])
 def test_every_rule_can_be_skipped(name: str) -> None:
     caption = "It&#39;s on​ly 970-555-0134 a@example.com example.com @x!!!!!! 😍\n...\n📷 @y\n#a #b"
     options = CleanOptions(language="any", skip_rule=(name,), emoji="drop", unknown_likes="drop")
-    _, changed, _ = cleaner.mend(caption, options)
+    _, changed, _ = verdicts.mend(caption, options)
     assert name not in changed
-    assert cleaner.examine(_post(None, None), options).reason != name
+    assert verdicts.examine(_post(None, None), options).reason != name
 
 
 def test_an_unknown_rule_is_refused(root: Path) -> None:
@@ -136,9 +136,9 @@ def test_an_unknown_rule_is_refused(root: Path) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=120))
 def test_cleaning_twice_is_cleaning_once_and_nothing_private_is_left(caption: str) -> None:
-    text, _, _ = cleaner.mend(caption, OPTIONS)
-    assert cleaner.mend(text, OPTIONS)[0] == text
-    assert not rules.holds_private_data(text)
+    text, _, _ = verdicts.mend(caption, OPTIONS)
+    assert verdicts.mend(text, OPTIONS)[0] == text
+    assert not privacy.holds_private_data(text)
 
 
 PIECES = st.sampled_from(
@@ -150,9 +150,9 @@ PIECES = st.sampled_from(
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(PIECES, st.sampled_from(["", " ", "  "])), max_size=14).map(lambda pairs: "".join(map("".join, pairs))))
 def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
-    text, _, _ = cleaner.mend(caption, OPTIONS)
-    assert cleaner.mend(text, OPTIONS)[0] == text
-    assert not rules.holds_private_data(text)
+    text, _, _ = verdicts.mend(caption, OPTIONS)
+    assert verdicts.mend(text, OPTIONS)[0] == text
+    assert not privacy.holds_private_data(text)
 
 
 def test_a_long_caption_of_tags_ends_in_time() -> None:
@@ -166,7 +166,7 @@ def test_a_long_caption_of_tags_ends_in_time() -> None:
         "📷" * 1000,
         "1 " * 1000,
     ):
-        cleaner.mend(caption, OPTIONS)
+        verdicts.mend(caption, OPTIONS)
 
 
 def _store(root: Path, captions: list[tuple[str | None, int | None]]) -> Store:

@@ -1,0 +1,181 @@
+"""Mend the form of a caption: encoding, characters, separator lines, tags, runs.
+
+Pure text functions, each of which leaves a mended caption as it is. Shares in comments are of 31,000
+real captions.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+TAG = r"#\w+"
+HANDLE = r"@[A-Za-z0-9_](?:[A-Za-z0-9_.]*[A-Za-z0-9_])?"
+
+_R_ESCAPE = re.compile(r"<U\+([0-9A-Fa-f]{4,8})>")
+_LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+_ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]")
+# Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls. ZWJ, ZWNJ and the
+# variation selectors stay: emoji and several scripts need them.
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+_LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
+_FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
+_SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…]+$", re.MULTILINE)
+_RUN = re.compile(r"([!?~_=*#$%^&+.\-])\1{3,}")
+_EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
+_TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
+_LAST_TAG_OR_HANDLE = re.compile(rf"(?P<token>{TAG}|{HANDLE})(?P<gap>[^\w#@&+\"”’)]*)$")
+_GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
+_BLOCK_LEADS = " \n,•·|/-–—"
+#: Words after which a single last tag is part of the sentence: "we love the #rockies".
+_LEADS_ON = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "my",
+        "our",
+        "your",
+        "his",
+        "her",
+        "its",
+        "their",
+        "this",
+        "that",
+        "these",
+        "those",
+        "in",
+        "on",
+        "at",
+        "of",
+        "to",
+        "for",
+        "from",
+        "with",
+        "and",
+        "or",
+        "but",
+        "by",
+        "into",
+        "near",
+        "love",
+        "loved",
+        "is",
+        "are",
+        "was",
+        "be",
+        "so",
+        "very",
+        "such",
+        "no",
+        "go",
+        "visit",
+        "visited",
+        "explore",
+        "exploring",
+        "called",
+    ]
+)
+
+
+def mend_encoding(text: str) -> str:
+    """Return ``text`` with mojibake, HTML entities and R's ``<U+1F5A4>`` escapes undone; curly quotes stay.
+
+    ftfy does the mojibake. It is asked only where there is something to mend, which saves most of its time.
+    """
+    import ftfy
+    import ftfy.badness
+
+    if "<U+" in text:
+        text = _R_ESCAPE.sub(_character, text)
+    if text.isascii() and "&" not in text:
+        return text
+    if "&" in text or ftfy.badness.is_bad(text):
+        return ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
+    return text
+
+
+def plain_characters(text: str) -> str:
+    """Return ``text`` in NFC without invisible characters and fancy letters.
+
+    Its only line break is a newline and its only space a space.
+    """
+    text = _ODD_SPACES.sub(" ", _LINE_BREAKS.sub("\n", text))
+    if not text.isascii():
+        text = _LOOSE_JOINER.sub("", _INVISIBLE.sub("", text))
+        text = _FANCY.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+        text = unicodedata.normalize("NFC", text)
+    return tidy(_INVISIBLE.sub("", text))
+
+
+def _character(match: re.Match[str]) -> str:
+    number = int(match[1], 16)
+    return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else ""
+
+
+def tidy(text: str) -> str:
+    """Return ``text`` without runs of spaces, spaces at line ends, and more than one empty line."""
+    text = re.sub(r" {2,}", " ", text)
+    text = re.sub(r" ?\n ?", "\n", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def without_separators(text: str) -> str:
+    """Return ``text`` without the lines that hold nothing but dots, dashes and the like."""
+    return tidy(_SEPARATOR_LINE.sub("", text))
+
+
+def without_tags(text: str, inline_tags: str = "word") -> str:
+    """Return ``text`` without tag lines and the trailing block of tags, also behind a column of dots or glued.
+
+    Args:
+        inline_tags: what becomes of a tag inside a sentence: ``word`` keeps its word (5 % of
+            captions need it), ``keep`` the whole tag, ``drop`` nothing.
+    """
+    if "#" not in text:
+        return text
+    text = _GLUED_TAGS.sub(" ", text)
+    before = None
+    while before != text:  # a block behind a column of dots behind a block
+        before = text
+        text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
+        text = _without_trailing_tags(text)
+    if inline_tags != "keep":
+        text = re.sub(TAG, lambda match: match[0][1:].replace("_", " ") if inline_tags == "word" else "", text)
+    return tidy(text)
+
+
+def short_runs(text: str) -> str:
+    """Return ``text`` with at most three of the same punctuation mark or emoji in a row."""
+    text = _RUN.sub(lambda match: match[1] * 3, text)
+    return text if text.isascii() else _EMOJI_RUN.sub(lambda match: match[1] * 3, text)
+
+
+def without_emoji(text: str) -> str:
+    """Return ``text`` without emoji."""
+    import emoji
+
+    return tidy(emoji.replace_emoji(text, ""))
+
+
+def _without_trailing_tags(text: str) -> str:
+    """Drop the tags that end ``text``, with the handles among them; emoji behind them stay.
+
+    A few tags on the line of a word that leads on to them are part of the sentence and stay.
+    """
+    cut, count, head = len(text), 0, text
+    while match := _LAST_TAG_OR_HANDLE.search(head[-200:]):
+        head = head[: len(head) - len(match[0])]
+        if match["token"].startswith("#"):
+            cut, count = len(head), count + 1
+    if count == 0:
+        return text
+    before = text[:cut]
+    last_word = before.split()[-1:]
+    if count <= 3 and last_word and last_word[0].lower() in _LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
+        return text
+    behind = _LAST_TAG_OR_HANDLE.search(text[-200:])
+    tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", behind["gap"]) if behind else ""
+    return f"{before.rstrip(_BLOCK_LEADS)} {tail}".rstrip()

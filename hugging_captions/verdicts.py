@@ -1,0 +1,133 @@
+"""What the rules make of one post: its clean text, or the reason why it is not kept.
+
+Pure functions from a post and the options to a verdict; duplicates are the cleaner's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from . import console, language, near_duplicates, rules
+from .options import CleanOptions
+from .posts import Post
+
+#: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
+MAX_ROUNDS = 4
+#: The rules that drop a post, in their order, and what each drops. The mending rules (``rules.CHANGES``)
+#: stand between ``too-few-likes`` and ``no-text``.
+DROPS = {
+    "no-caption": "no caption at all",
+    "unknown-likes": "with --unknown-likes drop: the count is hidden",
+    "too-few-likes": "fewer likes than --min-likes",
+    "promotion": "advertises: link in bio, giveaways, discount codes, order now, follow for follow",
+    "no-text": "no letter left once tags, handles and the like are out",
+    "language": "another language than --language, or less sure than --min-language-score",
+    "too-few-words": "fewer words than --min-words",
+    "too-long": "more characters than --max-chars",
+    "exact-duplicate": "the same clean caption as a post with more likes",
+    "folded-duplicate": "the same but for case, punctuation, emoji and tags",
+    "near-duplicate": "above --near-threshold like a post with more likes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules made of one post: its clean text, or the reason why it is not kept."""
+
+    shortcode: str
+    text: str
+    likes: int
+    reason: str = ""
+    detail: str = ""
+    changed: tuple[str, ...] = ()
+    language: str = ""
+    folded: str = ""
+    shingles: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
+
+
+def rule_names() -> list[str]:
+    """Return the names of all rules in their order."""
+    drops = list(DROPS)
+    return [*drops[:3], *(change.name for change in rules.CHANGES), *drops[3:]]
+
+
+def examine(post: Post, options: CleanOptions) -> Verdict:
+    """Return what the rules make of ``post`` alone (duplicates come later)."""
+    likes = -1 if post.likes is None else post.likes
+    blank = Verdict(post.shortcode, (post.caption or "").strip(), likes)
+    if reason := _unless_skipped(_drop_before_mending(post, options), options):
+        return replace(blank, reason=reason[0], detail=reason[1])
+    text, changed, advertises = mend(blank.text, options)
+    code, score = language.detect(text)
+    done = replace(blank, text=text, changed=changed, language=code)
+    if reason := _unless_skipped(_drop_after_mending(text, advertises, code, score, options), options):
+        return replace(done, reason=reason[0], detail=reason[1])
+    folded = rules.fold(text) or text
+    return replace(done, folded=folded, shingles=near_duplicates.shingles(folded))
+
+
+def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
+    """Apply the mending rules until nothing changes.
+
+    Returns:
+        the text, the names of the rules that changed it, and the advertising words that it held
+        before the privacy rules took its handles and links out.
+    """
+    changed: dict[str, None] = {}
+    advertises = None
+    for _ in range(MAX_ROUNDS):
+        before = text
+        for change in rules.CHANGES:
+            if change.private and advertises is None:
+                advertises = rules.promotion(text)
+            after = text if change.name in options.skip_rule else change.apply(text, options)
+            if after != text:
+                changed[change.name] = None
+                text = after
+        if text == before:
+            break
+    return text, tuple(changed), advertises or ""
+
+
+def explain(post: Post, options: CleanOptions) -> str:
+    """Return what each rule did to ``post``, a line for each that did something."""
+    text = (post.caption or "").strip()
+    lines = [f"{post.shortcode}: {console.shorten(text, 400)}"]
+    for change in rules.CHANGES:
+        after = text if change.name in options.skip_rule else change.apply(text, options)
+        if after != text:
+            lines.append(f"  {change.name}: {console.shorten(after, 400)}")
+            text = after
+    verdict = examine(post, options)
+    ending = f"dropped: {verdict.reason} ({verdict.detail})" if verdict.reason else "kept, unless a duplicate has more likes"
+    return "\n".join([*lines, f"  {ending}"])
+
+
+def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[str, str]]:
+    if not (post.caption or "").strip():
+        yield "no-caption", ""
+    if post.likes is None:
+        if options.unknown_likes == "drop":
+            yield "unknown-likes", ""
+    elif post.likes < options.min_likes:
+        yield "too-few-likes", str(post.likes)
+
+
+def _drop_after_mending(text: str, advertises: str, code: str, score: float, options: CleanOptions) -> Iterator[tuple[str, str]]:
+    if advertises:
+        yield "promotion", advertises
+    if not any(char.isalpha() for char in text):
+        yield "no-text", ""
+    if options.language != "any" and (code != options.language or score < options.min_language_score):
+        yield "language", f"{code} {score:.2f}"
+    if (count := rules.word_count(text)) < options.min_words:
+        yield "too-few-words", str(count)
+    if len(text) > options.max_chars:
+        yield "too-long", str(len(text))
+
+
+def _unless_skipped(reasons: Iterable[tuple[str, str]], options: CleanOptions) -> tuple[str, str] | None:
+    return next((reason for reason in reasons if reason[0] not in options.skip_rule), None)
