@@ -187,7 +187,19 @@ def serving(instagram: FakeInstagram) -> Iterator[int]:
 
 
 def route(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every requests session reach Instagram's hosts at ``port`` on this machine."""
+    """Let every requests session reach Instagram's hosts at ``port`` on this machine, for one test."""
+    monkeypatch.setattr(requests.Session, "__init__", _with_local(port))
+
+
+def route_process(port: int) -> None:
+    """The same for a whole process, whose waits do not wait either."""
+    import instaloader.instaloadercontext as context
+
+    requests.Session.__init__ = _with_local(port)  # type: ignore[method-assign]
+    context.time.sleep = lambda seconds: None
+
+
+def _with_local(port: int) -> Callable[[requests.Session], None]:
     initialise = requests.Session.__init__
 
     def with_local(self: requests.Session) -> None:
@@ -195,4 +207,4 @@ def route(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         for host in HOSTS:
             self.mount(host, _Local(port))
 
-    monkeypatch.setattr(requests.Session, "__init__", with_local)
+    return with_local

@@ -83,9 +83,11 @@ def run(script: str, argv: Sequence[object], folder: Path, setup: Callable[[], N
     return Running(script, argv, folder, setup).wait()
 
 
-def disturb(script: str, argv: Sequence[object], folder: Path, after: float, number: signal.Signals) -> Finished:
+def disturb(
+    script: str, argv: Sequence[object], folder: Path, after: float, number: signal.Signals, setup: Callable[[], None] | None = None
+) -> Finished:
     """Run a script, send it a signal ``after`` seconds, and wait for its end."""
-    running = Running(script, argv, folder)
+    running = Running(script, argv, folder, setup)
     time.sleep(after)
     running.send(number)
     return running.wait()
