@@ -1,4 +1,7 @@
-"""Kill a pull at any moment: the next one ends with every post, each once."""
+"""Kill a pull at any moment: the next one ends with every post, each once.
+
+Not part of ``make test``: ``make faults`` runs it in a few minutes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from instagram_server import SESSION_ID, FakeInstagram, media, route_process, se
 from hugging_captions.storage import Store
 
 pytestmark = pytest.mark.timeout(300)
-KILLS = 50
+KILLS = {signal.SIGKILL: 50, signal.SIGTERM: 15}
 PAGES = 40
 
 
@@ -29,7 +32,7 @@ def _instagram() -> FakeInstagram:
     return fake
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+@pytest.mark.parametrize("number", KILLS, ids=["kill", "term"])
 def test_a_killed_pull_loses_and_doubles_nothing(number: signal.Signals, tmp_path: Path) -> None:
     cookies = tmp_path / "cookies.txt"
     row = ".instagram.com\tTRUE\t/\tTRUE\t4102444800\t"
@@ -39,7 +42,7 @@ def test_a_killed_pull_loses_and_doubles_nothing(number: signal.Signals, tmp_pat
     unfinished = 0
     with serving(_instagram()) as port:
         setup = partial(route_process, port)
-        for attempt in range(KILLS // 2):
+        for attempt in range(KILLS[number]):
             root = tmp_path / f"root{attempt}"
             argv = ["--root", root, "--tag", "rmnp", "--cookies", cookies, "--skip-rule", "exact-duplicate", "--workers", "1"]
             ended = disturb(PULL, argv, tmp_path / "log", dice.uniform(0.05, 1.2), number, setup)
