@@ -187,7 +187,7 @@ class _Run:
         self.untagged += sum(f"#{self.tag}" not in (post.caption or "").lower() for post in fresh[:room])
         self._bar.update(written)
         self._bar.set_postfix(pages=self.pages)
-level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
+        level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
         log.log(level, "page %d of tag %r: %d nodes, %d new posts", self.pages, self.tag, len(page.nodes), written)
         return written, len(fresh) <= room
 
