@@ -75,7 +75,7 @@ FORMATS: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
     ("2020-09-13_12-26-40_UTC.txt", "Only a caption file\nof two lines\n", "instaloader", [("", "Only a caption file\nof two lines", None, DAY)]),
     ("plain.txt", "First caption\n\nSecond caption, with a comma\n", "text", [("", "First caption", None, None), ("", "Second caption, with a comma", None, None)]),
     ("4cat-items.ndjson", _lines({**MEDIA, "__import_meta": {"source_platform": "instagram.com"}}), "4cat", [MEDIA_POST]),
-    ("4cat-comments.csv", "id,thread_id,body,type,num_likes,likes_hidden\nFOUR1,FOUR1,Warm bread,photo,3,yes\n1785,FOUR1,so good,comment,1,no\n", "4cat", [("FOUR1", "Warm bread", None, None)]),
+    ("4cat-comments.csv", "id,thread_id,body,type,num_likes,likes_hidden\n1785,FOUR1,so good,comment,1,no\nFOUR1,FOUR1,Warm bread,photo,3,yes\n", "4cat", [("FOUR1", "Warm bread", None, None)]),
     ("apify-hashtag.json", json.dumps([{"name": "rmnp", "topPosts": [APIFY], "latestPosts": [{**APIFY, "shortCode": "APIFY2"}]}]), "apify", [("APIFY1", "A goose, frankly", 9, DAY), ("APIFY2", "A goose, frankly", 9, DAY)]),
     ("apify-comments.jsonl", _lines(APIFY, {"postUrl": "https://www.instagram.com/p/APIFY1/", "commentUrl": "x", "text": "lovely", "likesCount": 1}), "apify", [("APIFY1", "A goose, frankly", 9, DAY)]),
     ("one-by-two.json", json.dumps({"sections": [{"layout_content": {"one_by_two_item": {"clips": {"items": [{"media": MEDIA}]}}, "fill_items": [{"media": {**MEDIA, "code": "MEDIA2", "like_count": 3, "like_and_view_counts_disabled": True}}]}}]}), "instagram", [MEDIA_POST, ("MEDIA2", "雪の朝 ☃️", None, DAY)]),
@@ -83,6 +83,7 @@ FORMATS: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
     ("own-columns.csv", "code,taken_at,caption,likes,like_and_view_counts_disabled\nOWNCODE1,2020-09-13T12:26:40+00:00,Elk at dusk,3,True\n", "table", [("OWNCODE1", "Elk at dusk", None, DAY)]),
     ("damaged.csv", 'caption,likes,shortcode\n"never closed,1,QUOTE1\n"Closed, twice",2,QUOTE2\nToo many,3,QUOTE3,4,5\nShort\n', "table", [("QUOTE2", "Closed, twice", 2, None), ("", "Short", None, None)]),
     ("posts.jsonl", _lines({"shortcode": "import-0123456789abcdef", "caption": "Ours", "likes": None, "date_utc": DAY, "tag": "x", "source": "sections"}), "sections", [("import-0123456789abcdef", "Ours", None, DAY)]),
+    ("absurd.jsonl", _lines({"caption": "Nobody has that many", "likes": 10**300, "date": 10**300}), "json", [("", "Nobody has that many", None, None)]),
     ("brackets.txt", "[NEW] boots, who dis\n{sigh} monday\n", "text", [("", "[NEW] boots, who dis", None, None), ("", "{sigh} monday", None, None)]),
 ]  # fmt: skip
 
@@ -230,7 +231,7 @@ BAD = [
     ("null", b"\0\0\0\0", "no usable record"),
     ("truncated document", b'[\n{"caption": "x",\n', "no usable record"),
     ("pdf", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\nA line of text\n\x03\x05\x01\n", "no usable record"),
-    ("header not UTF-8", b"caption,gr\xf6\xdfe\nA caption,3\n", "no usable record"),
+    ("header not UTF-8", b"caption,gr\xf6\xdfe\nCaption,3\nno header above,4\n", "no usable record"),
     ("bits of a gzip", gzip.compress(bytes(range(256)) * 9)[:60] + b"\xff\xff" * 40, "no usable record"),
     ("nested deeply", b'{"data":' * 900 + b"1" + b"}" * 900, "no usable record"),
     ("only comments", b'[{"text": "nice", "owner": {}, "created_at": 1}]', "no usable record"),
