@@ -47,6 +47,10 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid or 0, number)
 
+    def alive(self) -> bool:
+        """Return whether the process still runs."""
+        return self._process.is_alive()
+
     def wait(self, timeout: float = 120) -> Finished:
         """Wait for the end and return it."""
         self._process.join(timeout)
@@ -76,11 +80,20 @@ def run(script: str, argv: Sequence[object], folder: Path, setup: Callable[[], N
 
 
 def disturb(
-    script: str, argv: Sequence[object], folder: Path, after: float, number: signal.Signals, setup: Callable[[], None] | None = None
+    script: str,
+    argv: Sequence[object],
+    folder: Path,
+    due: Callable[[], bool],
+    number: signal.Signals,
+    setup: Callable[[], None] | None = None,
 ) -> Finished:
-    """Run a script, send it a signal ``after`` seconds, and wait for its end."""
+    """Run a script, send it a signal once ``due`` says so, and wait for its end.
+
+    The signal comes by what the run has done and not by the clock, so a slow machine tries the same moments.
+    """
     running = Running(script, argv, folder, setup)
-    time.sleep(after)
+    while running.alive() and not due():
+        time.sleep(0.001)
     running.send(number)
     return running.wait()
 
