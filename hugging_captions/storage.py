@@ -110,6 +110,10 @@ class Store:
         found = (path.parent.name for path in self.root.glob("trained_models/*/config.json"))
         return sorted(name for name in found if "." not in name)
 
+    def novelty_index(self, tags: Sequence[str], key: str) -> Path:
+        """Return the index over the captions of ``tags``, beside the first one's captions.txt; ``key`` is of what it holds."""
+        return self.root / "text" / tags[0] / f"{corpus_name(tags)}-{key[:16]}.novelty.npz"
+
     # -- one writer per tag
 
     @contextmanager
