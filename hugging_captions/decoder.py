@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Most rows decoded together. On two cores 128 rows are within 5 % of 256; a large card is filled by 1,024.
 MOST_ROWS = {"cpu": 128, "mps": 128, "cuda": 1024}
+#: Prompts whose keys and values are kept at a time.
+KEPT_PREFIXES = 32
 #: Share of the free memory that rows may take.
 MEMORY_SHARE = 0.5
 #: Logits from the slots may differ from those of a plain pass by rounding: this share of their spread.
@@ -32,6 +34,7 @@ class Row:
     """One row: the prompt it continues, its number among the attempts, and what came of it.
 
     ``ids`` are the sampled tokens, the end sign included where ``ended``; ``logprobs`` theirs under the plain model (nats).
+    Set ``dropped`` and the row leaves its slot at the next step, without being yielded.
     """
 
     prompt: int
@@ -39,6 +42,7 @@ class Row:
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: bool = False
+    dropped: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ class Decoder:
         self._uniform = torch.zeros(self.slots, limit, dtype=torch.float64)
 
     @torch.inference_mode()
-    def run(self, take: Callable[[int], list[Row]]) -> Iterator[Row]:
-        """Yield each row as it ends.
+    def run(self, take: Callable[[int], list[Row]]) -> Iterator[list[Row]]:
+        """Yield the rows that ended, step by step.
 
         Args:
             take: called with the number of free slots before each step; returns the rows to begin, at most so many.
@@ -81,10 +85,12 @@ class Decoder:
         """
         while True:
             while len(self._alive) < self.slots and (rows := take(self.slots - len(self._alive))):
-                yield from self._begin(rows)
+                if over := self._begin(rows):
+                    yield over
             if not self._alive:
                 return
-            yield from self._step()
+            if over := self._step():
+                yield over
 
     def _begin(self, rows: list[Row]) -> list[Row]:
         """Sample the first token of ``rows`` from their prompts and give a slot to those that go on; return the others."""
@@ -116,13 +122,13 @@ class Decoder:
         self._uniform[slots, len(ids) :] = uniform
 
     def _prefix(self, prompt: int) -> _Prefix:
-        """Return what the model made of a prompt; read on its first use and forgotten when another one's turn comes."""
+        """Return what the model made of a prompt; read on its first use and forgotten when many others had their turn."""
         if prompt not in self._prefixes:
             ids = torch.tensor([list(self.prompts[prompt])], device=self.device)
             output = self.model(input_ids=ids, use_cache=True)
             if not self._prefixes:
                 self._choose_cache(output.past_key_values, ids)
-            while len(self._prefixes) >= 2:
+            while len(self._prefixes) >= KEPT_PREFIXES:
                 self._prefixes.pop(next(iter(self._prefixes)))
             self._prefixes[prompt] = _Prefix(output.past_key_values, self._survivors(output.logits[:, -1], ids))
         return self._prefixes[prompt]
@@ -145,7 +151,7 @@ class Decoder:
         over = self._note(self._alive, tokens, logprobs)
         going = [i for i, ended in enumerate(over) if not ended]
         self._ids[going, lengths[going]] = tokens[going].to(self.device)
-        ended = [row for row, is_over in zip(self._alive, over) if is_over]
+        ended = [row for row, is_over in zip(self._alive, over) if is_over and not row.dropped]
         self._close_up(going)
         return ended
 
@@ -171,7 +177,7 @@ class Decoder:
             row.ids.append(token)
             row.logprobs.append(logprob)
             row.ended = token == self.eos
-        return [row.ended or len(self.prompts[row.prompt]) + len(row.ids) >= self.limit for row in rows]
+        return [row.ended or row.dropped or len(self.prompts[row.prompt]) + len(row.ids) >= self.limit for row in rows]
 
     def _close_up(self, going: list[int]) -> None:
         """Move the last rows into the slots that ended ones left, so that rows in use are the first ones."""
