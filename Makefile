@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults lint docs
+.PHONY: demo test faults lint docs bench bench-pull bench-train
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
@@ -12,7 +12,7 @@ demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 test: $(VENV)/installed-dev  ## every test but the faults
 	$(RUN) -m pytest --ignore tests/faults
 
-faults: $(VENV)/installed-dev  ## kill, fill, truncate: a few minutes
+faults: $(VENV)/installed-dev  ## kill pulls at random moments: a few minutes
 	$(RUN) -m pytest tests/faults
 
 lint: $(VENV)/installed-dev  ## style and types
@@ -22,6 +22,14 @@ lint: $(VENV)/installed-dev  ## style and types
 
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
 	$(RUN) -m hugging_captions.reference
+
+bench: bench-pull bench-train  ## this against what a user would run instead
+
+bench-pull: $(VENV)/installed-dev
+	$(RUN) benchmarks/pull.py
+
+bench-train: $(VENV)/installed-dev
+	$(RUN) benchmarks/train.py
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -20,6 +20,7 @@ from hugging_captions.storage import Store, normalise_tags
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script; DOCS.md is generated from it."""
     parser = console.Parser(prog="pull_and_clean.py", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--explain", metavar="SHORTCODE", help="show what each rule does to this post, and stop")
     for group in (options.RunOptions, options.PullOptions, options.CleanOptions):
         options.add_options(parser, group)
     return parser
@@ -40,6 +41,9 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
     options.raise_if_any(complaints, "pull_and_clean.py")
     tags = normalise_tags(run.tag)
     store = Store(run.root)
+    if arguments.explain:
+        print_explanation(arguments.explain, tags, clean, store)
+        return
     with store.lock("text", tags):
         fetch_posts(tags, pull, store, arguments.command)
         print_cleaning(tags, clean, store, run.verbose)
@@ -59,6 +63,13 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
     context = session.open_session(pull)
     for tag in tags:
         print(scraper.pull(tag, pull, context, store, command).summary())
+
+
+def print_explanation(shortcode: str, tags: Sequence[str], clean: options.CleanOptions, store: Store) -> None:
+    """Print what each rule does to the post called ``shortcode``."""
+    from hugging_captions import cleaner, verdicts
+
+    print(verdicts.explain(cleaner.find_post(shortcode, tags, store), clean))
 
 
 def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool) -> None:

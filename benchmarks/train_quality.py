@@ -17,7 +17,8 @@ from hugging_captions import dataset, models
 from hugging_captions.caption_trainer import CaptionTrainer
 from hugging_captions.console import table
 from hugging_captions.evaluation import HeldOut
-from hugging_captions.recipe import CLASSIC_BLOCK, RECIPES, Recipe, learning_rate
+from hugging_captions.hardware import fuse_activations
+from hugging_captions.recipe import CLASSIC_BLOCK, RECIPES, Recipe, fit
 from hugging_captions.resume import Checkpoints, Interrupts
 from hugging_captions.watcher import Watcher
 
@@ -72,6 +73,8 @@ def _some_lines(path: Path, count: int) -> list[str]:
 def fine_tune(name: str, base_model: str, captions: Sequence[str], seed: int) -> dict[str, Any]:
     """Return the curve of one training: (seconds of training, epoch, val_loss), and its best."""
     recipe, base = CONTENDERS[name], models.load_base(base_model, (), seed)
+    if name == "ours":
+        fuse_activations(base.model)
     split = dataset.split_captions(len(captions), 0.1, seed)
     train, val = ([captions[i] for i in side] for side in (split.train, split.val))
     rows = dataset.encode_captions(train, base.tokenizer, base.max_positions).rows
@@ -79,22 +82,22 @@ def fine_tune(name: str, base_model: str, captions: Sequence[str], seed: int) ->
     held_out = HeldOut(val_rows, ("",) * len(val), tuple(dataset.byte_count([caption]) for caption in val))
     if name != "ours":
         rows = dataset.blocks(rows, min(CLASSIC_BLOCK, base.max_positions))
+    recipe = fit(recipe, base.model.config.hidden_size, sum(map(len, rows)))
     batches = dataset.TokenBatches([len(row) for row in rows], recipe.batch_tokens, seed)
-    rate = learning_rate(recipe, base.model)
     with tempfile.TemporaryDirectory() as folder:
         watcher = Watcher(
             base.model, held_out, 2048, 3 if name == "ours" else recipe.epochs, len(batches), sum(map(len, rows)) / len(batches),
             Checkpoints(Path(folder), ""), 1e6, Interrupts(), Path(folder) / "history.jsonl",
         )  # fmt: skip
         arguments = TrainingArguments(
-            output_dir=folder, num_train_epochs=recipe.epochs, learning_rate=rate, warmup_steps=recipe.warmup,
+            output_dir=folder, num_train_epochs=recipe.epochs, learning_rate=recipe.learning_rate, warmup_steps=recipe.warmup,
             lr_scheduler_type=recipe.schedule, weight_decay=recipe.weight_decay, save_strategy="no", report_to="none", seed=seed,
             disable_tqdm=True, use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False,
         )  # fmt: skip
         CaptionTrainer(model=base.model, args=arguments, callbacks=[watcher], rows=rows, batches=batches).train()
     curve = [(line["seconds"], line["epoch"], line["val_loss"]) for line in watcher.history if "val_loss" in line]
     best = min(curve, key=lambda point: point[2])
-    return {"name": name, "seed": seed, "curve": curve, "best": best[2], "best_seconds": best[0], "best_epoch": best[1], "rate": rate}
+    return {"name": name, "seed": seed, "curve": curve, "best": best[2], "best_seconds": best[0], "best_epoch": best[1]}
 
 
 def seconds_to(run: dict[str, Any], loss: float) -> float:

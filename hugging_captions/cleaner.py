@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -268,7 +267,8 @@ def find_post(shortcode: str, tags: Sequence[str], store: Store) -> Post:
         InputError: no tag has it.
     """
     for tag in tags:
-        for post in read_posts(Path(store.posts(tag)), lambda number, reason: None):
-            if post.shortcode == shortcode:
-                return post
+        if store.posts(tag).exists():
+            for post in read_posts(store.posts(tag), lambda number, reason: None):
+                if post.shortcode == shortcode:
+                    return post
     raise InputError(f"no post {shortcode!r} in tag {', '.join(tags)!r}", "dropped.jsonl and posts.jsonl have the shortcodes")

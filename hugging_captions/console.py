@@ -134,10 +134,19 @@ def _sigterm_interrupts() -> Iterator[None]:
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt("stopped by SIGTERM; what was written so far is kept")
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    def unraisable(problem: Any) -> None:
+        # Raised inside a finaliser, an interrupt would be printed and forgotten: send it again in a moment.
+        if problem.exc_type is KeyboardInterrupt:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            sys.__unraisablehook__(problem)
+
+    before, hook = signal.signal(signal.SIGTERM, interrupt), sys.unraisablehook
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
 
 

@@ -118,17 +118,25 @@ def _cut_torn_line(handle: IO[bytes]) -> None:
     handle.truncate(0)
 
 
+#: How our own lines begin; one search over many lines is several times as fast as parsing each.
+_OUR_LINE = re.compile(rb'^\{"shortcode": "([A-Za-z0-9_.:-]+)"', re.MULTILINE)
+
+
 def _shortcodes(handle: IO[bytes]) -> set[str]:
-    """Return every shortcode in a posts.jsonl; our own lines begin with it, which a match reads fastest."""
+    """Return every shortcode in a posts.jsonl."""
     handle.seek(0)
-    start = re.compile(rb'\{"shortcode": "([A-Za-z0-9_.:-]+)"')
-    found = set()
-    for line in handle:
-        if match := start.match(line):
-            found.add(match[1].decode("ascii"))
-            continue
-        try:
-            found.add(_post_from_line(line).shortcode)
-        except (ValueError, TypeError, KeyError):
-            continue  # a damaged line: cleaning counts it and says where
+    found: set[str] = set()
+    while lines := handle.readlines(1 << 22):
+        shortcodes = _OUR_LINE.findall(b"".join(lines))
+        found.update(map(bytes.decode, shortcodes))
+        if len(shortcodes) < len(lines):  # somebody else's lines among them, or damaged ones, which cleaning counts
+            found.update(_parsed_shortcodes(lines))
     return found
+
+
+def _parsed_shortcodes(lines: Iterable[bytes]) -> Iterator[str]:
+    for line in lines:
+        try:
+            yield _post_from_line(line).shortcode
+        except (ValueError, TypeError, KeyError):
+            continue

@@ -22,6 +22,16 @@ def ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def join(device: str) -> None:
+    """Meet the other processes, each on its own card, before anything is decided together."""
+    import torch
+
+    if ranks() > 1 and not torch.distributed.is_initialized():
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
 def total(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return the sum of ``values`` (on the CPU) over all processes; they talk through ``device``."""
     import torch

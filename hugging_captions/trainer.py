@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -106,14 +106,16 @@ class _Run:
     def __init__(self, tags: Sequence[str], corpus: dataset.Corpus, options: TrainOptions, machine: HardwareOptions, folder: Path) -> None:
         self.options, self.machine, self.folder = options, machine, folder
         self.device = models.choose_device(machine.device)
+        ranks.join(self.device)
         self.precision = hardware.choose_precision(self.device, machine.precision)
         base = models.load_base(options.base_model, corpus.captions, machine.seed)
+        hardware.fuse_activations(base.model)
         set_seed(machine.seed)
-        chosen = recipe.choose(options)
-        self.recipe = replace(chosen, learning_rate=recipe.learning_rate(chosen, base.model))
         self.tokenizer = base.tokenizer
         self.model = (adapters.add(base.model, options.lora) if options.lora else base.model).to(self.device)
         self.data = prepare(corpus, base, options, machine.seed)
+        width = getattr(base.model.config, "hidden_size", 768)
+        self.recipe = recipe.fit(recipe.choose(options), width, sum(map(len, self.data.train)))
         self.batches = dataset.TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, machine.seed)
         selfchecks.check(self.model, self.data.train, self.batches, base.tokenizer.eos_token_id)
         self.record = run_record.build(tags, corpus, options, self.recipe, machine, self.device, base.model)
@@ -133,7 +135,7 @@ class _Run:
                 self.watcher.resume(resumed)
             self.trainer = self._trainer()
             self._guarded_train(resumed)
-        if interrupts.asked:
+        if self.watcher.stopped:
             step = self.trainer.state.global_step
             raise KeyboardInterrupt(f"training stopped at step {step} and was saved; the same command resumes it")
         if self.watcher.trouble:
@@ -229,6 +231,7 @@ class _Run:
             dataloader_pin_memory=self.device == "cuda",
             ddp_find_unused_parameters=False,
         )
+        arguments._n_gpu = 1  # with several cards and one process Trainer would take DataParallel, slower and with another loss
         if self.options.gradient_checkpointing:
             _checkpoint_activations(self.model)
         parts = self.options.gradient_accumulation_steps

@@ -51,7 +51,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self.trouble = ""
         self.report: Callable[[dict[str, float]], Any] | None = None
         self.seconds = Seconds()
-        self.saving = False
+        self.saving = self.stopped = False
         self.earlier_seconds = 0.0
         self._model, self._held_out, self._eval_tokens = model, held_out, eval_tokens
         self._patience, self._steps_per_epoch, self._tokens_per_step = patience, steps_per_epoch, tokens_per_step
@@ -91,8 +91,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         if wish != GO_ON and not (control.should_training_stop or self.trouble):
             control.should_save = control.should_log = self.saving = True
             self._last_save = time.monotonic()
-            control.should_training_stop = wish == SAVE_AND_STOP
-            self._interrupts.asked = wish == SAVE_AND_STOP
+            control.should_training_stop = self.stopped = wish == SAVE_AND_STOP
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:

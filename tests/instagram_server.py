@@ -10,7 +10,7 @@ import contextlib
 import json
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 
 HOSTS = ("https://www.instagram.com/", "https://i.instagram.com/")
 SESSION_ID = "planted-session-cookie-1234567890"
+PASSWORD = "planted-password-0987654321"
 
 
 def media(code: str, caption: str | None = "A quiet morning at the lake #rmnp", likes: int = 25, **more: Any) -> dict[str, Any]:
@@ -61,6 +62,7 @@ class FakeInstagram:
         self.requests: list[tuple[str, str]] = []
         self.pages_asked = 0
         self.logged_in = True
+        self.second_factor = self.empty_session = False
 
     def page(self, handler: Handler, number: int, wrap: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Answer sections page ``number`` (from 0), unless the fault is due."""
@@ -121,6 +123,14 @@ class Handler(BaseHTTPRequestHandler):
             )
         elif url.path.startswith("/api/v1/tags/") and url.path.endswith("/sections/"):
             instagram.page(self, int(query["max_id"].removeprefix("cursor")), lambda page: page)
+        elif url.path == "/":
+            self.answer("<html></html>", cookies=["csrftoken=before"])
+        elif url.path.endswith("/login/ajax/"):
+            self._log_in(form)
+        elif url.path.endswith("/two_factor/"):
+            right = form["verificationCode"] == "123456"
+            answer = {"status": "ok"} if right else {"status": "fail", "message": "Please check the code"}
+            self.answer(answer, 200 if right else 400, cookies=self._cookies(right))
         elif url.path == "/graphql/query":
             variables = json.loads(query.get("variables", "{}"))
             if "tag_name" in variables:
@@ -130,12 +140,25 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer({"status": "fail", "message": "no such page"}, 404)
 
-    def answer(self, value: Any, status: int = 200, **headers: str) -> None:
+    def _log_in(self, form: dict[str, str]) -> None:
+        right = form["enc_password"].endswith(f":{PASSWORD}")
+        if right and self.instagram.second_factor:
+            self.answer({"two_factor_required": True, "two_factor_info": {"two_factor_identifier": "x"}, "status": "fail"}, 400)
+            return
+        self.answer({"authenticated": right, "user": True, "userId": "1", "status": "ok"}, cookies=self._cookies(right))
+
+    def _cookies(self, right: bool) -> list[str]:
+        session = SESSION_ID if right and not self.instagram.empty_session else ""
+        return ["csrftoken=after", f"sessionid={session}", "ds_user_id=1"]
+
+    def answer(self, value: Any, status: int = 200, cookies: Sequence[str] = (), **headers: str) -> None:
         """Send JSON, or text where ``value`` is a string."""
         body = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if isinstance(value, str) else "application/json")
         self.send_header("Content-Length", str(len(body)))
+        for cookie in cookies:
+            self.send_header("Set-Cookie", f"{cookie}; Domain=.instagram.com; Path=/")
         for name, content in headers.items():
             self.send_header(name.replace("_", "-"), content)
         self.end_headers()
@@ -187,7 +210,19 @@ def serving(instagram: FakeInstagram) -> Iterator[int]:
 
 
 def route(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every requests session reach Instagram's hosts at ``port`` on this machine."""
+    """Let every requests session reach Instagram's hosts at ``port`` on this machine, for one test."""
+    monkeypatch.setattr(requests.Session, "__init__", _with_local(port))
+
+
+def route_process(port: int) -> None:
+    """The same for a whole process, whose waits do not wait either."""
+    import instaloader.instaloadercontext as context
+
+    requests.Session.__init__ = _with_local(port)  # type: ignore[method-assign]
+    context.time.sleep = lambda seconds: None
+
+
+def _with_local(port: int) -> Callable[[requests.Session], None]:
     initialise = requests.Session.__init__
 
     def with_local(self: requests.Session) -> None:
@@ -195,4 +230,4 @@ def route(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         for host in HOSTS:
             self.mount(host, _Local(port))
 
-    monkeypatch.setattr(requests.Session, "__init__", with_local)
+    return with_local

@@ -256,6 +256,21 @@ def test_nothing_left_names_the_reasons_and_the_ways_out(root: Path, capsys: pyt
     assert read_captions(store.captions("rmnp")) == []  # the earlier corpus doesn't pass for this one's
 
 
+def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _store(root, [("It&#39;s snowing on @someone \U0001f328\n.\n#a #b", 3)])
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "s00000"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "s00000: It&#39;s snowing on @someone \U0001f328 / . / #a #b",
+        "  encoding: It's snowing on @someone \U0001f328 / . / #a #b",
+        "  separators: It's snowing on @someone \U0001f328 /  / #a #b",
+        "  tags: It's snowing on @someone \U0001f328",
+        "  handles: It's snowing \U0001f328",
+        "  dropped: too-few-likes (3)",
+    ]
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "nope"]) == 3
+    assert "no post 'nope' in tag 'rmnp'" in capsys.readouterr().err
+
+
 def test_missing_posts_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--skip-pull"]) == 3
     assert "posts.jsonl does not exist" in capsys.readouterr().err

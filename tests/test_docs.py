@@ -27,6 +27,11 @@ def test_the_file_tree_in_the_readme_is_there() -> None:
         assert (ROOT / "".join(folders)).exists(), line
 
 
+def test_the_file_tree_has_every_module() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in sorted((ROOT / "hugging_captions").glob("[a-z]*.py")) if f"  {path.name} " not in text] == []
+
+
 @pytest.mark.parametrize("document", ["README.md", "DOCS.md", "CONTRIBUTING.md"])
 def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")

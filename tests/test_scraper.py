@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import SHARED
-from instagram_server import SESSION_ID, FakeInstagram, Handler, media, route, section, serving
+from instagram_server import PASSWORD, SESSION_ID, FakeInstagram, Handler, media, route, section, serving
 
 import pull_and_clean
 from hugging_captions.storage import Store
@@ -352,15 +353,49 @@ def test_resuming_reads_many_stored_posts_at_once(root: Path) -> None:
     assert time.monotonic() - start < 20
 
 
-def test_a_saved_session_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hugging_captions import session
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
-    loader = session.new_loader()
-    loader.context.load_session("researcher", {"sessionid": SESSION_ID, "csrftoken": "abc"})
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    loader.save_session_to_file()
-    saved = next(tmp_path.rglob("session-researcher"))
-    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+
+LOGINS = [
+    ("plain", PASSWORD, "", 0, "logged in as researcher"),
+    ("second factor", PASSWORD, "123456\n", 0, "logged in as researcher"),
+    ("wrong code", PASSWORD, "000000\n", 4, "login of 'researcher' failed: 2FA error"),
+    ("wrong password", "guess", "", 4, "login of 'researcher' failed: Login error: Wrong password."),
+    ("empty session", PASSWORD, "", 4, "the session is empty: Instagram answered the login without a sessionid"),
+]
+
+
+@pytest.mark.parametrize(("kind", "password", "typed", "code", "says"), LOGINS, ids=[login[0] for login in LOGINS])
+def test_a_first_login_asks_at_the_terminal_and_saves_a_private_session(
+    kind: str,
+    password: str,
+    typed: str,
+    code: int,
+    says: str,
+    instagram: FakeInstagram,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instagram.second_factor, instagram.empty_session = bool(typed), kind == "empty session"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: password)
+    monkeypatch.setattr("sys.stdin", _Terminal(typed))
+    assert _main(root, None, "--login", "researcher", "--verbose") == code
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert "Instagram's terms restrict automated access" in captured.err
+    saved = list((tmp_path / "config").rglob("session-researcher"))
+    assert [stat.S_IMODE(path.stat().st_mode) for path in saved] == ([0o600] if code == 0 else [])
+    for secret in (PASSWORD, SESSION_ID):
+        assert secret not in captured.out + captured.err
+        assert not [path for path in root.rglob("*") if path.is_file() and secret in path.read_text(encoding="utf-8")]
+    if code == 0:  # the next time nothing is asked
+        monkeypatch.setattr("sys.stdin", open(os.devnull, encoding="utf-8"))
+        assert _main(root, None, "--login", "researcher") == 0
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded payloads are not beside this checkout")

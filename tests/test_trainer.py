@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import tune_transformer
-from hugging_captions import adapters, dataset, evaluation, hardware, models, selfchecks, training_data
+from hugging_captions import adapters, dataset, evaluation, hardware, models, recipe, selfchecks, training_data
 from hugging_captions.caption_trainer import CaptionTrainer
 from hugging_captions.options import TrainOptions
 from hugging_captions.resume import COMPLETE
@@ -365,8 +365,8 @@ def test_a_small_corpus_trains_without_a_split(tune: Tune, world: Path, tmp_path
 
 def test_the_classic_recipe(tune: Tune, tmp_path: Path) -> None:
     assert tune("--recipe", "classic") == 0
-    recipe = json.loads((tmp_path / "root/trained_models/lake+peak/run.json").read_text())["recipe"]
-    assert (recipe["warmup"], recipe["weight_decay"]) == (0.0, 0.0)
+    written = json.loads((tmp_path / "root/trained_models/lake+peak/run.json").read_text())["recipe"]
+    assert (written["warmup"], written["weight_decay"]) == (0.0, 0.0)
 
 
 def test_adapters_are_merged_into_a_plain_folder(world: Path, tune: Tune, tmp_path: Path) -> None:
@@ -428,6 +428,22 @@ def test_precision_is_what_the_device_accelerates(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert hardware.choose_precision(device, asked) == chosen
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "tokens", "expected"),
+    [
+        (TrainOptions(), 768, 200_000, (6, 3e-4, 1024)),
+        (TrainOptions(), 384, 12_000, (6, 6e-4, 512)),
+        (TrainOptions(base_model="scratch"), 256, 12_000_000, (60, 2e-3, 4096)),
+        (TrainOptions(recipe="classic"), 128, 12_000_000, (8, 1e-4, 1024)),
+        (TrainOptions(epochs=1, learning_rate=0.1, batch_tokens=99), 384, 200_000, (1, 0.1, 99)),
+        (TrainOptions(lora=8), 768, 200_000, (6, 9e-4, 1024)),
+    ],
+)
+def test_defaults_fit_the_model_and_the_corpus(options: TrainOptions, width: int, tokens: int, expected: tuple[int, float, int]) -> None:
+    fitted = recipe.fit(recipe.choose(options), width, tokens)
+    assert (fitted.epochs, fitted.learning_rate, fitted.batch_tokens) == pytest.approx(expected)
 
 
 def test_fp16_needs_a_gpu(tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:

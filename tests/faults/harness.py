@@ -1,4 +1,4 @@
-"""Run the scripts as processes of their own, disturb them, and compare what they leave behind.
+"""Run the scripts as processes of their own, and disturb them.
 
 The processes are forked from a server that has imported the heavy libraries once, so that a run
 costs what the work costs; each is a fresh ``main(argv)`` with its own stdout and stderr files.
@@ -7,29 +7,21 @@ costs what the work costs; each is a fresh ``main(argv)`` with its own stdout an
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
-import json
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PULL, TUNE = "pull_and_clean", "tune_transformer"
-
-#: What may differ between two runs that did the same: times, process ids, speeds.
-_VOLATILE = ("seconds", "time", "date", "elapsed", "per_second", "pid", "since", "resumed", "peak", "memory", "finished_at", "next_safe")
+PULL = "pull_and_clean"
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(
-    ["tune_transformer", "pull_and_clean", "hugging_captions.trainer", "hugging_captions.generator", "hugging_captions.cleaner"]
-)
+_server.set_forkserver_preload(["pull_and_clean", "hugging_captions.cleaner", "hugging_captions.scraper", "hugging_captions.session"])
 
 
 @dataclass(frozen=True)
@@ -83,9 +75,11 @@ def run(script: str, argv: Sequence[object], folder: Path, setup: Callable[[], N
     return Running(script, argv, folder, setup).wait()
 
 
-def disturb(script: str, argv: Sequence[object], folder: Path, after: float, number: signal.Signals) -> Finished:
+def disturb(
+    script: str, argv: Sequence[object], folder: Path, after: float, number: signal.Signals, setup: Callable[[], None] | None = None
+) -> Finished:
     """Run a script, send it a signal ``after`` seconds, and wait for its end."""
-    running = Running(script, argv, folder)
+    running = Running(script, argv, folder, setup)
     time.sleep(after)
     running.send(number)
     return running.wait()
@@ -98,45 +92,3 @@ def assert_told(finished: Finished, codes: Sequence[int]) -> None:
     if finished.code > 0:
         errors = [line for line in finished.err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1, finished.err
-
-
-def tree(root: Path) -> dict[str, str]:
-    """Return a digest of every file below ``root`` by its relative path, without what may differ between equal runs."""
-    return {
-        str(path.relative_to(root)): _digest(path)
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and not path.name.endswith(".lock") and "__pycache__" not in path.parts
-    }
-
-
-def _digest(path: Path) -> str:
-    data = path.read_bytes()
-    if path.suffix in (".json", ".jsonl") and path.name != "tokenizer.json":
-        with contextlib.suppress(ValueError):
-            values = [json.loads(line) for line in data.decode().splitlines()] if path.suffix == ".jsonl" else json.loads(data)
-            data = json.dumps(_stable(values), sort_keys=True).encode()
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _stable(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _stable(item) for key, item in value.items() if not any(word in key for word in _VOLATILE)}
-    return [_stable(item) for item in value] if isinstance(value, list) else value
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    """Mount a tmpfs of ``kib`` KiB on ``folder``; PermissionError where this user may not."""
-    folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        raise PermissionError(done.stderr.strip())
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def read_only(folder: Path) -> None:
-    """Remount the file system at ``folder`` (from ``small_disk``) read-only."""
-    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
