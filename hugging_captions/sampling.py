@@ -15,6 +15,13 @@ import torch
 
 from .options import GenerateOptions
 
+#: Logits of batches of different sizes differ by some 1e-5: the order of nearer ones must not follow from that.
+GRID = 16384
+#: So many candidates more than top_k are looked at, to see which of equal ones stay.
+SPARE = 16
+#: Sums of likelihoods nearer than this to top_p have reached it.
+MARGIN = 1e-6
+
 
 @dataclass(frozen=True)
 class Survivors:
@@ -44,14 +51,26 @@ def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tens
         scores = scores.clone()
         scores[banned, eos] = -torch.inf
     width = min(options.top_k or scores.shape[-1], scores.shape[-1])
-    top, tokens = scores.topk(width, dim=-1)
+    top, tokens = scores.topk(min(width + SPARE, scores.shape[-1]), dim=-1)
     if top.device.type == "mps":  # has no float64
         top, tokens, plain = top.cpu(), tokens.cpu(), plain.cpu()
+    if width > 1:  # greedy decoding takes the first, as everywhere
+        top, tokens = _ranked(top, tokens, width)
+    top, tokens = top[:, :width], tokens[:, :width]
     weights = torch.softmax(top.double() / options.temperature, dim=-1)
     before = weights.cumsum(-1) - weights
-    weights = weights.masked_fill(before >= options.top_p, 0.0)  # the likeliest always stays
+    weights = weights.masked_fill(before >= options.top_p - MARGIN, 0.0)
+    weights[:, 0] = weights[:, 0].clamp(min=MARGIN)  # the likeliest always stays
     tokens, order = tokens.sort(dim=-1)
     return Survivors(tokens, weights.gather(1, order).cumsum(-1), plain.gather(1, tokens))
+
+
+def _ranked(top: torch.Tensor, tokens: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ``width`` likeliest; of those that only rounding tells apart, the ones with the lower token."""
+    tokens, order = tokens.sort(dim=-1)
+    top = top.gather(1, order)
+    order = (top * GRID).round().sort(dim=-1, descending=True, stable=True).indices[:, :width]
+    return top.gather(1, order), tokens.gather(1, order)
 
 
 def draw(survivors: Survivors, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

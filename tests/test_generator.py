@@ -323,7 +323,7 @@ def test_prompts_from_a_file(trained: Store, tmp_path: Path) -> None:
         (["--prompt", "<|endoftext|>"], 2, "holds something that this model's tokenizer cannot write"),
         (["--prompt-file", "nowhere.txt"], 3, "cannot read nowhere.txt"),
         (["--keep-all", "--keep-language", "en"], 2, "--keep-all leaves nothing out"),
-        (["--max-length", "4", "--min-length", "0"], 5, "none of 100 attempts was good enough (100 cut_off)"),
+        (["--prompt", "Hello", "--max-length", "2", "--min-length", "0"], 5, "none of 100 attempts was good enough (100 cut_off)"),
     ],
 )
 def test_what_cannot_be_done_is_said(argv: list[str], code: int, says: str, trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
