@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, NothingLeftError
+from .rules import fold
 from .storage import Store, read_captions
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ class Encoded:
 
 
 def load_corpus(tags: Sequence[str], store: Store) -> Corpus:
-    """Return the captions of ``tags``; one that several tags share stays with the first.
+    """Return the captions of ``tags``; one that several tags share (``rules.fold``) stays with the first.
 
     Raises:
         InputError: a tag has no captions.txt; the hint names the tags that have one.
         NothingLeftError: there is no caption in any of them.
     """
     found: dict[str, str] = {}
+    seen: set[str] = set()
     for tag in tags:
         path = store.captions(tag)
         if not path.exists():
@@ -74,7 +76,10 @@ def load_corpus(tags: Sequence[str], store: Store) -> Corpus:
                 f"run  python pull_and_clean.py --tag {tag}  first; tags with captions here: {others}",
             )
         for caption in read_captions(path):
-            found.setdefault(caption, tag)
+            folded = fold(caption) or caption
+            if folded not in seen:
+                seen.add(folded)
+                found[caption] = tag
     if not found:
         raise NothingLeftError(
             f"cannot train on tag {', '.join(tags)!r}: {store.captions(tags[0])} holds no caption",

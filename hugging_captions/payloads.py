@@ -14,6 +14,8 @@ from .posts import Post
 
 #: With ``like_and_view_counts_disabled`` the count is a filler of at most this (zeeschuimer#45).
 _FILLER_LIKES = 3
+#: More than people on Earth, and still a whole number for every program that reads posts.jsonl.
+_MOST_LIKES = 10**12
 
 
 class UnreadableNodeError(ValueError):
@@ -73,12 +75,12 @@ def post_from_node(node: Any, tag: str, source: str) -> Post:
 
 
 def known_likes(value: Any) -> int | None:
-    """Return a like count, or None where it is hidden (null, negative) or no whole number."""
+    """Return a like count, or None where it is hidden (null, negative), absurd or no whole number."""
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value.strip()[:18])
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < _MOST_LIKES else None
 
 
 def iso_date(value: Any) -> str | None:

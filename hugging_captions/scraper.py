@@ -7,6 +7,7 @@ rerun goes on from there whatever ended the last one. Never rotates accounts, ne
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -186,7 +187,8 @@ class _Run:
         self.untagged += sum(f"#{self.tag}" not in (post.caption or "").lower() for post in fresh[:room])
         self._bar.update(written)
         self._bar.set_postfix(pages=self.pages)
-        log.debug("page %d of tag %r: %d nodes, %d new", self.pages, self.tag, len(page.nodes), written)
+        level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
+        log.log(level, "page %d of tag %r: %d nodes, %d new posts", self.pages, self.tag, len(page.nodes), written)
         return written, len(fresh) <= room
 
     def _read(self, page: Page) -> Iterator[Post]:

@@ -229,7 +229,8 @@ def test_kept_and_dropped_are_all_posts(tmp_path_factory: pytest.TempPathFactory
     assert result.kept + sum(result.dropped.values()) == result.posts == len(captions) + 1
 
 
-def test_the_number_of_workers_changes_no_byte(root: Path) -> None:
+def test_the_number_of_workers_changes_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaner, "CHUNK", 100)
     store = _store(root, [(f"{LONG} number {i} {'of many ' * (i % 7)}", i % 60) for i in range(cleaner.CHUNK * 2 + 5)])
     written = []
     for workers in (1, 2):

@@ -211,6 +211,13 @@ def test_a_finished_pull_starts_from_the_top_and_stops_at_what_it_has(instagram:
     assert instagram.pages_asked - asked == 2
 
 
+def test_an_empty_page_is_not_the_end(instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    instagram.sections.insert(2, [])
+    assert _main(root, cookies) == 0
+    assert set(_stored(root)) == ALL
+    assert "page 3 of tag 'rmnp': 0 nodes, 0 new posts" in capsys.readouterr().err
+
+
 def test_a_repeated_cursor_ends_the_feed(instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     instagram.endless = True
     assert _main(root, cookies) == 0
