@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 #: The emoji that people post most (after the Unicode Consortium's published frequency ranking), with their joined
 #: forms: the training text has almost none, and the tokenizer should keep each of them whole.
-EMOJI = (
-    "😂 ❤️ 🤣 👍 😭 🙏 😘 🥰 😍 😊 🎉 😁 💕 🥺 😅 🔥 ☺️ 🤦 ♥️ 🤷 🙄 😆 🤗 😉 🎂 🤔 👏 🙂 😳 🥳 😎 👌 💜 😔 💪 ✨ 💖 👀 😋 😏 😢 👉 💗 😩 💯 🌹 💞 🎈 💙 😃 😡 💐 😜 🙈 "
-    "🤞 😄 🤤 🙌 🤪 ❣️ 😀 💋 💀 👇 💔 😌 💓 🤩 🙃 😬 😱 😴 🤭 😐 🌞 😒 😇 🌸 😈 🎶 ✌️ 🎊 🥵 😞 💚 ☀️ 🖤 💰 😚 👑 🎁 💥 🙋 ☹️ 😑 🥴 👈 💩 ✅ 👋 🤮 😤 🤢 🌟 ❗ 😥 🌈 💛 😝 "
-    "😫 😲 🖕 ‼️ 🔴 🌻 🤯 💃 👊 🤬 🏃 😕 👁️ ⚡ ☕ 🍀 💦 ⭐ 🦋 🤨 🌺 😹 🤘 🌷 💝 💤 🤝 🐰 😓 💘 🍻 😟 😣 🧐 😠 🤠 😻 🌙 😛 🙊 🏔️ ⛰️ 🏕️ 🌲 🌄 🌅 🥾 📷 📸 ❄️ 🍂 🍁 🌊 🦌 🐻 🐶 ✈️ 🚗 "
-    "👍🏻 👍🏼 👍🏽 🙏🏻 🙏🏼 🙏🏽 👏🏻 👏🏼 💪🏻 💪🏼 💪🏽 🙌🏻 🙌🏼 🤷‍♀️ 🤷‍♂️ 🤦‍♀️ 🤦‍♂️ 👨‍👩‍👧 👨‍👩‍👧‍👦 💁‍♀️ 🏃‍♀️ 🇺🇸 🇩🇪 🇬🇧 🇫🇷 🇪🇸 🇮🇹"
-).split()
+EMOJI = (Path(__file__).parent / "emoji.txt").read_text(encoding="utf-8").split()
 
 
 def emoji_lines(seed: int) -> list[str]:
