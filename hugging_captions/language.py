@@ -16,10 +16,20 @@ from typing import Any
 #: A caption with fewer letters than this is in no language that could be told.
 MIN_LETTERS = 6
 UNKNOWN = "unknown"
+#: A line with so many letters that is so surely in another language makes a caption bilingual; so do more letters of another script.
+MIN_LETTERS_OF_SECOND, SURE, FOREIGN = 18, 0.65, 1
 
 #: Captions in loose English are now and then taken for Nigerian Pidgin; real Pidgin reads on as English.
 _ALIASES = {"pcm": "en"}
 
+_LATIN = re.compile(r"[A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
+#: Where a caption may change its language: a line, a bar, the end of a sentence, an emoji.
+_BREAK = re.compile(r"\n+|[.!?]+\s|\s[|/•~–—-]+\s|[\u2190-\u2bff\U0001f000-\U0001faff]+")
+#: Words that only English has and that few English sentences lack: a part with one of them needs no look.
+_ENGLISH = re.compile(
+    r"\b(?:the|and|of|to|is|are|you|your|my|this|that|with|for|it|it's|we|at|was|be|have|from|our|i'm|not|what|when|all|just|so|by|out|up)\b",
+    re.IGNORECASE,
+)
 _NOT_LANGUAGE = re.compile(r"[#@][\w.]+|https?://\S+|[^\w\s'’.,!?-]|[\d_]")
 
 
@@ -34,6 +44,24 @@ def detect(text: str) -> tuple[str, float]:
         return UNKNOWN, 0.0
     code, probability = _identifier().classify(bare)
     return _ALIASES.get(str(code), str(code)), round(float(probability), 4)
+
+
+def second(text: str, code: str) -> str:
+    """Return another language than ``code`` that a part of ``text`` is surely in, or an empty string.
+
+    More than ``FOREIGN`` letters of another script than Latin count as well: a caption told twice, or half in each.
+    """
+    foreign = sum(not char.isascii() and char.isalpha() and not _LATIN.match(char) for char in text)
+    if FOREIGN < foreign < sum(map(str.isalpha, text)) / 2:
+        return "another script"
+    pieces = _BREAK.split(text)
+    for piece in pieces if len(pieces) > 1 else ():
+        if sum(map(str.isalpha, piece)) < MIN_LETTERS_OF_SECOND or (code == "en" and _ENGLISH.search(piece)):
+            continue
+        other, probability = detect(piece)
+        if other not in (code, UNKNOWN) and probability >= SURE:
+            return other
+    return ""
 
 
 @cache

@@ -17,12 +17,33 @@ from .options import CleanOptions
 from .repair import HANDLE, TAG
 
 _PROMOTION = re.compile(
-    r"\blink(?:['’]?s)?\s*(?:is\s+|are\s+)?in\s*(?:my\s+|our\s+|the\s+)?(?:bio|profile)\b|\blinks?\s+in\s+(?:bio|profile)\b|\b(?:check|see|visit|hit)\b[^.\n]{0,30}\bin\s+(?:my\s+|our\s+)?bio\b"
-    r"|\bgive\s?-?aways?\b|\b(?:tag|mention)\s+(?:\w+\s+){0,3}(?:friends?|someone|people|buddies)\b[^\n]{0,60}\b(?:win|enter|entry|chance)\b|\b(?:to|for a chance to)\s+win\b"
-    r"|\b(?:discount|promo|coupon)\s*codes?\b|\buse\s+(?:my\s+|our\s+|the\s+)?code\b|\bcode\s*:?\s+[\"“']?[A-Z]{3,}\d*\b|\b\d{1,2}\s?%\s+off\b|\bfree\s+shipping\b"
-    r"|\b(?:order|book|buy|shop|reserve)\s+(?:yours?\s+)?(?:now|today|online)\b|\bshop\s+(?:the|our|my)\s+(?:sale|look|collection|store)\b|\bnow\s+available\s+(?:in|at|on)\s+(?:our|my|the)\s+(?:shop|store|website)\b"
-    r"|\b(?:dm|message|inbox)\s+(?:me|us)?\s*(?:to|for)\s+(?:order|book|price|prices|pricing|orders?|bookings?|inquir\w+|info|details|promo)\b"
-    r"|\bfollow\s*(?:for|4|back|4\s?follow)\b|\bf4f\b|\bl4l\b|\blike\s*(?:for|4)\s*like\b|\b(?:please\s+)?follow\s+(?:us|me|my|our|@\w+)\b|\bdouble\s+tap\b|\bsubscribe\s+(?:to|now)\b|\buse\s+swipe\s+up\b|\bswipe\s+up\b",
+    "|".join(
+        (
+            r"\blink(?:['’]?s)?\s*(?:is\s+|are\s+)?(?:in|on)\s*(?:my\s+|our\s+|the\s+)?(?:bio|profile|site|blog)\b",
+            r"\b(?:check|see|visit|hit|click|tap)\b[^.\n]{0,30}\b(?:in|on)\s+(?:my|our|the)\s+(?:bio|profile)\b|\bclick\s+(?:the\s+)?link\b",
+            r"\bin\s+(?:\S+\s+){0,2}bio\b|\bbio\s+link\b|\bgive\s+(?:\w+\s+){1,3}a\s+follow\b|\bremember\s+to\s+follow\b|\bnew\s+followers\b|\bsnap(?:chat)?\s*[:@]|👻\s*:?\s*\w|\bget\s+paid\b|\bhit\s+the\s+comments\b",
+            r"\bgive\s?-?aways?\b|\bsweepstakes?\b|\b(?:enter|entering|join)\b[^.\n]{0,25}\b(?:contest|competition|raffle|draw)\b|\brunning\s+a\s+(?:contest|competition)\b",
+            r"\b(?:to|for\s+a\s+chance\s+to)\s+win\b|\bchance\s+to\s+(?:win|be\s+featured)\b",
+            r"\b(?:tag|mention)\s+(?:\w+\s+){0,3}(?:friends?|someone|somebody|people|buddies|buddy|bestie|besties|squad|person|mates?)\b|\b(?:tag|hashtag)\s+(?:us|your|to)\b",
+            r"\b(?:to\s+(?:get|be)|for\s+a)\s+(?:featured?|feature|shout\s?-?out)\b|\bfeatured\s+on\s+our\b",
+            r"\b(?:comment|leave\s+a\s+comment)\s+(?:below|down|your)\b|\bcomments?\s+(?:down\s+)?below\b|\bdouble[\s-]tap\b",
+            r"\b(?:discount|promo|coupon|voucher)\s*codes?\b|\buse\s+(?:my\s+|our\s+|the\s+)?code\b|\bcode\s*:?\s+[\"“']?[A-Z]{3,}\d*\b",
+            r"\b\d{1,2}\s?%\s+(?:off|discount)\b|\bfree\s+(?:shipping|delivery|entry)\b|\b(?:on|flash|summer|winter|big)\s+sale\b|\bsale\s+(?:ends|starts|is\s+on)\b",
+            r"\b(?:only|just|under|for|from|at)\s+(?:only\s+)?[$€£]\s?\d|[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for)\b",
+            r"\b(?:order|book|buy|shop|reserve|pre-?order|register|sign\s+up)\s+(?:yours?\s+)?(?:now|today|online|here)\b|\b(?:get|grab)\s+your(?:s|\s+tickets?)\b|\btickets?\s+(?:available|on\s+sale|at|here)\b",
+            r"\bshop\s+(?:the|our|my|this|your)\b|\bonline\s+(?:shop|store)\b|\bpre-?orders?\b|\bnow\s+available\b|\bavailable\s+(?:now|online|here|in\s+stores?|at\s+our|for\s+(?:purchase|order|pre-?order))\b|\bin\s+stores\s+(?:now|soon)\b",
+            r"\b(?:dm|message|inbox|email|e-mail|contact)\s+(?:me|us)?\s*(?:to|for)\s+(?:order|book|price|prices|pricing|orders?|bookings?|inquir\w+|info|details|promo|more)\b",
+            r"\b(?:new|latest|full|my)\s+(?:video|vlog|blog\s?post|post|episode|podcast)\s+(?:is\s+)?(?:now\s+)?(?:up|out|live|on)\b|\b(?:up|live|out\s+now)\s+on\s+(?:my|our|the)\s+(?:blog|site|website|channel|youtube)\b",
+            r"\bon\s+(?:my|our|the)\s+(?:blog|site|website|channel|youtube|snapchat)\b|\bmy\s+(?:youtube|snapchat)\b|\bout\s+now\b|\bprints?\s+(?:are\s+)?available\b",
+            r"\bfollow\s*(?:for|4|back|4\s?follow)\b|\bf4f\b|\bl4l\b|\blike\s*(?:for|4)\s*like\b|\bfollow\s+(?:us|me|my|our|along|@\w+)\b|\bsubscribe\b|\bswipe\s+up\b|\bturn\s+on\s+(?:post\s+)?notifications\b",
+        )
+    ),
+    re.IGNORECASE,
+)
+#: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words.
+_DISCLOSURE = re.compile(
+    r"#(?:ads?|advert\w*|spon|sponsored\w*|paid\w*|gifted|partner|\w*ambassador|liketkit|anzeige|werbung)\b|\bliketk\.it\b"
+    r"|\bsponsored\s+(?:post|by)\b|\bpaid\s+(?:partnership|promotion)\b|\bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b",
     re.IGNORECASE,
 )
 
@@ -30,6 +51,12 @@ _PROMOTION = re.compile(
 def promotion(text: str) -> str:
     """Return the words in ``text`` that advertise, or an empty string."""
     match = _PROMOTION.search(text)
+    return match[0] if match else ""
+
+
+def disclosure(text: str) -> str:
+    """Return the mark of a paid post in ``text``, tags included, or an empty string."""
+    match = _DISCLOSURE.search(text)
     return match[0] if match else ""
 
 

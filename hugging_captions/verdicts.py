@@ -77,7 +77,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
         before the privacy rules took its handles and links out.
     """
     changed: dict[str, None] = {}
-    advertises = None
+    advertises, disclosed = None, rules.disclosure(text)
     for _ in range(MAX_ROUNDS):
         before = text
         for change in rules.CHANGES:
@@ -89,7 +89,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
                 text = after
         if text == before:
             break
-    return text, tuple(changed), advertises or ""
+    return text, tuple(changed), disclosed or advertises or ""
 
 
 def explain(post: Post, options: CleanOptions) -> str:
@@ -121,8 +121,11 @@ def _drop_after_mending(text: str, advertises: str, code: str, score: float, opt
         yield "promotion", advertises
     if not any(char.isalpha() for char in text):
         yield "no-text", ""
-    if options.language != "any" and (code != options.language or score < options.min_language_score):
-        yield "language", f"{code} {score:.2f}"
+    if options.language != "any":
+        if code != options.language or score < options.min_language_score:
+            yield "language", f"{code} {score:.2f}"
+        elif other := language.second(text, code):
+            yield "language", f"{code} with {other}"
     if (count := rules.word_count(text)) < options.min_words:
         yield "too-few-words", str(count)
     if len(text) > options.max_chars:
