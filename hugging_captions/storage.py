@@ -74,6 +74,9 @@ class Store:
     def cleaning(self, tag: str) -> Path:
         return self.root / "text" / tag / "cleaning.json"
 
+    def cleaning_picture(self, tag: str) -> Path:
+        return self.root / "text" / tag / "cleaning.png"
+
     def tags_with_captions(self) -> list[str]:
         """Return the tags that have a captions.txt here, sorted."""
         return sorted(path.parent.name for path in self.root.glob("text/*/captions.txt"))
