@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults lint docs bench bench-pull bench-train
+.PHONY: demo test faults lint docs bench bench-pull bench-train bench-generate
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
@@ -23,13 +23,16 @@ lint: $(VENV)/installed-dev  ## style and types
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
 	$(RUN) -m hugging_captions.reference
 
-bench: bench-pull bench-train  ## this against what a user would run instead
+bench: bench-pull bench-train bench-generate  ## this against what a user would run instead
 
 bench-pull: $(VENV)/installed-dev
 	$(RUN) benchmarks/pull.py
 
 bench-train: $(VENV)/installed-dev
 	$(RUN) benchmarks/train.py
+
+bench-generate: $(VENV)/installed-dev
+	$(RUN) benchmarks/generate.py
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -72,6 +72,8 @@ def forget(shortcodes: Sequence[str], tags: Sequence[str], store: Store) -> Forg
     found = {tag: _without(wanted, store.posts(tag)) for tag in tags}
     for tag in tags:
         _clean_again(tag, store)
+        for index in store.novelty_indices(tag):  # it holds the words of the captions
+            index.unlink(missing_ok=True)
     seen = set().union(*found.values())
     missing = tuple(code for code in shortcodes if code not in seen)
     return ForgetResult({tag: len(codes) for tag, codes in found.items()}, missing, tuple(_models_that_saw(tags, store)))

@@ -83,6 +83,14 @@ def test_a_damaged_line_that_names_the_post_goes_too(corpus: Store) -> None:
     assert "code8" in text
 
 
+def test_the_index_over_the_captions_goes_too(corpus: Store) -> None:
+    for tags in (["rmnp"], ["rmnp", "estes"], ["other"]):
+        corpus.novelty_index(tags, "0" * 16).parent.mkdir(parents=True, exist_ok=True)
+        corpus.novelty_index(tags, "0" * 16).touch()
+    run(corpus.root, "--forget", "code1")
+    assert [path.name for path in corpus.root.glob("text/*/*.npz")] == ["other-0000000000000000.novelty.npz"]
+
+
 def test_models_that_saw_the_corpus_are_named(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
     models = corpus.root / "trained_models"
     for name, tags in (("rmnp+estes", ["rmnp", "estes"]), ("other", ["other"]), ("rmnp.previous", ["rmnp"])):
