@@ -64,7 +64,7 @@ class ImportResult:
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
         line = f"#{self.tag}: {total:,} posts in {self.files:,} files ({formats}), {self.new:,} new, {total - self.new:,} already here"
         line += f", {self.unreadable:,} unreadable records" if self.unreadable else ""
-        return line + (f", {self.other_files:,} other files left out" if self.other_files else "")
+        return console.printable(line + (f", {self.other_files:,} other files left out" if self.other_files else ""))
 
 
 def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = MAX_UNPACKED) -> ImportResult:
@@ -85,7 +85,7 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
     with PostLog(store.posts(tag)) as posts_log:
         for path in paths:
             before = run.found.total()
-            posts = iter(console.progress(run.posts(path), unit=" posts", label=f"import {path.name}"))
+            posts = iter(console.progress(run.posts(path), unit=" posts", label=f"import {console.shorten(path.name)}"))
             while chunk := list(islice(posts, CHUNK)):
                 new += posts_log.append(chunk)
             if run.found.total() == before:

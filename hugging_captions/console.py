@@ -6,6 +6,7 @@ Results go to stdout (the scripts print them); everything here writes to stderr.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -102,6 +103,8 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     """
     arguments = argparse.Namespace(verbose=False)
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no letter for it must not end the run
     try:
         arguments = parser.parse_args(argv)
         arguments.command = shlex.join(["python", parser.prog, *argv])
@@ -167,7 +170,7 @@ def _bug(error: Exception) -> str:
 
 def _report(message: str, hint: str, verbose: bool) -> None:
     if verbose:
-        traceback.print_exc()
+        sys.stderr.write("\n".join(map(printable, traceback.format_exc().split("\n"))))
     sys.stderr.write(f"error: {printable(message)}\n")
     if hint:
         sys.stderr.write(f"hint: {printable(hint)}\n")

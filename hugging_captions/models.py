@@ -124,23 +124,23 @@ def _load_folder(folder: Path, what: str) -> LoadedModel:
 
 
 def _load(name: str, local_files_only: bool) -> LoadedModel:
-    """Load weights (safetensors only) and tokenizer, and check that they can be fine-tuned here."""
+    """Load weights (safetensors only) and tokenizer, without code of theirs, and check that they can be fine-tuned here."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     quiet_transformers()
-    config = AutoConfig.from_pretrained(name, local_files_only=local_files_only)
+    config = AutoConfig.from_pretrained(name, local_files_only=local_files_only, trust_remote_code=False)
     trained_as = config.architectures or list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())  # BERT can be loaded as one and is none
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or not set(trained_as) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
         raise InputError(f"{name} is no causal language model but {config.model_type!r}", "try gpt2 or another model that writes text")
-    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
+    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only, trust_remote_code=False)
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {name} has no eos token, so no caption could end", "choose a base model that has one")
     if not tokenizer("word")["input_ids"] or len(tokenizer) > getattr(config, "vocab_size", len(tokenizer)):
         # missing files give an empty tokenizer, not an error
         raise InputError(f"{name} has no tokenizer that fits its model", "it is damaged or incomplete: get it again, with its tokenizer")
     model, report = AutoModelForCausalLM.from_pretrained(
-        name, local_files_only=local_files_only, use_safetensors=True, dtype="float32", output_loading_info=True
+        name, local_files_only=local_files_only, trust_remote_code=False, use_safetensors=True, dtype="float32", output_loading_info=True
     )
     if report["missing_keys"] or report["mismatched_keys"]:
         missing = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))

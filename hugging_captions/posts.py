@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import from_os_error
+from .storage import no_links
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,12 @@ class PostLog:
         """Open ``path`` for appending and forget a last line that a crash tore.
 
         Raises:
-            ResourceError: it cannot be written.
+            ResourceError: it cannot be written, or is a symbolic link.
         """
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = open(path, "ab+")
+            self._handle = open(path, "ab+", opener=no_links)
             _cut_torn_line(self._handle)
             self.shortcodes = _shortcodes(self._handle)
         except OSError as error:

@@ -23,6 +23,8 @@ from typing import IO, Any
 from .errors import BusyError, InputError, UsageError, from_os_error
 
 TAG_RULE = "letters, digits and underscores of any script"
+#: The folder beside the tags' own: no tag may be called so.
+GENERATED = "generated_text"
 
 
 def normalise_tag(tag: str) -> str:
@@ -32,11 +34,11 @@ def normalise_tag(tag: str) -> str:
     can never leave its folder.
 
     Raises:
-        UsageError: anything else is in it, or nothing.
+        UsageError: anything else is in it, or nothing, or it is ``GENERATED``.
     """
     plain = unicodedata.normalize("NFC", tag.strip().removeprefix("#")).lower()
-    fits = plain and len(plain.encode()) <= 200 and all(char == "_" or unicodedata.category(char)[0] in "LMN" for char in plain)
-    if not fits:
+    fits = plain and all(char == "_" or unicodedata.category(char)[0] in "LMN" for char in plain) and len(plain.encode()) <= 200
+    if not fits or plain == GENERATED:
         raise UsageError(f"{tag!r} is not a hashtag: it must be {TAG_RULE}", "give it without spaces, dots or slashes: --tag rmnp")
     return plain
 
@@ -91,7 +93,7 @@ class Store:
         return self.root / "trained_models" / f"{corpus}.training"
 
     def generated(self, corpus: str, suffix: str) -> Path:
-        return self.root / "text" / "generated_text" / f"{corpus}_gen{suffix}"
+        return self.root / "text" / GENERATED / f"{corpus}_gen{suffix}"
 
     def novelty_index(self, tags: Sequence[str], key: str) -> Path:
         """Return the index over the captions of ``tags``, beside the first one's captions.txt; ``key`` is of what it holds."""
@@ -132,12 +134,28 @@ class Store:
 
         Raises:
             BusyError: another process holds one; the message says which and since when.
+            UsageError: one of them is a symbolic link to somewhere else.
         """
         with ExitStack() as stack:
             for name in sorted(names):
+                _refuse_link(self.root / folder, name)
                 path = self.root / folder / f".{name}.lock"
                 stack.enter_context(_lock_file(path, name))
             yield
+
+
+def _refuse_link(folder: Path, name: str) -> None:
+    """Raise a ``UsageError`` if what is to be written would land outside ``folder`` (which may be a link itself)."""
+    for path in (folder / name, folder / f"{name}.training"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{path} is a symbolic link that leads out of {folder}", "remove it, or give --root DIR with the data's folder"
+            )
+
+
+def no_links(path: str, flags: int) -> int:
+    """Open a file for ``open(..., opener=no_links)``: an OSError where it is a symbolic link, which could lead anywhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 @contextmanager
@@ -145,7 +163,7 @@ def _lock_file(path: Path, name: str) -> Iterator[None]:
     """Hold an advisory lock on ``path``; the kernel frees it when the process ends, however it ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "a+", encoding="utf-8")
+        handle = open(path, "a+", encoding="utf-8", opener=no_links)
     except OSError as error:
         raise from_os_error(error, "write", path) from error
     with handle:
@@ -174,7 +192,7 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", newline="\n") as handle:
+        with open(temporary, "w", encoding="utf-8", newline="\n", opener=no_links) as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())

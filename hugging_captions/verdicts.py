@@ -95,7 +95,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
 def explain(post: Post, options: CleanOptions) -> str:
     """Return what each rule did to ``post``, a line for each that did something."""
     text = (post.caption or "").strip()
-    lines = [f"{post.shortcode}: {console.shorten(text, 400)}"]
+    lines = [f"{console.printable(post.shortcode)}: {console.shorten(text, 400)}"]
     for change in rules.CHANGES:
         after = text if change.name in options.skip_rule else change.apply(text, options)
         if after != text:
