@@ -99,7 +99,7 @@ class CleanOptions:
 class TrainOptions:
     """Fine-tuning."""
 
-    base_model: str = option("gpt2", "what to start from: hub name, local folder, or scratch", metavar="MODEL")
+    base_model: str = option("gpt2", "what to start from: hub name, local folder, builtin or scratch", metavar="MODEL")
     recipe: str = option("measured", "measured defaults, or the recipe of 2020 for comparison", choices=("measured", "classic"))
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
     learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
