@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults lint docs bench bench-pull bench-train bench-generate
+.PHONY: demo test faults lint docs bench bench-pull bench-clean bench-train bench-generate
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
@@ -23,10 +23,16 @@ lint: $(VENV)/installed-dev  ## style and types
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
 	$(RUN) -m hugging_captions.reference
 
-bench: bench-pull bench-train bench-generate  ## this against what a user would run instead
+bench: bench-pull bench-clean bench-train bench-generate  ## this against what a user would run instead
 
 bench-pull: $(VENV)/installed-dev
 	$(RUN) benchmarks/pull.py
+
+# real captions where they are beside the checkout, the project's own where not
+bench-clean: $(VENV)/installed-dev
+	$(RUN) benchmarks/clean.py \
+		--captions $(firstword $(wildcard ../shared/data/influencers_2017.jsonl) examples/rmnp_posts.jsonl) \
+		--labelled tests/fixtures/language_captions.jsonl $(wildcard ../shared/data/lid_*.jsonl)
 
 bench-train: $(VENV)/installed-dev
 	$(RUN) benchmarks/train.py
