@@ -117,8 +117,8 @@ def _novelty(history: Sequence[dict[str, Any]]) -> str:
     keys = [key for key in line if f"held_out_{key}" in line]
     rows = "".join(f"| {key} | {line[key]} | {line[f'held_out_{key}']} |\n" for key in keys)
     return (
-        f"## Novelty\nOf {line['sampled']} captions written unprompted, {line['ended_share']:.0%} ended by themselves. What they share with the "
-        f"training captions, and what the held-out ones do:\n\n| | written | held out |\n|---|---|---|\n{rows}\n"
+        f"## Novelty\nOf {line['sampled']} captions written unprompted, {line['ended_share']:.0%} ended by themselves. What they share "
+        f"with the training captions, and what the held-out ones do:\n\n| | written | held out |\n|---|---|---|\n{rows}\n"
     )
 
 

@@ -106,7 +106,8 @@ def _load_builtin() -> LoadedModel:
     except Exception as error:  # a missing folder, or a damaged file, which raises whatever its reader does
         why = _first_line(error) if BUILTIN.exists() else "it is not there"
         raise InputError(
-            f"cannot load the built-in base model from {BUILTIN}: {why}", f"restore it:  git -C {BUILTIN.parent.parent} checkout -- base_model/weights"
+            f"cannot load the built-in base model from {BUILTIN}: {why}",
+            f"restore it:  git -C {BUILTIN.parent.parent} checkout -- base_model/weights",
         ) from error
 
 

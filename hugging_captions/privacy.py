@@ -14,8 +14,12 @@ _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|www\.)[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
     re.IGNORECASE,
 )
+#: What a URL has at least.
+_MAYBE_URL = re.compile(r"[A-Za-z0-9-]\.[A-Za-z]{2}|://")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
+#: The digits that a phone number has at least.
+_MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
 _HANDLE = re.compile(rf"(?<![\w.]){HANDLE}")
 _LIST = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 _COMPANY = "with|w/|w|cc|feat|ft|featuring|and|&|x"
@@ -150,6 +154,7 @@ _INLINE_CREDIT = re.compile(
     rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{_LIST}\)?",
     re.IGNORECASE,
 )
+_MAYBE_CREDIT = re.compile("[Pp]hoto|PHOTO|[Pp]ic|[Ii]mage|[Vv]i[ds]|Shot|P[Hh]|IG|ph[ :]|[📷📸🎥]")
 _NAMED_CREDIT = re.compile(
     r"(?:^|(?<=[|/.!?] ))[|/ ]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]redit)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
     r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[|:/–—-]+ ?|$)",
@@ -162,7 +167,7 @@ def without_credits(text: str) -> str:
 
     A short line about an account ("Hair by @x") goes too, where another line stays.
     """
-    text = _NAMED_CREDIT.sub("", text)
+    text = _NAMED_CREDIT.sub("", text) if _MAYBE_CREDIT.search(text) else text
     if "@" not in text:
         return tidy(text)
     text = _INLINE_CREDIT.sub("", _CREDIT_LINE.sub("", text))
@@ -177,22 +182,24 @@ def _words_beside(line: str) -> list[str]:
 
 
 def _without_labelled(line: str) -> str:
-    labelled = list(_LABELLED.finditer(line))
+    labelled = list(_LABELLED.finditer(line)) if line.count("@") > 1 else []
     return line[: labelled[0].start()] if len(labelled) > 1 else line
 
 
 def without_emails(text: str) -> str:
     """Return ``text`` without the sentences that hold an e-mail address."""
-    return _mend_gaps(close_holes(_EMAIL.sub(BROKEN, text))) if "@" in text else text
+    return _mend_gaps(close_holes(_EMAIL.sub(BROKEN, text))) if _EMAIL.search(text) else text
 
 
 def without_urls(text: str) -> str:
     """Return ``text`` without URLs and bare domains, and without the sentences that need them."""
-    return _mend_gaps(close_holes(_URL.sub(HOLE, text))) if "." in text else text
+    return _mend_gaps(close_holes(_URL.sub(HOLE, text))) if _MAYBE_URL.search(text) else text
 
 
 def without_phones(text: str) -> str:
     """Return ``text`` without the sentences that hold a phone number."""
+    if not _MAYBE_PHONE.search(text):
+        return text
     return _mend_gaps(close_holes(_PHONE.sub(lambda match: BROKEN if _is_phone(match[0]) else match[0], text)))
 
 
@@ -202,7 +209,10 @@ def without_handles(text: str) -> str:
     A handle goes with the preposition that leads to it; one that the sentence needs becomes "a friend";
     a sentence that would not surely read either way goes as a whole.
     """
-    return _mend_gaps(_LABEL.sub("", close_holes(_TAIL.sub("", _MENTION.sub(_without_mention, text))))) if "@" in text else text
+    if "@" not in text:
+        return text
+    text = close_holes(_TAIL.sub("", _MENTION.sub(_without_mention, text)))
+    return _mend_gaps(_LABEL.sub("", text) if ":" in text else text)
 
 
 def _without_mention(match: re.Match[str]) -> str:

@@ -27,6 +27,8 @@ _RUN = re.compile(r"([!?~_=*#$%^&+.\-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
 _LAST_TAG_OR_HANDLE = re.compile(rf"(?P<token>{TAG}|{HANDLE})(?P<gap>[^\w#@&+\"”’)]*)$")
+#: Dots that lead to a block of tags on the same line.
+_SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
 _GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
@@ -105,9 +107,17 @@ HOLE = "\ue000"
 _HOLE_BEHIND = re.compile(rf"(?P<word>[^\s(\[|{HOLE}]*)[ ]*(?P<mark>[:(\[|]?)[ ]*{HOLE}")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
-_BROKEN_SENTENCE = re.compile(rf"[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*")
+_BROKEN_SENTENCE = re.compile(rf"(?<![^.!?\n|)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*")
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+#: What every mojibake has: the first byte of a UTF-8 sequence, read as a letter of some old encoding.
+_LATIN_LEFTOVER = re.compile("[\x80-\u1fff√\u2500-\u257f]")
+#: What ``plain_characters`` and ``tidy`` have work for.
+_NOT_PLAIN = re.compile(f"{_LINE_BREAKS.pattern}|{_ODD_SPACES.pattern}|{_INVISIBLE.pattern}|{_LOOSE_JOINER.pattern}|{_FANCY.pattern}")
+_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[.,!?;](?:\s*$|\s+[^\s.]))")
+_UNTIDY = re.compile(r"  | \n|\n |\n\n\n|^\s|\s$")
 
 
 def mend_encoding(text: str) -> str:
@@ -122,7 +132,7 @@ def mend_encoding(text: str) -> str:
         text = _R_ESCAPE.sub(_character, text)
     if text.isascii() and "&" not in text:
         return text
-    if "&" in text or ftfy.badness.is_bad(text):
+    if "&" in text or (_LATIN_LEFTOVER.search(text) and ftfy.badness.is_bad(text)):
         return ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
     return text
 
@@ -132,6 +142,9 @@ def plain_characters(text: str) -> str:
 
     Its only line break is a newline and its only space a space.
     """
+    text = _SPACE_BEFORE_MARK.sub("", text)
+    if not _NOT_PLAIN.search(text) and unicodedata.is_normalized("NFC", text):
+        return tidy(text)
     text = _ODD_SPACES.sub(" ", _LINE_BREAKS.sub("\n", text))
     if not text.isascii():
         text = _LOOSE_JOINER.sub("", _INVISIBLE.sub("", text))
@@ -147,6 +160,8 @@ def _character(match: re.Match[str]) -> str:
 
 def tidy(text: str) -> str:
     """Return ``text`` without runs of spaces, spaces at line ends, and more than one empty line."""
+    if not _UNTIDY.search(text):
+        return text
     text = re.sub(r" {2,}", " ", text)
     text = re.sub(r" ?\n ?", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
@@ -154,7 +169,7 @@ def tidy(text: str) -> str:
 
 def without_separators(text: str) -> str:
     """Return ``text`` without the lines that hold nothing but dots, dashes and the like."""
-    return tidy(_SEPARATOR_LINE.sub("", text))
+    return tidy(_SEPARATOR_LINE.sub("", text)) if "\n" in text or _SEPARATOR_LINE.match(text) else text
 
 
 def without_tags(text: str, inline_tags: str = "word") -> str:
@@ -222,4 +237,4 @@ def _without_trailing_tags(text: str) -> str:
         return text
     behind = _LAST_TAG_OR_HANDLE.search(text[-200:])
     tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", behind["gap"]) if behind else ""
-    return close_holes(f"{before.rstrip(_BLOCK_LEADS)}{HOLE} {tail}")
+    return close_holes(f"{_SPACED_DOTS.sub('', before).rstrip(_BLOCK_LEADS)}{HOLE} {tail}")

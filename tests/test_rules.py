@@ -89,7 +89,8 @@ KEPT = [
     # tags, more of them
     ("Up before the birds\n#hiking\n#dawn\n#coffee", "Up before the birds"),
     ("Up before the birds #hiking, #dawn, #coffee", "Up before the birds"),
-    ("Up before the birds . . . #hiking #dawn", "Up before the birds..."),
+    ("Up before the birds . . . #hiking #dawn", "Up before the birds"),
+    ("Up before the birds , said nobody , ever . So what !", "Up before the birds, said nobody, ever. So what!"),
     ("#dawn #hiking #coffee Up before the birds", "Up before the birds"),
     ("Up before the birds ☕️ #hiking 🥾 #dawn 🌄", "Up before the birds ☕️ 🌄"),
     ("Camp by the #BigThompson river again", "Camp by the Big Thompson river again"),
