@@ -10,7 +10,7 @@ demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model scratch --epochs 8 --overwrite
 
 test: $(VENV)/installed-dev  ## every test but the faults
-	$(RUN) -m pytest --ignore tests/faults
+	$(RUN) -m pytest --ignore tests/faults --numprocesses auto --dist loadfile
 
 faults: $(VENV)/installed-dev  ## kill pulls at random moments: a few minutes
 	$(RUN) -m pytest tests/faults
