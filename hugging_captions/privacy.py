@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .repair import BROKEN, HANDLE, HOLE, TAG, close_holes, tidy
+from .repair import BROKEN, HANDLE, HOLE, TAG, close_holes, tidy, words
 
 _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|www\.)[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
@@ -20,14 +20,14 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 #: The digits that a phone number has at least.
 _MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
-_HANDLE = re.compile(rf"(?<![\w.]){HANDLE}")
+_HANDLE = re.compile(rf"(?<!\w){HANDLE}")
 _LIST = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 _COMPANY = "with|w/|w|cc|feat|ft|featuring|and|&|x"
 _PREPOSITION = rf"{_COMPANY}|by|from|via|to|for|at|of|in|on|off|into|like|than|around"
 #: A list of handles with what leads to it: prepositions, a camera, an article.
 _MENTION = re.compile(
     rf"(?P<lead>(?:[ ,(|]*(?<!\w)(?:{_PREPOSITION}|[📷📸🎥📹]\ufe0f?)(?![\w/])[.:]*)*)(?P<article>[ ]*\b(?:the|my|our|your|this|these|a|an|his|her|their)\b)?"
-    rf"(?P<gap>[ (]*)(?<![\w.]){_LIST}(?P<possessive>[ ]?['’]s\b)?\)?",
+    rf"(?P<gap>[ (]*)(?<!\w){_LIST}(?P<possessive>[ ]?['’]s\b)?\)?",
     re.IGNORECASE,
 )
 _COMPANION = re.compile(rf"(?:^|[\W\d_])(?:{_COMPANY})[ ,(.:]*$", re.IGNORECASE)
@@ -40,99 +40,18 @@ _BEFORE_SOMEBODY = frozenset(
     "did does that when if but because while ask asked told tell met meet saw see traded gave give made let then and as said says".split()  # noqa: SIM905
 )
 #: What somebody at the start of a sentence can do; "a friend" in front of any other word ("@brand boots") might be a thing.
-_DOES = frozenset(
-    [
-        "is",
-        "was",
-        "has",
-        "had",
-        "and",
-        "who",
-        "said",
-        "says",
-        "made",
-        "makes",
-        "took",
-        "takes",
-        "went",
-        "goes",
-        "came",
-        "comes",
-        "got",
-        "gets",
-        "gave",
-        "gives",
-        "told",
-        "tells",
-        "knows",
-        "knew",
-        "just",
-        "always",
-        "never",
-        "can",
-        "could",
-        "will",
-        "would",
-        "did",
-        "does",
-        "found",
-        "finds",
-        "saw",
-        "sees",
-        "thinks",
-        "thought",
-        "let",
-        "lets",
-        "left",
-        "brought",
-        "caught",
-        "fell",
-        "ran",
-        "runs",
-        "kept",
-        "keeps",
-        "still",
-    ]
+_DOES: frozenset[str] = words(
+    "is was has had and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew "
+    "just always never can could will would did does found finds saw sees thinks thought let lets left brought caught fell "
+    "ran runs kept keeps still"
 )
 #: What can follow a place or a person that was taken out: "dinner at @x with the family".
-_GOES_ON = frozenset(
-    [
-        "to",
-        "and",
-        "in",
-        "on",
-        "for",
-        "this",
-        "today",
-        "tonight",
-        "last",
-        "with",
-        "but",
-        "where",
-        "when",
-        "while",
-        "before",
-        "after",
-        "as",
-        "because",
-        "yesterday",
-        "tomorrow",
-        "then",
-        "so",
-        "until",
-        "during",
-        "at",
-        "by",
-        "from",
-        "near",
-        "is",
-        "was",
-        "who",
-        "whose",
-    ]
+_GOES_ON: frozenset[str] = words(
+    "to and in on for this today tonight last with but where when while before after as because yesterday tomorrow then so "
+    "until during at by from near is was who whose"
 )
 #: What led to a handle: "Shirt:", "Consulting:".
-_LABEL = re.compile(r"(?:^|(?<=[.!?,;|/) ]))[^\W\d_][\w ]{0,15}:[ ]*(?=[),|/]|$)", re.MULTILINE)
+_LABEL = re.compile(r"(?:^|(?<=[.!?,;|/) \ufe0f\u2190-\u2bff\U0001f000-\U0001faff]))[^\W\d_][\w ]{0,15}:[ ]*(?=[),|/]|$)", re.MULTILINE)
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(
     rf"(?<=[.!?\n|/(\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/\u2190-\u2bff\U0001f000-\U0001faff]))"
@@ -227,7 +146,11 @@ def _without_mention(match: re.Match[str]) -> str:
     space = " " if match[0][:1] == " " else ""
     starts = not before or before[-1] in '.!?:\n"“' or before[-1] >= "\u2190"  # behind an emoji too
     if match["possessive"]:
-        return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word else BROKEN
+        return (
+            f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's"
+            if word and not follows[0].strip()[:1].isupper()
+            else BROKEN
+        )
     if article:
         reads = word and word not in _DOES and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN

@@ -31,77 +31,22 @@ _LAST_TAG_OR_HANDLE = re.compile(rf"(?P<token>{TAG}|{HANDLE})(?P<gap>[^\w#@&+\"�
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
 _GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
+
+
+def words(spaced: str) -> frozenset[str]:
+    """Return the words of ``spaced`` as a set: long lists read better so."""
+    return frozenset(spaced.split())
+
+
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
-LEADS_ON = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "my",
-        "our",
-        "your",
-        "his",
-        "her",
-        "its",
-        "their",
-        "this",
-        "that",
-        "these",
-        "those",
-        "in",
-        "on",
-        "at",
-        "of",
-        "to",
-        "for",
-        "from",
-        "with",
-        "w",
-        "w/",
-        "and",
-        "or",
-        "but",
-        "by",
-        "via",
-        "into",
-        "near",
-        "about",
-        "love",
-        "loved",
-        "is",
-        "are",
-        "was",
-        "were",
-        "am",
-        "be",
-        "been",
-        "being",
-        "so",
-        "very",
-        "such",
-        "no",
-        "go",
-        "visit",
-        "visited",
-        "explore",
-        "exploring",
-        "called",
-        "named",
-        "like",
-        "as",
-        "than",
-        "x",
-        "new",
-        "&",
-        "+",
-        "feat",
-        "ft",
-        "featuring",
-        "wearing",
-        "meet",
-        "check",
-    ]
+LEADS_ON: frozenset[str] = words(
+    "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
+    "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
+    "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
+    "kudos credit credits"
 )
+#: Those of them that no caption ends with on purpose.
+_NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
 _HOLE_BEHIND = re.compile(rf"(?P<word>[^\s(\[|{HOLE}]*)[ ]*(?P<mark>[:(\[|]?)[ ]*{HOLE}")
@@ -204,6 +149,12 @@ def close_holes(text: str) -> str:
         return text
     text = _HOLE_BEHIND.sub(lambda match: BROKEN if match["mark"] or match["word"].lower() in LEADS_ON else match["word"], text)
     return tidy(_BROKEN_SENTENCE.sub("", text))
+
+
+def ends_open(text: str) -> bool:
+    """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that something has to follow."""
+    last = text.rstrip("\ufe0f \n").split()[-1:]
+    return bool(last) and (last[0].lower() in _NEEDS_MORE or last[0][-1] in ":,&(-–+@|/")
 
 
 def short_runs(text: str) -> str:
