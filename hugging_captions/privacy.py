@@ -52,6 +52,7 @@ _GOES_ON: frozenset[str] = words(
 )
 #: What led to a handle: "Shirt:", "Consulting:".
 _LABEL = re.compile(r"(?:^|(?<=[.!?,;|/) \ufe0f\u2190-\u2bff\U0001f000-\U0001faff]))[^\W\d_][\w ]{0,15}:[ ]*(?=[),|/]|$)", re.MULTILINE)
+_NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(
     rf"(?<=[.!?\n|/(\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/\u2190-\u2bff\U0001f000-\U0001faff]))"
@@ -140,17 +141,14 @@ def _without_mention(match: re.Match[str]) -> str:
     Where neither surely reads, a mark that takes the whole sentence with it.
     """
     before = match.string[: match.start()].rstrip(" ")
-    follows = re.match(r"[ ]*([A-Za-z]+)?", match.string[match.end() :])
-    word = (follows[1] or "").lower() if follows else ""
+    follows = _NEXT_WORD.match(match.string, match.end())
+    name = follows[1] if follows else ""
+    word = name.lower()
     lead, article, gap = match["lead"], match["article"] or "", match["gap"] or ""
     space = " " if match[0][:1] == " " else ""
     starts = not before or before[-1] in '.!?:\n"“' or before[-1] >= "\u2190"  # behind an emoji too
     if match["possessive"]:
-        return (
-            f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's"
-            if word and not follows[0].strip()[:1].isupper()
-            else BROKEN
-        )
+        return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word and not name[0].isupper() else BROKEN
     if article:
         reads = word and word not in _DOES and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
