@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults lint docs bench bench-pull bench-train
+.PHONY: demo test faults fuzz lint docs bench bench-pull bench-train
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
@@ -14,6 +14,9 @@ test: $(VENV)/installed-dev  ## every test but the faults
 
 faults: $(VENV)/installed-dev  ## kill pulls at random moments: a few minutes
 	$(RUN) -m pytest tests/faults
+
+fuzz: $(VENV)/installed-dev  ## 100,000 inputs for each reader and for the options: some minutes
+	$(RUN) tests/fuzz/run.py
 
 lint: $(VENV)/installed-dev  ## style and types
 	$(VENV)/bin/ruff check .
