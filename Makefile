@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults lint docs bench bench-pull bench-clean bench-train bench-generate
+.PHONY: demo test faults fuzz lint docs bench bench-pull bench-clean bench-train bench-generate bench-base-models
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
@@ -15,6 +15,9 @@ test: $(VENV)/installed-dev  ## every test but the faults
 faults: $(VENV)/installed-dev  ## kill pulls at random moments: a few minutes
 	$(RUN) -m pytest tests/faults
 
+fuzz: $(VENV)/installed-dev  ## 100,000 inputs for each reader and for the options: some minutes
+	$(RUN) tests/fuzz/run.py
+
 lint: $(VENV)/installed-dev  ## style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -23,7 +26,7 @@ lint: $(VENV)/installed-dev  ## style and types
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
 	$(RUN) -m hugging_captions.reference
 
-bench: bench-pull bench-clean bench-train bench-generate  ## this against what a user would run instead
+bench: bench-pull bench-clean bench-train bench-generate bench-base-models  ## this against what a user would run instead
 
 bench-pull: $(VENV)/installed-dev
 	$(RUN) benchmarks/pull.py
@@ -39,6 +42,9 @@ bench-train: $(VENV)/installed-dev
 
 bench-generate: $(VENV)/installed-dev
 	$(RUN) benchmarks/generate.py
+
+bench-base-models: $(VENV)/installed-dev
+	$(RUN) benchmarks/base_models.py
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

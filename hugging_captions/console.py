@@ -182,5 +182,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
 
+    def parse_args(self, *args: Any, **settings: Any) -> Any:
+        """Parse as argparse does, and refuse text that no file could hold; paths may be any bytes."""
+        arguments = super().parse_args(*args, **settings)
+        for name, value in vars(arguments).items():
+            texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+            if any("\ud800" <= char <= "\udfff" for text in texts for char in text):
+                self.error(f"argument --{name.replace('_', '-')}: not UTF-8 text: {texts}")
+        return arguments
+
     def error(self, message: str) -> Any:
         raise UsageError(message, f"run  python {self.prog} --help  for every option")

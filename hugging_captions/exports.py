@@ -113,7 +113,7 @@ def _is_media_node(record: dict[str, Any]) -> bool:
 
 def _source(record: dict[str, Any], default: str) -> str:
     if record.keys() == _OWN_FIELDS and isinstance(record["source"], str):
-        return record["source"]
+        return mend_surrogates(record["source"])
     if "shortCode" in record:
         return "apify"
     if record.get("category") == "instagram" or "post_shortcode" in record:

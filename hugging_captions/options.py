@@ -111,7 +111,7 @@ class TrainOptions:
     lora: int | None = option(None, "train adapters of this rank only, then merge them (needs peft)", type=int, at_least=1, metavar="RANK")
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
     patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
-    save_minutes: float = option(5.0, "minutes between checkpoints that training can resume from", at_least=0, metavar="MIN")
+    save_minutes: float = option(5.0, "minutes between checkpoints that training can resume from", at_least=0, at_most=10**6, metavar="MIN")
     resume: str = option(
         "auto", "continue an unfinished training: if it is the same one, always, or begin again", choices=("auto", "always", "never")
     )
@@ -159,7 +159,7 @@ class HardwareOptions:
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = option("auto", "number format of the computation", choices=("auto", "fp32", "bf16", "fp16"))
     compile: str = option("auto", "torch.compile: auto when the run is long enough to pay for it", choices=("auto", "on", "off"))
-    seed: int = option(0, "seed of the split, the batches and the sampling", at_least=0, metavar="N")
+    seed: int = option(0, "seed of the split, the batches and the sampling", at_least=0, at_most=2**32 - 1, metavar="N")
     overwrite: bool = option(False, "replace results even where an earlier .previous is already kept")
 
 

@@ -100,7 +100,7 @@ def iso_date(value: Any) -> str | None:
             return None
     except (ValueError, OverflowError, OSError):
         return None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"  # strftime writes the year 1 as "1"
 
 
 def mend_surrogates(text: str) -> str:

@@ -215,8 +215,9 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by ``value`` as indented JSON with a final newline."""
-    with atomic_write(path) as handle:
-        handle.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    with atomic_write(path) as handle:  # half a surrogate pair is no UTF-8, but JSON can escape it
+        handle.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def read_json(path: Path) -> Any:

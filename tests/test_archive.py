@@ -84,6 +84,8 @@ FORMATS: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
     ("damaged.csv", 'caption,likes,shortcode\n"never closed,1,QUOTE1\n"Closed, twice",2,QUOTE2\nToo many,3,QUOTE3,4,5\nShort\n', "table", [("QUOTE2", "Closed, twice", 2, None), ("", "Short", None, None)]),
     ("posts.jsonl", _lines({"shortcode": "import-0123456789abcdef", "caption": "Ours", "likes": None, "date_utc": DAY, "tag": "x", "source": "sections"}), "sections", [("import-0123456789abcdef", "Ours", None, DAY)]),
     ("absurd.jsonl", _lines({"caption": "Nobody has that many", "likes": 10**300, "date": 10**300}), "json", [("", "Nobody has that many", None, None)]),
+    ("year-one.jsonl", _lines({"caption": "Long ago", "date": "0001-01-01"}), "json", [("", "Long ago", None, "0001-01-01T00:00:00Z")]),
+    ("half-source.jsonl", '{"shortcode": "HALF1", "caption": "Ours", "likes": null, "date_utc": null, "tag": "x", "source": "\\udcff"}\n', "\ufffd", [("HALF1", "Ours", None, None)]),
     ("brackets.txt", "[NEW] boots, who dis\n{sigh} monday\n", "text", [("", "[NEW] boots, who dis", None, None), ("", "{sigh} monday", None, None)]),
 ]  # fmt: skip
 

@@ -190,6 +190,12 @@ def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
         storage.read_json(tmp_path / "pull.json")
 
 
+def test_half_a_surrogate_pair_is_written_and_read_back(tmp_path: Path) -> None:
+    """Instagram's cursors are texts of any kind."""
+    storage.write_json(tmp_path / "pull.json", {"cursor": "\udcff\U0001f600 é"})
+    assert storage.read_json(tmp_path / "pull.json") == {"cursor": "\udcff\U0001f600 é"}
+
+
 def test_a_captions_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_bytes(b"fine\n\xff\xfe\x00")
     with pytest.raises(InputError, match="is not UTF-8 text: byte"):

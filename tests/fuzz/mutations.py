@@ -1,0 +1,109 @@
+"""Inputs that are nearly right: valid examples with bytes, values and keys changed by a seeded dice.
+
+Plain loops over ``random.Random``: hypothesis takes some milliseconds an input, these take microseconds,
+and what a user's damaged file looks like is closer to a mutation than to a grammar.
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import lzma
+import random
+from collections.abc import Sequence
+from typing import Any
+
+#: Bytes that readers trip over: ends, quotes, byte order marks, half characters, magic numbers, numbers too large.
+TOKENS = [
+    b"\0", b"\n", b"\r\n", b'"', b'""', b"'", b"\\", b"\\u", b"\\ud83d", b"{", b"}", b"[", b"]", b",", b";", b"\t", b":", b"#", b"null", b"NaN",
+    b"-Infinity", b"1e999", b"9" * 30, b"-1", b"true", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"\xfd7zXZ\0", b"\xed\xa0\x80",
+    b"\xc3", b"\xf0\x9f", b"\xe2\x80\xa8", b"\x1b[31m", b"[" * 40, b'{"a":' * 40, b'{"caption": ', b'"shortcode"', b"caption,likes", b"import-",
+    b"../../", b"https://www.instagram.com/p/",
+]  # fmt: skip
+#: Values of every type in places where Instagram or a tool once put another.
+VALUES: list[Any] = [
+    None, True, False, 0, -1, 3, 10**18, 10**300, -(10**40), 0.5, 1e300, -1e308, float("inf"), float("nan"), "", " ", "0", "12.0", "1,234", "-1",
+    "9" * 40, "٣", "²", "NaN", "2020-09-13", "0001-01-01", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2020-W37-7", "\ud83d", "\udcff",
+    "a\0b", "é" * 50, "../../x", "\x1b[31m", [], [None], [[]], [3, {}], {}, {"text": None}, {"text": 3}, {"edges": [None]}, {"edges": [{"node": []}]},
+    {"edges": {}}, {"count": "x"}, {"sections": [None, {"layout_content": {"medias": 3}}]}, {"node": {"shortcode": []}}, {"media": None},
+]  # fmt: skip
+
+
+def mutated_bytes(data: bytes, others: Sequence[bytes], dice: random.Random) -> bytes:
+    """Return ``data`` with one to four places changed, now and then spliced with another example or packed."""
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(data) + 1)
+        end = min(len(data), at + dice.choice((1, 1, 2, 8, 64)))
+        kind = dice.randrange(7)
+        if kind == 0:
+            data = data[:at] + bytes([dice.randrange(256)]) + data[end:]
+        elif kind == 1:
+            data = data[:at] + dice.choice(TOKENS) + data[at:]
+        elif kind == 2:
+            data = data[:at] + data[end:]
+        elif kind == 3:
+            data = data[:end] + data[at:]
+        elif kind == 4:
+            data = data[:at]
+        elif kind == 5:
+            other = dice.choice(others)
+            data = data[:at] + other[dice.randrange(len(other) + 1) :]
+        else:
+            data = data[:at] + dice.randbytes(end - at) + data[end:]
+    return data
+
+
+def packed(data: bytes, dice: random.Random) -> bytes:
+    """Return ``data`` compressed or in UTF-16, whole or damaged."""
+    data = dice.choice((gzip.compress, lambda text: lzma.compress(text, preset=0), _utf16))(data)
+    return mutated_bytes(data, [data], dice) if dice.random() < 0.7 else data
+
+
+def _utf16(data: bytes) -> bytes:
+    return data.decode("utf-8", "replace").encode("utf-16")
+
+
+def mutated_value(value: Any, dice: random.Random) -> Any:
+    """Return a copy of a JSON value with one to three of its nodes replaced, dropped, doubled, wrapped or renamed."""
+    value = copy.deepcopy(value)
+    for _ in range(dice.randint(1, 3)):
+        places = list(_places(value))
+        if not places:
+            return copy.deepcopy(dice.choice(VALUES))
+        holder, key = dice.choice(places)
+        kind = dice.randrange(6)
+        if kind <= 1:
+            holder[key] = copy.deepcopy(dice.choice(VALUES))
+        elif kind == 2:
+            del holder[key]
+        elif kind == 3:
+            holder[key] = dice.choice(([holder[key]], {"data": holder[key]}, {"node": holder[key]}, str(holder[key])))
+        elif kind == 4:
+            other, other_key = dice.choice(places)
+            if other_key in other if isinstance(other, dict) else other_key < len(other):
+                holder[key] = copy.deepcopy(other[other_key])
+        elif isinstance(holder, dict):
+            holder[dice.choice(_KEYS)] = holder.pop(key)
+        else:
+            holder.append(holder[key])
+    return value
+
+
+_KEYS = [
+    "data", "hashtag", "graphql", "top", "recent", "sections", "items", "media", "node", "edges", "caption", "text", "code", "shortcode", "taken_at",
+    "like_count", "body", "thread_id", "topPosts", "instaloader", "source_platform", "next_max_id", "more_available", "page_info", "error", "Caption",
+]  # fmt: skip
+
+
+def _places(value: Any) -> Any:
+    """Yield (container, key) of every node below ``value``."""
+    for key, item in list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()):
+        yield value, key
+        yield from _places(item)
+
+
+def as_json(value: Any, dice: random.Random) -> bytes:
+    """Return a JSON text as one of the tools would write it."""
+    text = json.dumps(value, ensure_ascii=dice.random() < 0.5, indent=dice.choice((None, None, 1)))
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,231 @@
+"""What is fuzzed: the options of both scripts, each importer, and the walk over Instagram's answers.
+
+A target makes one input from a dice and tries it; it returns whether it was accepted and raises on
+anything but an error of the family. What was accepted has to keep its promises too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import logging
+import random
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import instaloader
+import requests
+from fuzz.mutations import as_json, mutated_bytes, mutated_value, packed
+from instagram_server import edge, media, section
+from test_archive import FORMATS
+
+import pull_and_clean
+import tune_transformer
+from hugging_captions import archive, scraper
+from hugging_captions.errors import HuggingCaptionsError
+from hugging_captions.options import PullOptions
+from hugging_captions.posts import Post, read_posts
+from hugging_captions.storage import Store, read_json
+from hugging_captions.text_files import MAX_UNPACKED
+
+Target = Callable[[random.Random], bool]
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+# -- options
+
+
+_TAGS = ["rmnp", "#RMNP", "Estes_Park", "山登り", "İ", "", "#", "..", "a b", "a/b", "x" * 201, "\udcff", "generated_text", "-", "ß"]
+_WORDS = [
+    "", " ", "0", "1", "-1", "2", "10", "0.5", "1.5", "1e-5", "nan", "inf", "-inf", "1e999", "9" * 20, "9" * 5000, "٣", "1_000", "0x10", "None", "true",
+    "auto", "cpu", "keep", "drop", "word", "any", "en", "gpt2", "scratch", "measured", "classic", "never", "always", "fp32", "bf16", "on", "off", "none",
+    "2024-06-30", "2024-13-01", "2024-6-3", "20240630", "0000-00-00", "url", "language", "posts.jsonl", "..", "a\nb", "%s", "é", "\udcff", "\x1b[31m",
+    "--", "-", "--train", "@file", "--tag=rmnp", "4294967295", "4294967296", "18446744073709551616",
+]  # fmt: skip
+
+
+def option_target(script: Any) -> Target:
+    """Return the target that calls ``script.main`` with arguments at random and without its work."""
+    parser = script.build_parser()
+    flags = [(action.option_strings[-1], action) for action in parser._actions if action.dest != "help"]
+    work = dict.fromkeys(("fetch_posts", "print_cleaning", "print_explanation", "print_training", "print_generation"), _check_options)
+
+    def target(dice: random.Random) -> bool:
+        argv = _arguments(flags, dice)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = script.main(argv)
+        lines = err.getvalue().split("\n")[-3 if "--verbose" in argv else 0 :]  # before them a traceback
+        assert code in (0, 2), (argv, code, lines)
+        if code == 2:
+            assert [line.split(" ")[0] for line in lines] == ["error:", "hint:", ""], (argv, lines)
+            assert len(lines[0]) > len("error: x"), (argv, lines)
+        else:
+            assert lines == [""], (argv, lines)
+        return code == 0
+
+    script.build_parser = lambda: parser  # once: building it takes longer than parsing
+    for name in work.keys() & vars(script).keys():
+        setattr(script, name, work[name])
+    Store.lock = lambda *_: contextlib.nullcontext()  # type: ignore[assignment, method-assign, return-value]
+    return target
+
+
+def _arguments(flags: list[tuple[str, Any]], dice: random.Random) -> list[str]:
+    argv = ["--tag", *dice.choices(_TAGS, [40] + [1] * (len(_TAGS) - 1), k=dice.choice((1, 1, 1, 2)))] if dice.random() < 0.95 else []
+    argv += ["--train"] if ("--train" in dict(flags)) and dice.random() < 0.7 else []
+    for flag, action in dice.sample(flags, dice.randint(0, 6)):
+        argv.append(flag)
+        if action.nargs != 0:
+            fitting = [str(choice) for choice in action.choices or ()] + [str(action.default)] * (not isinstance(action.default, tuple))
+            for _ in range(dice.choice((1, 1, 1, 1, 2, 0)) if action.nargs == "+" else dice.choice((1,) * 30 + (0, 2))):
+                argv.append(dice.choice(fitting) if fitting and dice.random() < 0.6 else dice.choice(_WORDS))
+    if dice.random() < 0.05:
+        argv.insert(dice.randrange(len(argv) + 1), dice.choice(_WORDS))
+    return argv
+
+
+def _check_options(*arguments: Any) -> None:
+    """Check in place of a stage's work that its options can be written into run.json, and read from there."""
+    for group in filter(dataclasses.is_dataclass, arguments):
+        json.dumps(vars(group), ensure_ascii=False, allow_nan=False, default=_path).encode("utf-8")
+
+
+def _path(value: Any) -> str:
+    assert isinstance(value, Path)  # whose name may be any bytes
+    return ""
+
+
+# -- importers
+
+
+def importer_target(source: str, folder: Path) -> Target:
+    """Return the target that imports changed examples of one format."""
+    examples = [(name, content.encode()) for name, content, of, _ in FORMATS if of == source]
+    everything = [content.encode() for _, content, _, _ in FORMATS]
+    values = [value for _, content in examples for value in _json_values(content)]
+
+    def target(dice: random.Random) -> bool:
+        name, data = dice.choice(examples)
+        if values and dice.random() < 0.6:
+            data = b"\n".join(as_json(mutated_value(dice.choice(values), dice), dice) for _ in range(dice.choice((1, 1, 2))))
+        if not values or dice.random() < 0.4:
+            data = mutated_bytes(data, everything, dice)
+        if dice.random() < 0.03:
+            data = packed(data, dice)
+        path = folder / (name if "UTC.txt" in name else "file")
+        path.write_bytes(data)
+        try:
+            posts = list(archive._Import("rmnp", MAX_UNPACKED).posts(path))
+        finally:
+            path.unlink()
+        for post in posts:
+            _check_post(post)
+        return bool(posts)
+
+    return target
+
+
+def _json_values(content: bytes) -> list[Any]:
+    try:
+        return [json.loads(content)]
+    except ValueError:
+        lines = [archive._parse(line.decode()) for line in content.splitlines()]
+        return [line for line in lines if isinstance(line, (dict, list))]
+
+
+def _check_post(post: Post) -> None:
+    """Check that a post is what posts.jsonl promises, and reads back as it was."""
+    assert isinstance(post.shortcode, str), post
+    assert post.shortcode, post
+    assert post.caption is None or isinstance(post.caption, str), post
+    assert post.likes is None or (type(post.likes) is int and 0 <= post.likes < 10**12), post
+    assert post.date_utc is None or _DATE.fullmatch(post.date_utc), post
+    line = json.dumps(dataclasses.asdict(post), ensure_ascii=False).encode("utf-8")
+    assert Post(**json.loads(line)) == post
+
+
+# -- the walk
+
+
+_CODES = [f"code{i}" for i in range(4)]
+_PAGES: list[dict[str, Any]] = [
+    {"data": {"top": {"sections": [section(media("top"))]}, "recent": {"sections": [section(*map(media, _CODES))], "more_available": True, "next_max_id": "c1", "next_page": 1}}},
+    {"sections": [section(media("a"), media("b", None), media("c", likes=-1))], "more_available": True, "next_max_id": "c2", "next_page": 2, "next_media_ids": [3]},
+    {"sections": [{"layout_content": {"one_by_two_item": {"clips": {"items": [{"media": media("d")}]}}, "fill_items": [{"media": media("e")}]}}], "more_available": False},
+    {"data": {"hashtag": {"edge_hashtag_to_media": {"edges": [edge("f"), edge("g")], "page_info": {"has_next_page": True, "end_cursor": "x"}}, "edge_hashtag_to_top_posts": {"edges": [edge("h")]}}}},
+    {"data": {"hashtag": {"edge_hashtag_to_media": {"edges": [edge("i")], "page_info": {"has_next_page": False, "end_cursor": ""}}}}},
+    {"items": [{"media": media("j")}, media("k")]},
+]  # fmt: skip
+
+
+class _Context:
+    """In place of instaloader's: answers with changed pages, at random, and now and then with a failure."""
+
+    request_timeout = 1.0
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._session = requests.Session()
+
+    def _answer(self, *_: Any, **__: Any) -> Any:
+        dice = self._dice
+        if dice.random() < 0.05:
+            raise dice.choice(
+                [
+                    instaloader.TooManyRequestsException("429"), instaloader.QueryReturnedNotFoundException("404 when accessing x"), KeyError("data"),
+                    instaloader.ConnectionException("checkpoint_required"), instaloader.LoginRequiredException("x"), json.JSONDecodeError("x", "y", 0),
+                ]
+            )  # fmt: skip
+        page = dice.choice(_PAGES)
+        return page if dice.random() < 0.2 else mutated_value(page, dice)
+
+    get_json = get_iphone_json = graphql_query = _answer
+
+
+def walk_target(folder: Path, dice: random.Random) -> bool:
+    """Pull twice from a context that answers with changed pages; check what is stored."""
+    store = Store(folder / "root")
+    feed = dice.choice(("auto", "sections", "graphql"))
+    settings = PullOptions(
+        feed=feed, caption_queries=dice.randint(1, 4), max_posts=dice.choice((None, None, 3)), since=dice.choice((None, "2020-01-01"))
+    )
+    found = False
+    try:
+        for _ in range(2):
+            with contextlib.suppress(HuggingCaptionsError):
+                scraper.pull("rmnp", settings, _Context(dice), store, "command")  # type: ignore[arg-type]
+        damaged: list[int] = []
+        posts = list(read_posts(store.posts("rmnp"), lambda number, _: damaged.append(number)))
+        assert not damaged
+        assert len({post.shortcode for post in posts}) == len(posts)
+        for post in posts:
+            _check_post(post)
+        if store.pull_state("rmnp").exists():
+            read_json(store.pull_state("rmnp"))
+        found = bool(posts)
+    finally:
+        shutil.rmtree(store.root, ignore_errors=True)
+    return found
+
+
+def targets(folder: Path) -> dict[str, Callable[[], Target]]:
+    """Return by name what makes each target, which may write below ``folder``; making one of the options' replaces parts of its script for good."""
+    logging.getLogger("hugging_captions").setLevel(logging.CRITICAL)
+    makers: dict[str, Callable[[], Target]] = {
+        "options pull_and_clean": partial(option_target, pull_and_clean),
+        "options tune_transformer": partial(option_target, tune_transformer),
+    }
+    makers |= {
+        f"import {source}": partial(importer_target, source, folder)
+        for source in dict.fromkeys(row[2] for row in FORMATS)
+        if source.isascii()
+    }
+    return makers | {"walk": lambda: partial(walk_target, folder)}
