@@ -178,7 +178,7 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
     Raises:
         ResourceError: the disk is full or cannot be written; ``path`` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one writer per tag: what a kill left is written over
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "w", encoding="utf-8", newline="\n", opener=no_links) as handle:
