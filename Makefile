@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults fuzz lint docs bench bench-pull bench-train
+.PHONY: demo test faults fuzz lint docs bench bench-pull bench-clean bench-train bench-generate bench-base-models
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
-	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model scratch --epochs 8 --overwrite
+	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model builtin --overwrite
 
 test: $(VENV)/installed-dev  ## every test but the faults
-	$(RUN) -m pytest --ignore tests/faults
+	$(RUN) -m pytest --ignore tests/faults --numprocesses auto --dist loadfile
 
 faults: $(VENV)/installed-dev  ## kill pulls at random moments: a few minutes
 	$(RUN) -m pytest tests/faults
@@ -26,13 +26,25 @@ lint: $(VENV)/installed-dev  ## style and types
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
 	$(RUN) -m hugging_captions.reference
 
-bench: bench-pull bench-train  ## this against what a user would run instead
+bench: bench-pull bench-clean bench-train bench-generate bench-base-models  ## this against what a user would run instead
 
 bench-pull: $(VENV)/installed-dev
 	$(RUN) benchmarks/pull.py
 
+# real captions where they are beside the checkout, the project's own where not
+bench-clean: $(VENV)/installed-dev
+	$(RUN) benchmarks/clean.py \
+		--captions $(firstword $(wildcard ../shared/data/influencers_2017.jsonl) examples/rmnp_posts.jsonl) \
+		--labelled tests/fixtures/language_captions.jsonl $(wildcard ../shared/data/lid_*.jsonl)
+
 bench-train: $(VENV)/installed-dev
 	$(RUN) benchmarks/train.py
+
+bench-generate: $(VENV)/installed-dev
+	$(RUN) benchmarks/generate.py
+
+bench-base-models: $(VENV)/installed-dev
+	$(RUN) benchmarks/base_models.py
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -21,6 +21,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script; DOCS.md is generated from it."""
     parser = console.Parser(prog="pull_and_clean.py", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--explain", metavar="SHORTCODE", help="show what each rule does to this post, and stop")
+    parser.add_argument("--report", action="store_true", help="draw the cleaning as text/<tag>/cleaning.png")
+    parser.add_argument(
+        "--forget", nargs="+", metavar="SHORTCODE", help="take these posts out for good (or those listed in a file), and stop"
+    )
     for group in (options.RunOptions, options.PullOptions, options.CleanOptions):
         options.add_options(parser, group)
     return parser
@@ -45,8 +49,11 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
         print_explanation(arguments.explain, tags, clean, store)
         return
     with store.lock("text", tags):
+        if arguments.forget:
+            print_forgotten(arguments.forget, tags, store)
+            return
         fetch_posts(tags, pull, store, arguments.command)
-        print_cleaning(tags, clean, store, run.verbose)
+        print_cleaning(tags, clean, store, run.verbose, arguments.report)
 
 
 def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, command: str) -> None:
@@ -72,12 +79,23 @@ def print_explanation(shortcode: str, tags: Sequence[str], clean: options.CleanO
     print(verdicts.explain(cleaner.find_post(shortcode, tags, store), clean))
 
 
-def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool) -> None:
+def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> None:
+    """Take the posts that ``given`` names out of ``tags`` and print what that means for the models here."""
+    from hugging_captions import forget
+
+    print(forget.forget(forget.read_shortcodes(given), tags, store).summary())
+
+
+def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool, report: bool) -> None:
     """Clean the posts of ``tags`` and print the table of what was kept and why the rest was not."""
     from hugging_captions import cleaner
 
     for result in cleaner.clean(tags, clean, store):
         print(result.summary(verbose))
+        if report:
+            from hugging_captions import report as pictures
+
+            print(f"drawn as {pictures.draw(result, store)}")
 
 
 if __name__ == "__main__":

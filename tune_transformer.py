@@ -60,17 +60,21 @@ def tune(arguments: argparse.Namespace) -> None:
 
 
 def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
-    """Train on the captions of ``tags`` and print where the model is and how good it became."""
+    """Train on the captions of ``tags``, print where the model is and how good it became, and measure what it copies."""
     start = time.perf_counter()
     from hugging_captions import trainer
 
     result = trainer.train(tags, train, hardware, store, import_seconds=time.perf_counter() - start)
     if ranks.rank() == 0:
         print(result.summary())
+        if result.metrics["val_loss"] is not None:
+            from hugging_captions import generator
+
+            generator.sample_for_history(tags, hardware, store)
 
 
 def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:
-    """Write captions with the model of ``tags`` and print the first ten."""
+    """Write captions with the model of ``tags``; print the best ten, what was left out and the novelty figures."""
     from hugging_captions import generator
 
     print(generator.generate(tags, generate, hardware, store).summary())

@@ -30,6 +30,12 @@ class OrthogonalAdamW(torch.optim.AdamW):
                         self._step_orthogonal(weight, group["lr"], group["weight_decay"])
         return super().step(closure)  # what has no gradient left is skipped
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a saved state; AdamW expects a step count for every parameter, and orthogonal ones have none."""
+        for saved in state.get("state", {}).values():
+            saved.setdefault("step", torch.tensor(0.0))
+        super().__setstate__(state)
+
     def _step_orthogonal(self, weight: torch.Tensor, rate: float, decay: float) -> None:
         if weight.grad is None:
             return

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from emoji_lines import emoji_lines
 from orthogonal import OrthogonalAdamW
-from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
 
 from hugging_captions import console, dataset, hardware, model_card, models
 from hugging_captions.caption_trainer import CaptionTrainer
@@ -46,14 +46,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     console.set_up_logging(verbose=True)
     models.quiet_transformers()
     documents = read_mix(arguments.text, arguments.seed)
-    tokenizer = models.train_tokenizer([*documents, *emoji_lines(arguments.seed)], arguments.vocabulary)
+    checkpoints = Path(f"{arguments.out}.checkpoints")
+    started = sorted(checkpoints.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    if started:  # what was learned goes with its tokens
+        tokenizer = AutoTokenizer.from_pretrained(arguments.out)
+    else:
+        tokenizer = models.train_tokenizer([*documents, *emoji_lines(arguments.seed)], arguments.vocabulary)
     model = build_model(arguments, tokenizer)
     rows = dataset.encode_captions(documents, tokenizer, arguments.positions).rows
     held_out = read_held_out(arguments.val, arguments.val_captions, tokenizer, arguments.positions)
     log.info("%d documents, %d tokens, %d parameters", len(documents), sum(map(len, rows)), sum(p.numel() for p in model.parameters()))
     batches = dataset.TokenBatches([len(row) for row in rows], arguments.batch_tokens, arguments.seed)
-    checkpoints = Path(f"{arguments.out}.checkpoints")
-    started = sorted(checkpoints.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
     clock = ByTheClock(model, tokenizer, arguments, held_out, started[-1] if started else None)
     run = CaptionTrainer(
         model=model, args=_training_arguments(arguments, checkpoints), callbacks=[clock], rows=rows, batches=batches,

@@ -98,7 +98,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         tallies = [_Tally(tag, options) for tag in tags]
         survivors = [survivor for tally, spill in zip(tallies, spills) for survivor in _first_pass(tally, spill, options, store)]
         twins = _duplicates(survivors, options)
-        results = [_second_pass(tally, spill, twins, options, store) for tally, spill in zip(tallies, spills)]
+        results = [_second_pass(tally, spill, twins, options, store, tags) for tally, spill in zip(tallies, spills)]
     if not any(result.kept for result in results):
         raise _nothing_left(results)
     return results
@@ -219,7 +219,9 @@ def _duplicates(survivors: Sequence[_Survivor], options: CleanOptions) -> dict[s
     return found
 
 
-def _second_pass(tally: _Tally, spill: IO[str], twins: dict[str, tuple[str, str]], options: CleanOptions, store: Store) -> CleanResult:
+def _second_pass(
+    tally: _Tally, spill: IO[str], twins: dict[str, tuple[str, str]], options: CleanOptions, store: Store, tags: Sequence[str]
+) -> CleanResult:
     """Write captions.txt, dropped.jsonl and cleaning.json of one tag from its spilled verdicts."""
     spill.seek(0)
     with atomic_write(store.captions(tally.tag)) as captions, atomic_write(store.dropped(tally.tag)) as dropped:
@@ -235,7 +237,7 @@ def _second_pass(tally: _Tally, spill: IO[str], twins: dict[str, tuple[str, str]
                 tally.tokens += len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 2
                 captions.write(escape_caption(text) + "\n")
     result = tally.result()
-    write_json(store.cleaning(tally.tag), _cleaning_json(result, options, store))
+    write_json(store.cleaning(tally.tag), _cleaning_json(result, options, store) | {"cleaned_with": list(tags)})
     return result
 
 

@@ -1,168 +1,247 @@
-"""Write captions with a checkpoint: our own decode loop.
+"""Write captions with a checkpoint, keep the good ones, say what became of the others.
 
-Reads trained_models/<corpus>/; writes text/generated_text/<corpus>_gen.txt, .jsonl and .json.
-The prompt is read once, tokens are sampled among the top-k / top-p survivors only, and a row
-leaves the batch when its caption has ended.
+Reads trained_models/<corpus>/, text/<tag>/captions.txt and the prompts; writes
+text/generated_text/<corpus>_gen.txt, .jsonl and .json, and with --compare-base .compare.txt.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from . import console, models
-from .errors import UsageError
+from . import base_comparison, console, hardware, model_card, models, novelty, quantized
+from .candidates import Candidates, Caption
+from .errors import InputError, NothingLeftError, UsageError, from_os_error
 from .options import GenerateOptions, HardwareOptions, as_json
-from .storage import Store, atomic_write, corpus_name, keep_previous, refuse_loss, sha256, write_captions, write_json
+from .selection import REASONS
+from .storage import (
+    Store,
+    atomic_write,
+    corpus_name,
+    keep_previous,
+    read_json,
+    refuse_loss,
+    sha256,
+    unescape_caption,
+    write_captions,
+    write_json,
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-#: Rows that are decoded together.
-BATCH_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One generated caption: prompt included, end sign not.
-
-    ``row`` seeded it, ``ended`` says whether the model ended it or --max-length did,
-    ``mean_logprob`` is the mean log-probability (nats) of its sampled tokens under the model.
-    """
-
-    text: str
-    prompt: str
-    seed: int
-    row: int
-    tokens: int
-    ended: bool
-    mean_logprob: float
+DEFAULT_PROMPT = "My day"
+#: Attempts of the sample that a training ends with.
+HISTORY_CAPTIONS = 100
+#: What of the novelty figures goes into history.jsonl and the model card.
+HISTORY_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
+                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """The captions written, best first, and where they are."""
+    """What was kept, best first within each prompt, where it is, and why the rest was not."""
 
     path: Path
     captions: tuple[Caption, ...]
+    attempts: int
+    rejected: dict[str, int]
+    figures: dict[str, dict[str, Any]]
+    note: str
 
     def summary(self) -> str:
-        """Return the first ten captions and where all of them are, for stdout."""
-        lines = [f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(self.captions[:10], start=1)]
-        ended = sum(caption.ended for caption in self.captions)
-        return "\n".join([*lines, f"{len(self.captions)} captions ({ended} ended by themselves) -> {self.path}"])
+        """Return the best ten captions, the rejected ones by reason and the novelty table, for stdout."""
+        best = [f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(self.captions[:10], start=1)]
+        parts = ["\n".join(best)]
+        if self.rejected:
+            shares = [[REASONS[name], count, f"{count / self.attempts:.0%}"] for name, count in self.rejected.items()]
+            parts.append(console.table(shares, ("left out of " + f"{self.attempts:,} attempts", "captions", "share")))
+        parts.append(novelty.table(self.figures) + (f"\n{self.note}" if self.note else ""))
+        return "\n\n".join([*parts, f"{len(self.captions):,} captions of {self.attempts:,} attempts -> {self.path}"])
 
 
-def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store) -> GenerateResult:
-    """Write ``options.num_captions`` captions in the voice of ``tags``.
+def generate(tags: Sequence[str], options: GenerateOptions, machine: HardwareOptions, store: Store) -> GenerateResult:
+    """Write ``options.num_captions`` captions for each prompt in the voice of ``tags``.
 
-    The same options, seed and machine give the same bytes; row i is sampled from its own random
-    numbers, so the batch size plays no part.
+    The same options, seed and machine give the same bytes. Fewer captions than asked for are written, with a
+    warning, where ``options.max_attempts`` did not give more.
 
     Raises:
-        InputError: there is no usable checkpoint.
-        UsageError: the prompt leaves no room under --max-length, or a .previous would be lost.
+        InputError: there is no usable checkpoint, or no prompt file.
+        NothingLeftError: not one attempt was good enough.
+        UsageError: a prompt cannot be used, or a .previous would be lost.
     """
     corpus = corpus_name(tags)
-    paths = [store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".json")]
-    refuse_loss(paths, hardware.overwrite)
-    checkpoint = models.load_checkpoint(corpus, store)
-    device = models.choose_device(hardware.device)
-    checkpoint.model.to(device).eval()
-    captions: list[Caption] = []
-    for start in range(0, options.num_captions, BATCH_ROWS):
-        rows = range(start, min(start + BATCH_ROWS, options.num_captions))
-        captions += sample_rows(checkpoint, options, rows, hardware.seed)
-    keep_previous(paths, hardware.overwrite)
-    write_captions(paths[0], [caption.text for caption in captions])
+    suffixes = (".txt", ".jsonl", ".json", *[".compare.txt"] * options.compare_base)
+    paths = [store.generated(corpus, suffix) for suffix in suffixes]
+    refuse_loss(paths, machine.overwrite)
+    prompts = read_prompts(options)
+    checkpoint = prepare(models.load_checkpoint(corpus, store), options, machine)
+    reference = novelty.load_reference(tags, store)
+    start = time.perf_counter()
+    candidates = Candidates(checkpoint, prompts, options, machine.seed, reference)
+    kept = candidates.collect()
+    seconds = time.perf_counter() - start
+    rejected = dict(Counter(caption.reason for caption in candidates.attempts if caption.reason).most_common())
+    _say_what_is_missing(candidates, kept, rejected, options.num_captions * len(prompts), corpus)
+    needs_base = options.compare_base or options.rank == "contrast"
+    base = base_comparison.load_base_of(corpus, store, "the comparison with the base model") if needs_base else None
+    if base is not None:
+        base.model.to(checkpoint.model.device).eval()
+    ranked, scores = rank(kept, options.rank, base, prompts)
+    figures = all_figures(ranked, candidates.attempts, reference)
+    keep_previous(paths, machine.overwrite)
+    write_captions(paths[0], [caption.text for caption in ranked])
     with atomic_write(paths[1]) as handle:
-        handle.writelines(json.dumps(vars(caption), ensure_ascii=False) + "\n" for caption in captions)
-    model_sha256 = sha256(store.model(corpus) / "model.safetensors")
-    write_json(paths[2], {"tags": list(tags), "options": as_json(options), "seed": hardware.seed, "model_sha256": model_sha256})
-    return GenerateResult(paths[0], tuple(captions))
+        handle.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in map(_json_line, ranked, scores))
+    if options.compare_base:
+        with atomic_write(paths[3]) as handle:
+            handle.write(base_comparison.comparison(base, ranked, options) if base else "no base model at hand\n")
+    record = {
+        "tags": list(tags), "prompts": prompts, "options": as_json(options), "seed": machine.seed,
+        "model_sha256": _model_sha256(store.model(corpus)), "kept": len(ranked), "attempts": len(candidates.attempts),
+        "rejected": rejected, "figures": figures, "note": reference.note,
+    }  # fmt: skip
+    write_json(paths[2], record)
+    log.info(
+        "%d attempts, %d tokens in %.1f s on %s", len(candidates.attempts), candidates.decoder.tokens, seconds, candidates.decoder.device
+    )
+    return GenerateResult(paths[0], tuple(ranked), len(candidates.attempts), rejected, figures, reference.note)
 
 
-def sample_rows(checkpoint: models.LoadedModel, options: GenerateOptions, rows: Sequence[int], seed: int) -> list[Caption]:
-    """Return one caption for each of ``rows``, decoded in one batch."""
-    tokenizer = checkpoint.tokenizer
-    prompt = [tokenizer.eos_token_id, *tokenizer(options.prompt, add_special_tokens=False)["input_ids"]]
-    limit = min(options.max_length + 1, checkpoint.max_positions)  # one more for the start signal
-    if len(prompt) >= limit:
-        raise UsageError(f"the prompt has {len(prompt) - 1} tokens and --max-length allows {limit - 1}", "shorten it or raise --max-length")
-    draws = {row: np.random.Generator(np.random.Philox(key=[seed, row])).random(limit) for row in rows}
-    ids, logprobs = _decode(checkpoint, options, prompt, limit, [draws[row] for row in rows])
-    captions = []
-    for row, row_ids, row_logprobs in zip(rows, ids, logprobs):
-        ended = row_ids[-1:] == [tokenizer.eos_token_id]
-        text = options.prompt + _continuation(tokenizer, prompt, row_ids[:-1] if ended else row_ids)
-        captions.append(
-            Caption(text, options.prompt, seed, row, len(prompt) - 1 + len(row_ids) - ended, ended, float(np.mean(row_logprobs)))
-        )
-    return captions
+def read_prompts(options: GenerateOptions) -> list[str]:
+    """Return the prompts of --prompt, then of --prompt-file, each once; without either ``DEFAULT_PROMPT``.
 
-
-def _continuation(tokenizer: Any, prompt: Sequence[int], ids: Sequence[int]) -> str:
-    """Return the text of ``ids`` as it follows the prompt: with its leading space."""
-    head = tokenizer.decode(prompt[1:], clean_up_tokenization_spaces=False)
-    return tokenizer.decode([*prompt[1:], *ids], clean_up_tokenization_spaces=False)[len(head) :]
-
-
-@torch.inference_mode()
-def _decode(
-    checkpoint: models.LoadedModel, options: GenerateOptions, prompt: Sequence[int], limit: int, draws: Sequence[np.ndarray]
-) -> tuple[list[list[int]], list[list[float]]]:
-    """Sample each row until its eos or ``limit`` positions; return ids (with the eos) and their log-probabilities."""
-    model, eos = checkpoint.model, checkpoint.tokenizer.eos_token_id
-    ids: list[list[int]] = [[] for _ in draws]
-    logprobs: list[list[float]] = [[] for _ in draws]
-    alive = list(range(len(draws)))
-    output = model(input_ids=torch.tensor([list(prompt)], device=model.device), use_cache=True)
-    cache, logits = output.past_key_values, output.logits[:, -1].expand(len(draws), -1)
-    cache.batch_repeat_interleave(len(draws))
-    for position in range(len(prompt), limit):
-        logits = logits.float()
-        if position - 1 < options.min_length:
-            logits = logits.index_fill(1, torch.tensor([eos], device=logits.device), -torch.inf)
-        uniform = torch.tensor([draws[row][position] for row in alive], device=logits.device)
-        chosen, logprob = sample(logits, uniform, options)
-        for row, token, value in zip(alive, chosen.tolist(), logprob.tolist()):
-            ids[row].append(token)
-            logprobs[row].append(value)
-        going = [i for i, row in enumerate(alive) if ids[row][-1] != eos]
-        if not going or position + 1 == limit:
-            break
-        if len(going) < len(alive):
-            keep = torch.tensor(going, device=logits.device)
-            cache.batch_select_indices(keep)
-            chosen, alive = chosen[keep], [alive[i] for i in going]
-        output = model(input_ids=chosen[:, None], past_key_values=cache, use_cache=True)
-        logits = output.logits[:, -1]
-    return ids, logprobs
-
-
-def sample(logits: torch.Tensor, uniform: torch.Tensor, options: GenerateOptions) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw one token per row among the top-k, then top-p survivors (Holtzman et al. 2020) by inverse CDF.
-
-    Args:
-        logits: float32 ``[rows, vocabulary]``.
-        uniform: ``[rows]`` numbers in [0, 1), one for each row.
-
-    Returns:
-        token ids and their log-probabilities under the untempered model, both ``[rows]``.
+    Raises:
+        InputError: the file cannot be read, or no line of it is a prompt.
     """
-    width = min(options.top_k or logits.shape[-1], logits.shape[-1])
-    top, tokens = logits.topk(width, dim=-1)
-    probabilities = torch.softmax(top.double() / options.temperature, dim=-1)
-    before = probabilities.cumsum(-1) - probabilities
-    probabilities = probabilities.masked_fill(before >= options.top_p, 0.0)  # the first survivor always stays
-    sums = probabilities.cumsum(-1)
-    index = (sums <= uniform.double()[:, None] * sums[:, -1:]).sum(-1).clamp(max=width - 1)
-    chosen = tokens.gather(1, index[:, None])[:, 0]
-    logprob = torch.log_softmax(logits, dim=-1).gather(1, chosen[:, None])[:, 0]
-    return chosen, logprob
+    prompts = list(options.prompt or ())
+    if options.prompt_file is not None:
+        try:
+            lines = options.prompt_file.read_text(encoding="utf-8-sig").split("\n")
+        except OSError as error:
+            raise from_os_error(error, "read", options.prompt_file) from error
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{options.prompt_file} is not UTF-8 text: byte {error.start}", "save it as UTF-8, one prompt a line"
+            ) from error
+        found = [unescape_caption(line.rstrip("\r")) for line in lines if line.strip()]
+        if not found:
+            raise InputError(f"{options.prompt_file} holds no prompt", "write one prompt a line")
+        prompts += found
+    return list(dict.fromkeys(prompts or [DEFAULT_PROMPT]))
+
+
+def prepare(loaded: models.LoadedModel, options: GenerateOptions, machine: HardwareOptions) -> models.LoadedModel:
+    """Return the model on its device, in the number format that the device accelerates, ready to decode.
+
+    Raises:
+        UsageError: the device, the precision or the quantization is not to be had here.
+    """
+    device = models.choose_device(machine.device)
+    if options.quantize == "int8":
+        if device != "cpu":
+            raise UsageError(f"--quantize int8 computes on the CPU, not on {device}", "add --device cpu, or leave --quantize out")
+        return models.LoadedModel(quantized.quantize(loaded.model.eval()), loaded.tokenizer)
+    precision = hardware.choose_precision(device, machine.precision)
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    loaded.model.to(device, kind).eval()
+    return loaded
+
+
+def rank(
+    captions: Sequence[Caption], by: str, base: models.LoadedModel | None, prompts: Sequence[str]
+) -> tuple[list[Caption], list[float | None]]:
+    """Return ``captions`` by prompt, best first within each, and their scores.
+
+    ``likelihood``: mean log-probability of the sampled tokens. ``contrast``: by how much that exceeds what the base model
+    gives the same text, per sampled token (after Li et al. 2023); ``likelihood`` where there is no base model.
+    """
+    if by == "none":
+        return list(captions), [None] * len(captions)
+    scores = [caption.mean_logprob for caption in captions]
+    if by == "contrast" and base is not None:
+        scores = [round(c.mean_logprob - base_comparison.log_likelihood(base, c) / c.sampled, 5) for c in captions]
+    order = sorted(range(len(captions)), key=lambda i: (prompts.index(captions[i].prompt), -scores[i], captions[i].row))
+    return [captions[i] for i in order], [scores[i] for i in order]
+
+
+def all_figures(kept: Sequence[Caption], attempts: Sequence[Caption], reference: novelty.Reference) -> dict[str, dict[str, Any]]:
+    """Return the figures of the kept captions, of all attempts and of the held-out human captions.
+
+    What depends on the amount of text is measured on as many of each as the smallest set has.
+    """
+    held_out = list(reference.held_out)
+    sample = min(len(texts) for texts in (kept, attempts, held_out) if texts)
+    figures = {
+        name: novelty.figures([c.text for c in captions], [c.copied for c in captions], reference.index, sample)
+        for name, captions in (("kept", kept), ("attempts", attempts))
+    }
+    if held_out:
+        figures["held out"] = novelty.figures(held_out, reference.search(held_out), reference.index, sample)
+    return figures
+
+
+def sample_for_history(tags: Sequence[str], machine: HardwareOptions, store: Store) -> dict[str, Any] | None:
+    """Let the checkpoint of ``tags`` write ``HISTORY_CAPTIONS`` captions and keep their novelty with it.
+
+    A line with the step and val_loss of the saved weights and the figures is added to its history.jsonl, and the model card is
+    written again with three of the captions. Returns the line; None, and nothing is written, where no captions were held out.
+    """
+    folder = store.model(corpus_name(tags))
+    run, reference = read_json(folder / "run.json"), novelty.load_reference(tags, store)
+    if reference.index is None or not reference.held_out:
+        return None
+    options = GenerateOptions(prompt=("",), num_captions=HISTORY_CAPTIONS, min_length=0, keep_all=True)
+    checkpoint = prepare(models.load_checkpoint(corpus_name(tags), store), options, machine)
+    captions = Candidates(checkpoint, [""], options, machine.seed, reference).collect()
+    figures = all_figures(captions, captions, reference)
+    metrics = run["metrics"]
+    line = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "sampled": len(captions), "of_val_loss": metrics["val_loss"]}
+    line["ended_share"] = sum(caption.ended for caption in captions) / len(captions)
+    line |= {key: figures["kept"][key] for key in HISTORY_FIGURES}
+    line |= {f"held_out_{key}": figures["held out"][key] for key in HISTORY_FIGURES}
+    history = [json.loads(text) for text in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    history = [old for old in history if "sampled" not in old] + [line]
+    with atomic_write(folder / "history.jsonl") as handle:
+        handle.writelines(json.dumps(value) + "\n" for value in history)
+    good = [c.text for c in rank([c for c in captions if c.ended], "likelihood", None, [""])[0]]
+    model_card.write(folder, run, history, good[:3])
+    return line
+
+
+def _say_what_is_missing(candidates: Candidates, kept: Sequence[Caption], rejected: dict[str, int], wanted: int, corpus: str) -> None:
+    attempts = len(candidates.attempts)
+    for prompt, reason in candidates.given_up():
+        log.warning("gave up on the prompt %s: each of its attempts %s", console.shorten(repr(prompt), 50), REASONS[reason])
+    biggest = ", ".join(f"{count:,} {name}" for name, count in list(rejected.items())[:3])
+    if not kept:
+        raise NothingLeftError(
+            f"cannot generate for tag {corpus!r}: none of {attempts:,} attempts was good enough ({biggest})",
+            "train longer, raise --max-length, or see what it writes with --keep-all",
+        )
+    if len(kept) < wanted:
+        log.warning(
+            "%d captions instead of %d after %s attempts: %s; --max-attempts allows more", len(kept), wanted, f"{attempts:,}", biggest
+        )
+
+
+def _json_line(caption: Caption, score: float | None) -> dict[str, Any]:
+    copied = caption.copied
+    line = vars(replace(caption, copied=None)) | {"score": score}
+    line = {key: value for key, value in line.items() if key not in ("copied", "reason", "sampled")}
+    if copied is not None:
+        line |= {"copied_span": copied.span, "copied_words": copied.span_words, "nearest": copied.nearest}
+    return line
+
+
+def _model_sha256(folder: Path) -> str | dict[str, str]:
+    files = sorted(folder.glob("*.safetensors"))
+    return sha256(files[0]) if len(files) == 1 else {path.name: sha256(path) for path in files}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .console import printable
+from .models import BUILTIN
 from .storage import atomic_write
 
 #: Licences of the base models that people name most, as their cards on the hub state them.
@@ -27,7 +28,7 @@ def write(folder: Path, run: dict[str, Any], history: Sequence[dict[str, Any]], 
     """
     draw_loss(folder / "loss.png", history)
     with atomic_write(folder / "README.md") as handle:
-        handle.write(_card(run, samples))
+        handle.write(_card(run, history, samples))
 
 
 def draw_loss(path: Path, history: Sequence[dict[str, Any]]) -> None:
@@ -49,17 +50,17 @@ def draw_loss(path: Path, history: Sequence[dict[str, Any]]) -> None:
 
 
 def licence(base_model: str) -> str | None:
-    """Return the licence of ``base_model`` as far as known: from its own card if it is a folder, or from ``LICENCES``."""
+    """Return the licence of ``base_model`` as far as known: from its own card if that is here, or from ``LICENCES``."""
     if base_model == "scratch":
         return None
-    card = Path(base_model) / "README.md"
+    card = (BUILTIN.parent if base_model == "builtin" else Path(base_model)) / "README.md"
     if card.is_file():
         match = re.match(r"---\n.*?^license: *(\S+)", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL | re.MULTILINE)
         return match[1] if match else None
     return LICENCES.get(base_model.removeprefix("openai-community/").removeprefix("distilbert/"))
 
 
-def _card(run: dict[str, Any], samples: Sequence[str]) -> str:
+def _card(run: dict[str, Any], history: Sequence[dict[str, Any]], samples: Sequence[str]) -> str:
     tags = ", ".join(f"#{tag}" for tag in run["tags"])
     base, recipe, metrics = run["options"]["base_model"], run["recipe"], run["metrics"]
     known = licence(base)
@@ -79,7 +80,7 @@ def _card(run: dict[str, Any], samples: Sequence[str]) -> str:
 {_figures(metrics)}
 ![loss](loss.png)
 
-{_samples(samples)}## How it was made
+{_novelty(history)}{_samples(samples)}## How it was made
 Learning rate {recipe["learning_rate"]:g} ({recipe["schedule"]}), {recipe["batch_tokens"]:,} tokens a step, at most
 {recipe["epochs"]} epochs, {metrics["steps"]:,} steps at {metrics["tokens_per_second"]:,.0f} tokens a second on {run["hardware"]},
 seed {run["seed"]}. The corpus has {run["captions"]:,} captions, {metrics["val_captions"]:,} of them held out
@@ -105,6 +106,19 @@ def _figures(metrics: dict[str, Any]) -> str:
         f"| bits per byte | {metrics['bits_per_byte_before']:.4f} | {metrics['bits_per_byte']:.4f} |\n{by_tag}\n"
         f"Perplexity {metrics['perplexity']:.2f} at step {metrics['best_step']} (epoch {metrics['best_epoch']:g}), "
         f"on {metrics['val_captions']} captions that were not trained on.\n"
+    )
+
+
+def _novelty(history: Sequence[dict[str, Any]]) -> str:
+    """Return what the sample at the end of the training copied, beside what held-out people did."""
+    line = next((line for line in history if "sampled" in line), None)
+    if line is None:
+        return ""
+    keys = [key for key in line if f"held_out_{key}" in line]
+    rows = "".join(f"| {key} | {line[key]} | {line[f'held_out_{key}']} |\n" for key in keys)
+    return (
+        f"## Novelty\nOf {line['sampled']} captions written unprompted, {line['ended_share']:.0%} ended by themselves. What they share "
+        f"with the training captions, and what the held-out ones do:\n\n| | written | held out |\n|---|---|---|\n{rows}\n"
     )
 
 

@@ -1,7 +1,8 @@
 """Base models and checkpoints: where they come from, whether they fit, and which device they go to.
 
-A base model is a local folder, a name on the Hugging Face hub, or ``scratch``: a small GPT-2 with
-its own byte-level BPE, both made from the corpus.
+A base model is a local folder, a name on the Hugging Face hub, ``builtin``: the small GPT-2 that this project
+pretrained and brings along, or ``scratch``: a smaller one of random weights with its own byte-level BPE,
+both made from the corpus.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ END_OF_TEXT = "<|endoftext|>"
 #: Vocabulary, positions, width, layers and heads of ``scratch``: about 4 M parameters, minutes on two cores.
 SCRATCH_SHAPE = {"n_positions": 512, "n_embd": 256, "n_layer": 4, "n_head": 4}
 SCRATCH_VOCABULARY = 4096
+#: The weights of ``builtin``; its model card stands beside them.
+BUILTIN = Path(__file__).resolve().parent.parent / "base_model" / "weights"
 #: Seconds to wait for the hub's first answer before saying that it can't be reached.
 HUB_TIMEOUT = 5
 
@@ -79,10 +82,12 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
     """
     if name == "scratch":
         return _from_scratch(captions, seed)
+    if name == "builtin":
+        return _load_builtin()
     if Path(name).is_dir():
         return _load_folder(Path(name), f"base model {name}")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"base model {name} is not a folder", "give a folder that holds config.json, a hub name, or scratch")
+        raise InputError(f"base model {name} is not a folder", "give a folder that holds config.json, a hub name, builtin or scratch")
     local_only = not _hub_answers()
     try:
         return _load(name, local_files_only=local_only)
@@ -90,9 +95,20 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
         if local_only:
             raise InputError(
                 f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache",
-                "give a local folder with --base-model DIR, or start from nothing with --base-model scratch",
+                "start from the model that is here with --base-model builtin, or give a local folder with --base-model DIR",
             ) from error
         raise InputError(f"cannot load base model {name!r}: {_first_line(error)}", "check the name on the hub") from error
+
+
+def _load_builtin() -> LoadedModel:
+    try:
+        return _load(str(BUILTIN), local_files_only=True)
+    except Exception as error:  # a missing folder, or a damaged file, which raises whatever its reader does
+        why = _first_line(error) if BUILTIN.exists() else "it is not there"
+        raise InputError(
+            f"cannot load the built-in base model from {BUILTIN}: {why}",
+            f"restore it:  git -C {BUILTIN.parent.parent} checkout -- base_model/weights",
+        ) from error
 
 
 def load_checkpoint(corpus: str, store: Store) -> LoadedModel:

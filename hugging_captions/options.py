@@ -99,7 +99,7 @@ class CleanOptions:
 class TrainOptions:
     """Fine-tuning."""
 
-    base_model: str = option("gpt2", "what to start from: hub name, local folder, or scratch", metavar="MODEL")
+    base_model: str = option("gpt2", "what to start from: hub name, local folder, builtin or scratch", metavar="MODEL")
     recipe: str = option("measured", "measured defaults, or the recipe of 2020 for comparison", choices=("measured", "classic"))
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
     learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
@@ -122,19 +122,34 @@ class TrainOptions:
 class GenerateOptions:
     """Writing captions."""
 
-    prompt: str = option("My day", "how each caption begins; may be empty", metavar="TEXT")
-    num_captions: int = option(40, "captions to write", at_least=1, metavar="N")
+    prompt: tuple[str, ...] | None = option(
+        None, 'how captions begin; may be empty, and given several times (default: "My day")', action="append", metavar="TEXT"
+    )
+    prompt_file: Path | None = option(None, "file with more prompts, one a line", type=Path, metavar="FILE")
+    num_captions: int = option(40, "captions to write for each prompt", at_least=1, metavar="N")
     max_length: int = option(60, "most tokens in a caption, prompt included", at_least=2, metavar="N")
     min_length: int = option(20, "fewest tokens in a caption, prompt included", at_least=0, metavar="N")
     temperature: float = option(1.0, "below 1 plays safe, above 1 takes risks", above=0, at_most=10, metavar="T")
-    top_k: int = option(50, "sample among the k likeliest tokens; 0 for all", at_least=0, metavar="K")
+    top_k: int = option(50, "sample among the k likeliest tokens; 0 for all, 1 for the likeliest", at_least=0, metavar="K")
     top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", above=0, at_most=1, metavar="P")
+    repetition_penalty: float = option(1.0, "above 1, tokens that were there already come less often", above=0, at_most=10, metavar="F")
+    rank: str = option("likelihood", "what makes a caption come first", choices=("likelihood", "contrast", "none"))
+    max_copied_span: int = option(8, "leave out captions with more words in a row from a training caption", at_least=1, metavar="WORDS")
+    keep_language: str | None = option(None, "leave out captions in another language (ISO 639-1)", type=str, metavar="CODE")
+    max_attempts: float = option(20.0, "give up after so many times --num-captions attempts", at_least=1, metavar="F")
+    keep_all: bool = option(False, "write the first --num-captions attempts, whatever they are")
+    compare_base: bool = option(False, "also write what the base model makes of the same prompts and seeds")
+    quantize: str = option("none", "int8: faster on a CPU, another text (not on a GPU)", choices=("none", "int8"))
+    decode_rows: int | None = option(None, "captions decoded together (default: by free memory)", type=int, at_least=1, metavar="N")
 
     def contradictions(self) -> list[str]:
         """Return what cannot be done together, one sentence each."""
+        found = []
         if self.min_length > self.max_length:
-            return [f"--min-length {self.min_length} is above --max-length {self.max_length}"]
-        return []
+            found.append(f"--min-length {self.min_length} is above --max-length {self.max_length}")
+        if self.keep_all and self.keep_language:
+            found.append("--keep-all leaves nothing out and --keep-language does: choose one")
+        return found
 
 
 @dataclass(frozen=True)

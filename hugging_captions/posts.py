@@ -47,14 +47,19 @@ def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post
         with open(path, "rb") as handle:
             for number, line in enumerate(handle, start=1):
                 try:
-                    yield _post_from_line(line)
+                    yield parse_post(line)
                 except (ValueError, TypeError, KeyError) as error:
                     damaged(number, str(error) or type(error).__name__)
     except OSError as error:
         raise from_os_error(error, "read", path) from error
 
 
-def _post_from_line(line: bytes) -> Post:
+def parse_post(line: bytes) -> Post:
+    """Return the post that is one line of a posts.jsonl.
+
+    Raises:
+        KeyError, TypeError, ValueError: the line is no post.
+    """
     post = Post(**json.loads(line))
     if not (isinstance(post.shortcode, str) and post.shortcode):
         raise ValueError("no shortcode")
@@ -139,6 +144,6 @@ def _shortcodes(handle: IO[bytes]) -> set[str]:
 def _parsed_shortcodes(lines: Iterable[bytes]) -> Iterator[str]:
     for line in lines:
         try:
-            yield _post_from_line(line).shortcode
+            yield parse_post(line).shortcode
         except (ValueError, TypeError, KeyError):
             continue

@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 TAG = r"#\w+"
-HANDLE = r"@[A-Za-z0-9_](?:[A-Za-z0-9_.]*[A-Za-z0-9_])?"
+HANDLE = r"@[A-Za-z0-9_.]*[A-Za-z0-9_]"
 
 _R_ESCAPE = re.compile(r"<U\+([0-9A-Fa-f]{4,8})>")
 _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -18,7 +18,7 @@ _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3
 # Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls. ZWJ, ZWNJ and the
 # variation selectors stay: emoji and several scripts need them.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000\ue001]"
 )
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
 _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
@@ -27,57 +27,42 @@ _RUN = re.compile(r"([!?~_=*#$%^&+.\-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
 _LAST_TAG_OR_HANDLE = re.compile(rf"(?P<token>{TAG}|{HANDLE})(?P<gap>[^\w#@&+\"”’)]*)$")
+#: Dots that lead to a block of tags on the same line.
+_SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
 _GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
-#: Words after which a single last tag is part of the sentence: "we love the #rockies".
-_LEADS_ON = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "my",
-        "our",
-        "your",
-        "his",
-        "her",
-        "its",
-        "their",
-        "this",
-        "that",
-        "these",
-        "those",
-        "in",
-        "on",
-        "at",
-        "of",
-        "to",
-        "for",
-        "from",
-        "with",
-        "and",
-        "or",
-        "but",
-        "by",
-        "into",
-        "near",
-        "love",
-        "loved",
-        "is",
-        "are",
-        "was",
-        "be",
-        "so",
-        "very",
-        "such",
-        "no",
-        "go",
-        "visit",
-        "visited",
-        "explore",
-        "exploring",
-        "called",
-    ]
+
+
+def words(spaced: str) -> frozenset[str]:
+    """Return the words of ``spaced`` as a set: long lists read better so."""
+    return frozenset(spaced.split())
+
+
+#: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
+LEADS_ON: frozenset[str] = words(
+    "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
+    "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
+    "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
+    "kudos credit credits"
 )
+#: Those of them that no caption ends with on purpose.
+_NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into")
+#: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
+HOLE = "\ue000"
+_HOLE_BEHIND = re.compile(rf"(?P<word>[^\s(\[|{HOLE}]*)[ ]*(?P<mark>[:(\[|]?)[ ]*{HOLE}")
+#: A word that is missing where no sentence can do without it.
+BROKEN = "\ue001"
+_BROKEN_SENTENCE = re.compile(rf"(?<![^.!?\n|)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*")
+_TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
+_WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+#: What every mojibake has: the first byte of a UTF-8 sequence, read as a letter of some old encoding.
+_LATIN_LEFTOVER = re.compile("[\x80-\u1fff√\u2500-\u257f]")
+#: What ``plain_characters`` and ``tidy`` have work for.
+_NOT_PLAIN = re.compile(f"{_LINE_BREAKS.pattern}|{_ODD_SPACES.pattern}|{_INVISIBLE.pattern}|{_LOOSE_JOINER.pattern}|{_FANCY.pattern}")
+_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[.,!?;](?:\s*$|\s+[^\s.]))")
+_UNTIDY = re.compile(r"  | \n|\n |\n\n\n|^\s|\s$")
 
 
 def mend_encoding(text: str) -> str:
@@ -92,7 +77,7 @@ def mend_encoding(text: str) -> str:
         text = _R_ESCAPE.sub(_character, text)
     if text.isascii() and "&" not in text:
         return text
-    if "&" in text or ftfy.badness.is_bad(text):
+    if "&" in text or (_LATIN_LEFTOVER.search(text) and ftfy.badness.is_bad(text)):
         return ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
     return text
 
@@ -102,6 +87,9 @@ def plain_characters(text: str) -> str:
 
     Its only line break is a newline and its only space a space.
     """
+    text = _SPACE_BEFORE_MARK.sub("", text)
+    if not _NOT_PLAIN.search(text) and unicodedata.is_normalized("NFC", text):
+        return tidy(text)
     text = _ODD_SPACES.sub(" ", _LINE_BREAKS.sub("\n", text))
     if not text.isascii():
         text = _LOOSE_JOINER.sub("", _INVISIBLE.sub("", text))
@@ -117,6 +105,8 @@ def _character(match: re.Match[str]) -> str:
 
 def tidy(text: str) -> str:
     """Return ``text`` without runs of spaces, spaces at line ends, and more than one empty line."""
+    if not _UNTIDY.search(text):
+        return text
     text = re.sub(r" {2,}", " ", text)
     text = re.sub(r" ?\n ?", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
@@ -124,7 +114,7 @@ def tidy(text: str) -> str:
 
 def without_separators(text: str) -> str:
     """Return ``text`` without the lines that hold nothing but dots, dashes and the like."""
-    return tidy(_SEPARATOR_LINE.sub("", text))
+    return tidy(_SEPARATOR_LINE.sub("", text)) if "\n" in text or _SEPARATOR_LINE.match(text) else text
 
 
 def without_tags(text: str, inline_tags: str = "word") -> str:
@@ -142,9 +132,29 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
         before = text
         text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
         text = _without_trailing_tags(text)
+    text = close_holes(_TAG_RUN.sub(HOLE, text))
     if inline_tags != "keep":
-        text = re.sub(TAG, lambda match: match[0][1:].replace("_", " ") if inline_tags == "word" else "", text)
+        text = re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text)
     return tidy(text)
+
+
+def _as_words(tag: str) -> str:
+    """Return the words of a tag: ``#RockyMountain_Park`` is Rocky Mountain Park."""
+    return _WORD_START.sub(" ", tag[1:]).replace("_", " ")
+
+
+def close_holes(text: str) -> str:
+    """Return ``text`` with each ``HOLE`` closed; a sentence that can't end before its hole, or has a ``BROKEN`` one, goes whole."""
+    if HOLE not in text and BROKEN not in text:
+        return text
+    text = _HOLE_BEHIND.sub(lambda match: BROKEN if match["mark"] or match["word"].lower() in LEADS_ON else match["word"], text)
+    return tidy(_BROKEN_SENTENCE.sub("", text))
+
+
+def ends_open(text: str) -> bool:
+    """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that something has to follow."""
+    last = text.rstrip("\ufe0f \n").split()[-1:]
+    return bool(last) and (last[0].lower() in _NEEDS_MORE or last[0][-1] in ":,&(-–+@|/")
 
 
 def short_runs(text: str) -> str:
@@ -174,8 +184,8 @@ def _without_trailing_tags(text: str) -> str:
         return text
     before = text[:cut]
     last_word = before.split()[-1:]
-    if count <= 3 and last_word and last_word[0].lower() in _LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
+    if count <= 3 and last_word and last_word[0].lower() in LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
         return text
     behind = _LAST_TAG_OR_HANDLE.search(text[-200:])
     tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", behind["gap"]) if behind else ""
-    return f"{before.rstrip(_BLOCK_LEADS)} {tail}".rstrip()
+    return close_holes(f"{_SPACED_DOTS.sub('', before).rstrip(_BLOCK_LEADS)}{HOLE} {tail}")

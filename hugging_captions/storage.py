@@ -76,6 +76,9 @@ class Store:
     def cleaning(self, tag: str) -> Path:
         return self.root / "text" / tag / "cleaning.json"
 
+    def cleaning_picture(self, tag: str) -> Path:
+        return self.root / "text" / tag / "cleaning.png"
+
     def tags_with_captions(self) -> list[str]:
         """Return the tags that have a captions.txt here, sorted."""
         return sorted(path.parent.name for path in self.root.glob("text/*/captions.txt"))
@@ -91,6 +94,14 @@ class Store:
 
     def generated(self, corpus: str, suffix: str) -> Path:
         return self.root / "text" / GENERATED / f"{corpus}_gen{suffix}"
+
+    def novelty_index(self, tags: Sequence[str], key: str) -> Path:
+        """Return the index over the captions of ``tags``, beside the first one's captions.txt; ``key`` is of what it holds."""
+        return self.root / "text" / tags[0] / f"{corpus_name(tags)}-{key[:16]}.novelty.npz"
+
+    def novelty_indices(self, tag: str) -> list[Path]:
+        """Return the indices over corpora that ``tag`` is part of."""
+        return [path for path in self.root.glob("text/*/*.novelty.npz") if tag in path.name.rpartition("-")[0].split("+")]
 
     def publish_model(self, corpus: str, overwrite: bool) -> Path:
         """Turn the finished ``training(corpus)`` into ``model(corpus)``, keep the one before as .previous.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from . import console, language, near_duplicates, rules
+from . import console, language, near_duplicates, repair, rules
 from .options import CleanOptions
 from .posts import Post
 
@@ -22,9 +22,10 @@ DROPS = {
     "no-caption": "no caption at all",
     "unknown-likes": "with --unknown-likes drop: the count is hidden",
     "too-few-likes": "fewer likes than --min-likes",
-    "promotion": "advertises: link in bio, giveaways, discount codes, order now, follow for follow",
+    "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, order now, tag a friend, follow for follow",
     "no-text": "no letter left once tags, handles and the like are out",
-    "language": "another language than --language, or less sure than --min-language-score",
+    "unfinished": "ends in the middle of a sentence, where a tag, a handle or a link was taken out",
+    "language": "another language than --language, less sure than --min-language-score, or partly in a second one",
     "too-few-words": "fewer words than --min-words",
     "too-long": "more characters than --max-chars",
     "exact-duplicate": "the same clean caption as a post with more likes",
@@ -63,7 +64,7 @@ def examine(post: Post, options: CleanOptions) -> Verdict:
     text, changed, advertises = mend(blank.text, options)
     code, score = language.detect(text)
     done = replace(blank, text=text, changed=changed, language=code)
-    if reason := _unless_skipped(_drop_after_mending(text, advertises, code, score, options), options):
+    if reason := _unless_skipped(_drop_after_mending(done, advertises, score, options), options):
         return replace(done, reason=reason[0], detail=reason[1])
     folded = rules.fold(text) or text
     return replace(done, folded=folded, shingles=near_duplicates.shingles(folded))
@@ -77,7 +78,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
         before the privacy rules took its handles and links out.
     """
     changed: dict[str, None] = {}
-    advertises = None
+    advertises, disclosed = None, rules.disclosure(text)
     for _ in range(MAX_ROUNDS):
         before = text
         for change in rules.CHANGES:
@@ -89,7 +90,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
                 text = after
         if text == before:
             break
-    return text, tuple(changed), advertises or ""
+    return text, tuple(changed), disclosed or advertises or ""
 
 
 def explain(post: Post, options: CleanOptions) -> str:
@@ -116,13 +117,19 @@ def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[st
         yield "too-few-likes", str(post.likes)
 
 
-def _drop_after_mending(text: str, advertises: str, code: str, score: float, options: CleanOptions) -> Iterator[tuple[str, str]]:
+def _drop_after_mending(done: Verdict, advertises: str, score: float, options: CleanOptions) -> Iterator[tuple[str, str]]:
+    text, code = done.text, done.language
     if advertises:
         yield "promotion", advertises
     if not any(char.isalpha() for char in text):
         yield "no-text", ""
-    if options.language != "any" and (code != options.language or score < options.min_language_score):
-        yield "language", f"{code} {score:.2f}"
+    if repair.ends_open(text) and not {"credits", "tags", "urls", "handles"}.isdisjoint(done.changed):
+        yield "unfinished", text[-20:]
+    if options.language != "any":
+        if code != options.language or score < options.min_language_score:
+            yield "language", f"{code} {score:.2f}"
+        elif other := language.second(text, code):
+            yield "language", f"{code} with {other}"
     if (count := rules.word_count(text)) < options.min_words:
         yield "too-few-words", str(count)
     if len(text) > options.max_chars:

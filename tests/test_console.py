@@ -142,7 +142,8 @@ def test_the_2020_defaults_stay() -> None:
     pull = vars(pull_and_clean.build_parser().parse_args([]))
     tune = vars(tune_transformer.build_parser().parse_args([]))
     assert (pull["caption_queries"], pull["min_likes"]) == (60, 10)
-    assert (tune["prompt"], tune["max_length"], tune["min_length"], tune["num_captions"]) == ("My day", 60, 20, 40)
+    assert (tune["prompt"], tune["max_length"], tune["min_length"], tune["num_captions"]) == (None, 60, 20, 40)
+    assert '(default: "My day")' in tune_transformer.build_parser().format_help()
     assert tune["base_model"] == "gpt2"
 
 

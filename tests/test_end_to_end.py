@@ -121,7 +121,12 @@ def test_bad_input_is_one_line_a_hint_and_a_code(
 
 def test_three_captions_train_without_a_split_and_say_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _write_captions(root, "One small dog.\nTwo small dogs.\nThree small dogs 🐶\n".encode())
-    assert tune_transformer.main(["--root", str(root), "--tag", "corgi", "--train", "--generate", "--base-model", "scratch", *QUICK]) == 0
+    assert (
+        tune_transformer.main(
+            ["--root", str(root), "--tag", "corgi", "--train", "--generate", "--base-model", "scratch", "--keep-all", *QUICK]
+        )
+        == 0
+    )
     captured = capsys.readouterr()
     assert "3 captions: none is held out, so there is no early stopping" in captured.err
     assert "no held-out figures" in captured.out

@@ -98,7 +98,7 @@ def test_the_hub_out_of_reach_is_said_at_once(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="the hub can't be reached") as caught:
         models.load_base("no-such-model-here", CAPTIONS, 0)
-    assert "--base-model scratch" in caught.value.hint
+    assert "--base-model builtin" in caught.value.hint
 
 
 def test_scratch_is_made_of_the_corpus_and_the_seed() -> None:
@@ -124,3 +124,24 @@ def test_a_device_that_is_not_here() -> None:
     assert models.choose_device("cpu") == "cpu"
     with pytest.raises(UsageError, match=f"--device {missing} is not available here"):
         models.choose_device(missing)
+
+
+def test_the_builtin_model_speaks_offline() -> None:
+    loaded = models.load_base("builtin", (), 0)
+    assert loaded.model.dtype == torch.float32
+    assert 8e6 < loaded.model.num_parameters() < 26e6
+    assert loaded.max_positions >= 256
+    assert sum(path.stat().st_size for path in models.BUILTIN.iterdir()) < 50e6
+    assert [len(loaded.tokenizer(emoji)["input_ids"]) for emoji in ("😂", "❤️", "🏔️", "👨‍👩‍👧")] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_builtin_model_that_is_gone_can_be_restored(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "base_model" / "weights"
+    if damage == "cut":
+        shutil.copytree(models.BUILTIN, folder)
+        (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:9000])
+    monkeypatch.setattr(models, "BUILTIN", folder)
+    with pytest.raises(InputError, match="cannot load the built-in base model") as caught:
+        models.load_base("builtin", (), 0)
+    assert caught.value.hint == f"restore it:  git -C {tmp_path} checkout -- base_model/weights"

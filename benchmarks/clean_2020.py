@@ -1,0 +1,58 @@
+"""How captions were cleaned in 2020, rebuilt from its description, as the peer of ``clean.py``.
+
+Only the first line is kept; fewer likes, any of twenty words of promotion on a plain ``in``, another language by langdetect
+on the raw caption, and an exact duplicate drop it. Cheap rules come first, which favours it. One process, as it was; langdetect is
+seeded here, which it was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from hugging_captions.posts import Post
+
+#: Matched inside words too: "order" in "border", "sale" in "wholesale".
+PROMOTION = (
+    "@", "http", "www", ".com", "link", "bio", "giveaway", "win", "sale", "discount",
+    "% off", "code", "order", "shop", "buy", "follow", "subscribe", "dm", "promo", "repost",
+)  # fmt: skip
+
+
+def clean(posts: Iterable[Post], min_likes: int, seconds: float) -> dict[str, str]:
+    """Return by shortcode why each post was dropped, or an empty string: of as many posts as ``seconds`` are enough for."""
+    decided: dict[str, str] = {}
+    seen: set[str] = set()
+    end = time.perf_counter() + seconds
+    for post in posts:
+        decided[post.shortcode] = decide(post, min_likes, seen)
+        if time.perf_counter() > end:
+            break
+    return decided
+
+
+def decide(post: Post, min_likes: int, seen: set[str]) -> str:
+    """Return why ``post`` is dropped, or an empty string; ``seen`` holds the captions kept so far."""
+    if post.likes is not None and post.likes < min_likes:
+        return f"too-few-likes ({post.likes})"
+    text = (post.caption or "").split("\n")[0].strip()
+    lowered = text.lower()
+    if word := next((word for word in PROMOTION if word in lowered), ""):
+        return f"promotion ({word})"
+    if (code := detect(post.caption or "")) != "en":
+        return f"language ({code})"
+    if not text or text in seen:
+        return "duplicate" if text else "empty"
+    seen.add(text)
+    return ""
+
+
+def detect(text: str) -> str:
+    """Return the code of langdetect's first guess, or "none" where it finds nothing to guess by."""
+    import langdetect
+
+    langdetect.DetectorFactory.seed = 0
+    try:
+        return str(langdetect.detect(text))
+    except langdetect.LangDetectException:
+        return "none"

@@ -1,0 +1,132 @@
+"""The search for copies against a plain one, and the figures against counts by hand."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from hugging_captions import dataset, novelty
+from hugging_captions.copies import CopyIndex, split_words
+from hugging_captions.storage import Store, write_captions
+
+CORPUS = ["One two three four five.", "Six seven, eight nine! One two three.", "ten 🌲", "#tags #only", "今日は雨です"]
+
+
+def _plain_matches(words: list[str], corpus: list[list[str]]) -> list[int]:
+    """Return the same as the index, by comparing everything with everything."""
+    found = []
+    for i in range(len(words)):
+        best = 0
+        for other in corpus:
+            for j in range(len(other)):
+                length = 0
+                while i + length < len(words) and j + length < len(other) and words[i + length] == other[j + length]:
+                    length += 1
+                best = max(best, length)
+        found.append(best)
+    return found
+
+
+def test_the_longest_matches_are_those_of_a_plain_search() -> None:
+    dice = random.Random(5)
+    corpus = [" ".join(dice.choices("abcd", k=dice.randint(1, 40))) for _ in range(60)]
+    texts = [" ".join(dice.choices("abcde", k=dice.randint(1, 30))) for _ in range(40)] + [corpus[3] + " " + corpus[4], "", "zz", "🌲"]
+    index = CopyIndex.build(corpus)
+    plain = [split_words(caption) for caption in corpus]
+    for text, found in zip(texts, index.search(texts)):
+        assert list(found.matches) == _plain_matches(split_words(text), plain), text
+        assert found.span == max(found.matches, default=0)
+        if found.nearest is None:
+            assert found.span == 0
+        else:
+            assert f" {found.span_words} " in f" {' '.join(plain[found.nearest])} "
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "span", "nearest"),
+    [
+        ("One two three four five.", "exact", 5, 0),
+        ("one, two: THREE four five 🌲 #yes", "folded", 5, 0),
+        ("six seven eight nine one two three four", "near", 7, 1),
+        ("two three four", None, 3, 0),
+        ("nothing of it", None, 0, None),
+        ("今日は雨でした", None, 5, 4),
+        ("#tags #only", "exact", 0, None),
+        ("#tags", None, 0, None),
+    ],
+)
+def test_kinds_of_copies(text: str, kind: str | None, span: int, nearest: int | None) -> None:
+    index = CopyIndex.build(CORPUS)
+    found = index.search([text])[0]
+    assert (novelty.copy_kind(text, found, index), found.span, found.nearest) == (kind, span, nearest)
+
+
+def test_figures_are_those_counted_by_hand() -> None:
+    index = CopyIndex.build(CORPUS)
+    texts = ["one two three zebra", "One two three four five.", "a b a b 🌲 #tag"]
+    found = novelty.figures(texts, index.search(texts), index)
+    assert found.pop("compression_ratio") > 0
+    assert found == {
+        "captions": 3, "mean_words": 4.3333,
+        "novelty_3": 0.4286,  # of 2 + 3 + 2 three are new
+        "novelty_4": 0.5, "novelty_5": 0.0, "novelty_8": None,
+        "mean_copied_span": 2.6667, "longest_copied_span": 5, "copied_share": 0.5833,
+        "exact_copies": 1, "folded_copies": 0, "near_copies": 0,
+        "distinct_1": 0.6154, "distinct_2": 0.7, "distinct_3": 0.8571, "emoji_share": 0.3333, "tag_share": 0.3333,
+    }  # fmt: skip
+
+
+def test_without_an_index_diversity_is_still_measured() -> None:
+    found = novelty.figures(["a b a b"], [None], None)
+    assert found["novelty_3"] is found["exact_copies"] is None
+    assert (found["distinct_1"], found["distinct_2"]) == (0.5, 0.6667)
+    assert novelty.table({"kept": found}).splitlines()[4].split() == ["novelty_3", "-"]
+
+
+def _store(root: Path, captions: list[str], seed: int = 3) -> Store:
+    store = Store(root)
+    write_captions(store.captions("corgi"), captions)
+    store.model("corgi").mkdir(parents=True, exist_ok=True)
+    sha = dataset.load_corpus(["corgi"], store).sha256
+    run = {"options": {"val_fraction": 0.1}, "seed": seed, "corpus_sha256": sha}
+    (store.model("corgi") / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    return store
+
+
+def test_held_out_captions_are_no_part_of_the_index_and_it_is_kept(root: Path) -> None:
+    captions = [f"caption {i} of the small dog number {i * 7}" for i in range(300)]
+    store = _store(root, captions)
+    reference = novelty.load_reference(["corgi"], store)
+    held_out = {captions[i] for i in dataset.split_captions(300, 0.1, 3).val}
+    assert set(reference.held_out) == held_out
+    assert reference.index is not None
+    assert [reference.index.is_exact(text) for text in captions] == [text not in held_out for text in captions]
+    (kept,) = store.captions("corgi").parent.glob("*.npz")
+    written = kept.stat().st_mtime_ns
+    again = novelty.load_reference(["corgi"], store)
+    assert again.search(captions) == reference.search(captions)
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_a_changed_corpus_and_a_damaged_index_are_built_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = _store(root, [f"caption {i}" for i in range(300)])
+    novelty.load_reference(["corgi"], store)
+    write_captions(store.captions("corgi"), ["quite another caption"])
+    reference = novelty.load_reference(["corgi"], store)
+    (kept,) = store.captions("corgi").parent.glob("*.npz")  # the one before is gone
+    assert reference.held_out == ()
+    kept.write_bytes(kept.read_bytes()[:200])
+    index = novelty.load_reference(["corgi"], store).index
+    assert index is not None
+    assert index.is_exact("quite another caption")
+    assert CopyIndex.load(kept) is not None
+
+
+def test_without_captions_it_says_what_it_could_not_check(root: Path) -> None:
+    reference = novelty.load_reference(["corgi"], Store(root))
+    path = Store(root).captions("corgi")
+    assert reference.index is None
+    assert reference.note == f"copies and novelty could not be checked: {path} does not exist"
