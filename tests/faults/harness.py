@@ -25,7 +25,9 @@ PULL, TUNE = "pull_and_clean", "tune_transformer"
 COUNTS: Counter[str] = Counter()
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload([PULL, TUNE, *(f"hugging_captions.{name}" for name in ("cleaner", "scraper", "session", "trainer", "generator"))])
+_server.set_forkserver_preload(
+    [PULL, TUNE, *(f"hugging_captions.{name}" for name in ("cleaner", "scraper", "session", "trainer", "generator"))]
+)
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.timeout(300)
 
 COMMON = ["--tag", "rmnp"]
 CLEAN = [*COMMON, "--skip-pull", "--workers", "1"]
-TRAIN = [*COMMON, "--train", "--save-minutes", "0", "--epochs", "2", "--batch-tokens", "4096", "--device", "cpu"]
-GENERATE = [*COMMON, "--generate", "--num-captions", "6", "--max-length", "24", "--min-length", "4", "--device", "cpu"]
+TRAIN = [*COMMON, "--train", "--save-minutes", "0", "--epochs", "2", "--batch-tokens", "2048", "--device", "cpu"]
+GENERATE = [*COMMON, "--generate", "--num-captions", "6", "--max-length", "24", "--min-length", "4", "--keep-all", "--device", "cpu"]
 
 #: What each stage leaves and what of it has to be the same to the byte.
 RESULTS = {
@@ -150,7 +150,7 @@ def test_a_killed_run_and_a_rerun_leave_what_one_run_leaves(by: str, number: sig
 # -- disks
 
 
-FREE_KIB = {"clean": (0, 20, 60, 100), "train": (0, 100, 800, 1600, 2400), "generate": (0, 4)}
+FREE_KIB = {"clean": (0, 20, 60), "train": (0, 60, 700), "generate": (0, 4)}
 
 
 def test_a_full_disk_is_told_and_loses_nothing(stage: Stage, disk: Path, tmp_path: Path) -> None:
@@ -293,7 +293,15 @@ def _assert_counted(root: Path, ended: Finished) -> None:
     assert json.loads(store.cleaning("rmnp").read_text())["damaged_lines"] == torn
 
 
-CHECKPOINT = ["complete.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "model.safetensors", "best.safetensors"]
+CHECKPOINT = [
+    "complete.json",
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+    "model.safetensors",
+    "best.safetensors",
+]
 
 
 @pytest.mark.parametrize("name", CHECKPOINT)
@@ -371,7 +379,7 @@ def test_a_pull_with_its_clock_set_back_goes_on(pull: Callable[..., Finished], t
     COUNTS["pull: the clock set back"] += 1
 
 
-@pytest.mark.parametrize("free_kib", [0, 12, 40])
+@pytest.mark.parametrize("free_kib", [0, 8, 16])
 def test_a_pull_on_a_full_disk_keeps_what_it_has(free_kib: int, pull: Callable[..., Finished], disk: Path) -> None:
     root = disk / "root"
     assert_told(pull("--caption-queries", 2, root=root), [0])
