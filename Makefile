@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults fuzz lint docs bench bench-pull bench-clean bench-train bench-generate bench-base-models
+.PHONY: demo test faults fuzz lint docs bench bench-pull bench-clean bench-train bench-generate bench-base-models bench-load
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
@@ -12,7 +12,7 @@ demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 test: $(VENV)/installed-dev  ## every test but the faults
 	$(RUN) -m pytest --ignore tests/faults --numprocesses auto --dist loadfile
 
-faults: $(VENV)/installed-dev  ## kill pulls at random moments: a few minutes
+faults: $(VENV)/installed-dev  ## kills, full disks, cut files, wrong clocks: some minutes
 	$(RUN) -m pytest tests/faults
 
 fuzz: $(VENV)/installed-dev  ## 100,000 inputs for each reader and for the options: some minutes
@@ -26,7 +26,7 @@ lint: $(VENV)/installed-dev  ## style and types
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
 	$(RUN) -m hugging_captions.reference
 
-bench: bench-pull bench-clean bench-train bench-generate bench-base-models  ## this against what a user would run instead
+bench: bench-pull bench-clean bench-train bench-generate bench-base-models bench-load  ## this against what a user would run instead
 
 bench-pull: $(VENV)/installed-dev
 	$(RUN) benchmarks/pull.py
@@ -45,6 +45,9 @@ bench-generate: $(VENV)/installed-dev
 
 bench-base-models: $(VENV)/installed-dev
 	$(RUN) benchmarks/base_models.py
+
+bench-load: $(VENV)/installed-dev
+	$(RUN) benchmarks/load.py
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from .errors import HuggingCaptionsError, ResourceError, UsageError, from_os_error
+from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError, from_os_error
 
 T = TypeVar("T")
 
@@ -159,8 +159,8 @@ def _known(error: Exception) -> HuggingCaptionsError | None:
         return error
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return ResourceError(f"not enough memory: {error}".rstrip(": "), "try a smaller --batch-tokens or --base-model")
-    if isinstance(error, OSError) and error.filename is not None:
-        return from_os_error(error, "use", error.filename)
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_ERRNOS):
+        return from_os_error(error, "use", error.filename or "the disk")
     return None
 
 

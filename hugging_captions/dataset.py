@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, NothingLeftError
 from .rules import fold
-from .storage import Store, read_captions
+from .storage import Store, read_captions, read_json, sha256
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +75,7 @@ def load_corpus(tags: Sequence[str], store: Store) -> Corpus:
                 f"cannot train on tag {tag!r}: {path} does not exist",
                 f"run  python pull_and_clean.py --tag {tag}  first; tags with captions here: {others}",
             )
+        _warn_if_changed(tag, store)
         for caption in read_captions(path):
             folded = fold(caption) or caption
             if folded not in seen:
@@ -87,6 +88,19 @@ def load_corpus(tags: Sequence[str], store: Store) -> Corpus:
         )
     digest = hashlib.sha256("\0".join(found).encode("utf-8")).hexdigest()
     return Corpus(tuple(found), tuple(found.values()), digest)
+
+
+def _warn_if_changed(tag: str, store: Store) -> None:
+    """Say so if captions.txt is not what cleaning wrote; a corpus of the user's own has no cleaning.json and is fine."""
+    if not store.cleaning(tag).exists():
+        return
+    try:
+        written = read_json(store.cleaning(tag))["captions_sha256"]
+    except (InputError, KeyError, TypeError):
+        written = None
+    if written != sha256(store.captions(tag)):
+        advice = "if that was not you, clean again with  python pull_and_clean.py --skip-pull --tag"
+        log.warning("%s was changed since it was cleaned: edited, or damaged; %s %s", store.captions(tag), advice, tag)
 
 
 def split_captions(count: int, val_fraction: float, seed: int) -> Split:

@@ -9,7 +9,7 @@ import errno
 from pathlib import Path
 
 #: OSError numbers that mean "this disk can take no more", not "this file is wrong".
-_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
+DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
 
 
 class HuggingCaptionsError(Exception):
@@ -56,7 +56,7 @@ class ResourceError(HuggingCaptionsError):
     exit_code = 6
 
 
-def from_os_error(error: OSError, action: str, path: Path) -> HuggingCaptionsError:
+def from_os_error(error: OSError, action: str, path: Path | str) -> HuggingCaptionsError:
     """Say which path could not be read or written and why.
 
     Args:
@@ -68,7 +68,7 @@ def from_os_error(error: OSError, action: str, path: Path) -> HuggingCaptionsErr
         a ``ResourceError`` for a failed write or a full or broken disk, otherwise an ``InputError``.
     """
     message = f"cannot {action} {path}: {error.strerror or error}"
-    if error.errno in _DISK_ERRNOS:
+    if error.errno in DISK_ERRNOS:
         return ResourceError(message, "free some space or choose another --root; what was there before is unchanged")
     if action == "write":
         return ResourceError(message, "check the folder's permissions or choose another --root")

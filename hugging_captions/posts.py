@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import from_os_error
-from .storage import no_links
+from .locks import no_links
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,12 @@ class PostLog:
     def __enter__(self) -> PostLog:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._handle.close()
+        except OSError as error:  # what a full disk did not take is tried once more
+            if kind is None:
+                raise from_os_error(error, "write", self.path) from error
 
     def append(self, posts: Iterable[Post]) -> int:
         """Write the posts whose shortcode is new, flush them to disk and return how many they were."""

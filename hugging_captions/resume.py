@@ -20,9 +20,10 @@ from types import FrameType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .errors import UsageError
+from .errors import InputError, UsageError
 from .storage import read_json, sync_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -60,17 +61,17 @@ class Checkpoints:
         Raises:
             UsageError: an unfinished training of another kind would be lost, or there is none and one must be.
         """
-        latest = self.latest()
-        same = latest is not None and read_json(latest / COMPLETE)["fingerprint"] == self.fingerprint
+        latest = self.latest() if resume != "never" else None
+        same = latest is not None and _progress(latest)["fingerprint"] == self.fingerprint
         if resume == "always" and not same:
             why = "there is none" if latest is None else "its options or captions were others"
             raise UsageError(f"cannot resume the training in {self.folder.parent}: {why}", "repeat the command with --resume auto")
-        if latest is not None and not same and resume != "never" and not overwrite:
+        if latest is not None and not same and not overwrite:
             raise UsageError(
                 f"{self.folder.parent} holds an unfinished training with other options or captions",
                 "repeat that command to finish it, or give --resume never to begin this one",
             )
-        return latest if same and resume != "never" else None
+        return latest if same else None
 
     def complete(self, step: int, progress: dict[str, Any], best: dict[str, torch.Tensor] | None) -> None:
         """Add ``progress`` and the ``best`` weights to the checkpoint of ``step``, mark it, and delete the others."""
@@ -94,9 +95,29 @@ class Checkpoints:
 
 
 def read(checkpoint: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor] | None]:
-    """Return the progress and the best weights that ``Checkpoints.complete`` wrote."""
+    """Return the progress and the best weights that ``Checkpoints.complete`` wrote.
+
+    Raises:
+        InputError: they are damaged.
+    """
     best = checkpoint / BEST
-    return read_json(checkpoint / COMPLETE), load_file(best) if best.exists() else None
+    try:
+        return _progress(checkpoint), load_file(best) if best.exists() else None
+    except SafetensorError as error:
+        raise damaged(checkpoint, error) from error
+
+
+def damaged(checkpoint: Path, error: Exception) -> InputError:
+    """Return the error to raise where ``checkpoint`` can't be gone on from."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"cannot resume from {checkpoint}: {reason}", "it is damaged: repeat the command with --resume never")
+
+
+def _progress(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return read_json(checkpoint / COMPLETE)
+    except InputError as error:
+        raise damaged(checkpoint, error) from error
 
 
 def _sync(file: Path) -> None:

@@ -215,9 +215,14 @@ class _Run:
         try:
             saved = read_json(path)
             state = State(saved["feed"], saved["cursor"], saved["pages"], saved["finished"])
+            lost = saved.get("posts", 0) - len(self._posts.shortcodes)
         except (InputError, KeyError, TypeError) as error:
             self._catching_up = True
             log.warning("%s can't be used (%s): starting from the top; posts that are here stay and are not doubled", path, error)
+            return State()
+        if lost > 0:
+            self._catching_up = True
+            log.warning("%s has lost %d posts since the last pull: starting from the top to find them again", self._posts.path, lost)
             return State()
         return state
 

@@ -6,21 +6,19 @@ half-written: a temporary file, fsync, rename. (posts.jsonl alone is appended to
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import sys
-import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import BusyError, InputError, UsageError, from_os_error
+from .errors import InputError, UsageError, from_os_error
+from .locks import lock_file, no_links
 
 TAG_RULE = "letters, digits and underscores of any script"
 #: The folder beside the tags' own: no tag may be called so.
@@ -138,48 +136,8 @@ class Store:
         """
         with ExitStack() as stack:
             for name in sorted(names):
-                _refuse_link(self.root / folder, name)
-                path = self.root / folder / f".{name}.lock"
-                stack.enter_context(_lock_file(path, name))
+                stack.enter_context(lock_file(self.root / folder, name))
             yield
-
-
-def _refuse_link(folder: Path, name: str) -> None:
-    """Raise a ``UsageError`` if what is to be written would land outside ``folder`` (which may be a link itself)."""
-    for path in (folder / name, folder / f"{name}.training"):
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(
-                f"{path} is a symbolic link that leads out of {folder}", "remove it, or give --root DIR with the data's folder"
-            )
-
-
-def no_links(path: str, flags: int) -> int:
-    """Open a file for ``open(..., opener=no_links)``: an OSError where it is a symbolic link, which could lead anywhere."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-
-
-@contextmanager
-def _lock_file(path: Path, name: str) -> Iterator[None]:
-    """Hold an advisory lock on ``path``; the kernel frees it when the process ends, however it ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "a+", encoding="utf-8", opener=no_links)
-    except OSError as error:
-        raise from_os_error(error, "write", path) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            raise BusyError(f"tag {name!r} is being written by {holder}", "wait until it has finished, then repeat the command") from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name}), since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        handle.flush()
-        try:
-            yield
-        finally:
-            handle.truncate(0)
 
 
 @contextmanager
@@ -189,7 +147,7 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
     Raises:
         ResourceError: the disk is full or cannot be written; ``path`` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one writer per tag: what a kill left is written over
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "w", encoding="utf-8", newline="\n", opener=no_links) as handle:

@@ -23,7 +23,7 @@ from . import adapters, dataset, hardware, model_card, models, ranks, recipe, ru
 from .caption_trainer import CaptionTrainer
 from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError
 from .options import HardwareOptions, TrainOptions, as_json
-from .resume import Checkpoints, Interrupts, fingerprint
+from .resume import Checkpoints, Interrupts, damaged, fingerprint
 from .storage import Store, corpus_name, refuse_loss, write_json
 from .training_data import prepare
 from .watcher import Watcher
@@ -243,12 +243,15 @@ class _Run:
         return built
 
     def _guarded_train(self, resumed: Path | None) -> None:
-        """Train; turn a failed save into one line and remove what it left."""
+        """Train; turn a failed save into one line and remove what it left, and a checkpoint that can't be read into another."""
         try:
             self.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         except HuggingCaptionsError:
             raise
         except Exception as error:
+            is_memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+            if resumed and not self.watcher.stepped and not is_memory:
+                raise damaged(resumed, error) from error
             if not self.watcher.saving:
                 raise
             self.checkpoints.discard_incomplete()

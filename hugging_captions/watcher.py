@@ -60,6 +60,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self._device = next(model.parameters()).device
         self._start = self._last_save = time.monotonic()
         self._first_step = 0
+        #: Whether a step was finished in this session, so that all of a checkpoint has been read.
+        self.stepped = False
         self._bar: Any = None
 
     def resume(self, checkpoint: Path) -> None:
@@ -80,6 +82,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
             self._evaluate(state, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.stepped = True
         if state.global_step % self._steps_per_epoch == 0:
             self._evaluate(state, control)
         if self._bar is not None:

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,15 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread costs more than it brings
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there: the hub can't be reached
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print after the fault tests how often each kind of fault was tried."""
+    counts = getattr(sys.modules.get("harness"), "COUNTS", {})
+    if counts:
+        terminalreporter.section(f"{sum(counts.values())} faults")
+        for name, count in counts.items():
+            terminalreporter.write_line(f"{count:5}  {name}")
 
 
 @pytest.fixture(autouse=True)

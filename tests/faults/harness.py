@@ -11,17 +11,23 @@ import importlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PULL = "pull_and_clean"
+PULL, TUNE = "pull_and_clean", "tune_transformer"
+#: What was tried in this session, by name; printed at its end.
+COUNTS: Counter[str] = Counter()
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["pull_and_clean", "hugging_captions.cleaner", "hugging_captions.scraper", "hugging_captions.session"])
+_server.set_forkserver_preload(
+    [PULL, TUNE, *(f"hugging_captions.{name}" for name in ("cleaner", "scraper", "session", "trainer", "generator"))]
+)
 
 
 @dataclass(frozen=True)
@@ -105,3 +111,49 @@ def assert_told(finished: Finished, codes: Sequence[int]) -> None:
     if finished.code > 0:
         errors = [line for line in finished.err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1, finished.err
+
+
+#: Audit events of a process that changes files.
+_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
+
+
+def at_file_event(root: Path, ticks: Path, due: int | None, number: signal.Signals) -> None:
+    """In a child: let this process get a signal just before its ``due``-th change of a file below ``root``.
+
+    Each change (opening to write, renaming, removing, making a folder) adds a byte to ``ticks``, so that a
+    run with ``due`` None counts them.
+    """
+    counter = os.open(ticks, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    seen = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        writes = event in _EVENTS or (event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR))
+        if writes and str(arguments[0]).startswith(str(root)):
+            os.write(counter, b".")
+            if seen == due:
+                os.kill(os.getpid(), number)
+            seen += 1
+
+    sys.addaudithook(count)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kib: int) -> Iterator[Path]:
+    """Mount a tmpfs of ``kib`` KiB on ``folder``; PermissionError where this user may not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount("-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def mount(*arguments: object) -> None:
+    """Call mount(8); PermissionError where this user may not or there is none."""
+    try:
+        done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise PermissionError(str(error)) from error
+    if done.returncode:
+        raise PermissionError(done.stderr.strip())

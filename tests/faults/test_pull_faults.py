@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import PULL, assert_told, disturb, run
+from harness import COUNTS, PULL, assert_told, disturb, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -47,6 +47,7 @@ def test_a_killed_pull_loses_and_doubles_nothing(number: signal.Signals, tmp_pat
             argv = ["--root", root, "--tag", "rmnp", "--cookies", cookies, "--skip-rule", "exact-duplicate", "--workers", "1"]
             ended = disturb(PULL, argv, tmp_path / "log", partial(_has_posts, root, dice.randrange(len(everything))), number, setup)
             assert_told(ended, [0, 130, -number])
+            COUNTS[f"pull: {number.name} and a rerun"] += 1
             before = _stored(root)
             assert len(before) == len(set(before))
             unfinished += 0 < len(before) < len(everything)

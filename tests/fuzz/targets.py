@@ -55,7 +55,9 @@ def option_target(script: Any) -> Target:
     """Return the target that calls ``script.main`` with arguments at random and without its work."""
     parser = script.build_parser()
     flags = [(action.option_strings[-1], action) for action in parser._actions if action.dest != "help"]
-    work = dict.fromkeys(("fetch_posts", "print_cleaning", "print_explanation", "print_training", "print_generation"), _check_options)
+    work = dict.fromkeys(
+        ("fetch_posts", "print_cleaning", "print_explanation", "print_forgotten", "print_training", "print_generation"), _check_options
+    )
 
     def target(dice: random.Random) -> bool:
         argv = _arguments(flags, dice)
