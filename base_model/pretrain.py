@@ -36,6 +36,8 @@ log = logging.getLogger("hugging_captions.pretrain")
 
 #: Shares of the run in which the learning rate rises and falls; between them it stays (Hägele et al. 2024, arXiv 2405.18392).
 WARM_UP, COOL_DOWN = 0.02, 0.3
+#: GPT-2's own, written into the saved config: a few hundred captions are seen many times.
+FINE_TUNING_DROPOUT = {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1}
 #: Seconds between two evaluations, each followed by a checkpoint.
 EVALUATE_EVERY = 300
 
@@ -180,6 +182,8 @@ class ByTheClock(TrainerCallback):  # type: ignore[misc]
         weights = {key: value.detach().to("cpu", torch.float16) for key, value in self._model.state_dict().items()}
         weights.pop("lm_head.weight", None)  # tied to the embedding
         self._model.save_pretrained(folder, state_dict=weights)
+        config = GPT2Config.from_dict(self._model.config.to_dict() | FINE_TUNING_DROPOUT)
+        config.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
         self._write_history(folder)
         model_card.draw_loss(folder / "loss.png", self.history)
