@@ -435,6 +435,7 @@ def test_precision_is_what_the_device_accelerates(
     [
         (TrainOptions(), 768, 200_000, (6, 3e-4, 1024)),
         (TrainOptions(), 384, 12_000, (6, 6e-4, 512)),
+        (TrainOptions(base_model="builtin"), 320, 15_000, (6, 3.6e-4, 512)),
         (TrainOptions(base_model="scratch"), 256, 12_000_000, (60, 2e-3, 4096)),
         (TrainOptions(recipe="classic"), 128, 12_000_000, (8, 1e-4, 1024)),
         (TrainOptions(epochs=1, learning_rate=0.1, batch_tokens=99), 384, 200_000, (1, 0.1, 99)),
