@@ -132,7 +132,7 @@ def test_the_builtin_model_speaks_offline() -> None:
     assert 8e6 < loaded.model.num_parameters() < 26e6
     assert loaded.max_positions >= 256
     assert sum(path.stat().st_size for path in models.BUILTIN.iterdir()) < 50e6
-    assert [len(loaded.tokenizer(emoji)["input_ids"]) for emoji in ("😂", "🔥", "👨‍👩‍👧", "🏃‍♀️")] == [1, 1, 1, 1]
+    assert max(len(loaded.tokenizer(emoji)["input_ids"]) for emoji in ("😂", "❤️", "🏔️", "🔥", "👨‍👩‍👧", "🏃‍♀️")) <= 2
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
