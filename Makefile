@@ -13,7 +13,7 @@ test: $(VENV)/installed-dev  ## every test but the faults
 	$(RUN) -m pytest --ignore tests/faults --numprocesses auto --dist loadfile
 
 faults: $(VENV)/installed-dev  ## kills, full disks, cut files, wrong clocks: some minutes
-	$(RUN) -m pytest tests/faults
+	$(RUN) -m pytest tests/faults --numprocesses auto
 
 fuzz: $(VENV)/installed-dev  ## 100,000 inputs for each reader and for the options: some minutes
 	$(RUN) tests/fuzz/run.py

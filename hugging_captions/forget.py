@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from . import cleaner
 from .errors import InputError, NothingLeftError, from_os_error
 from .options import CleanOptions
 from .posts import parse_post
-from .storage import Store, atomic_write, read_json
+from .storage import Store, atomic_write, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def forget(shortcodes: Sequence[str], tags: Sequence[str], store: Store) -> Forg
         if not store.posts(tag).exists():
             raise InputError(f"cannot forget in tag {tag!r}: {store.posts(tag)} does not exist", "tags are given with --tag")
     wanted = set(shortcodes)
+    for tag in tags:
+        _expect_fewer(tag, store)
     found = {tag: _without(wanted, store.posts(tag)) for tag in tags}
     for tag in tags:
         _clean_again(tag, store)
@@ -77,6 +80,13 @@ def forget(shortcodes: Sequence[str], tags: Sequence[str], store: Store) -> Forg
     seen = set().union(*found.values())
     missing = tuple(code for code in shortcodes if code not in seen)
     return ForgetResult({tag: len(codes) for tag, codes in found.items()}, missing, tuple(_models_that_saw(tags, store)))
+
+
+def _expect_fewer(tag: str, store: Store) -> None:
+    """Take the count of posts out of pull.json, by which the next pull would think that they were lost."""
+    with suppress(InputError, AttributeError):  # a damaged one counts nothing
+        state = read_json(store.pull_state(tag))
+        write_json(store.pull_state(tag), {key: value for key, value in state.items() if key != "posts"})
 
 
 def _without(wanted: set[str], path: Path) -> set[str]:

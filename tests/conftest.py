@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,33 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread co
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there: the hub can't be reached
 
 
+#: What the processes of pytest-xdist tried.
+_faults: Counter[str] = Counter()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this process tried to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = _tried()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a process tried."""
+    _faults.update(getattr(node, "workeroutput", {}).get("faults", {}))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print after the fault tests how often each kind of fault was tried."""
-    counts = getattr(sys.modules.get("harness"), "COUNTS", {})
-    if counts:
-        terminalreporter.section(f"{sum(counts.values())} faults")
-        for name, count in counts.items():
+    _faults.update(_tried())
+    if _faults:
+        terminalreporter.section(f"{_faults.total()} faults")
+        for name, count in sorted(_faults.items()):
             terminalreporter.write_line(f"{count:5}  {name}")
+
+
+def _tried() -> dict[str, int]:
+    return dict(getattr(sys.modules.get("harness"), "COUNTS", {}))
 
 
 @pytest.fixture(autouse=True)

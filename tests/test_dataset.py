@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from hugging_captions import dataset, models
 from hugging_captions.errors import InputError, NothingLeftError
-from hugging_captions.storage import Store, write_captions
+from hugging_captions.storage import Store, sha256, write_captions
 
 CAPTIONS = ["Golden hour at the lake", "The view from the top was worth every step", "Elk in the meadow 🦌\nagain"]
 
@@ -24,6 +25,28 @@ def test_a_caption_of_several_tags_stays_with_the_first(tmp_path: Path) -> None:
     write_captions(tmp_path / "text/peak/captions.txt", ["three", "two\nlines"])
     corpus = dataset.load_corpus(["lake", "peak"], Store(tmp_path))
     assert (corpus.captions, corpus.tags) == (("one", "two\nlines", "three"), ("lake", "lake", "peak"))
+
+
+@pytest.mark.parametrize(
+    ("cleaning", "warned"),
+    [
+        (None, False),
+        ('{"captions_sha256": "5f3b8de5b5c1b8ad9a8b2a3b1a0c0c5b0b0c7c1d3e5f70819a2b3c4d5e6f7081"}', True),
+        ('{"captions_sha256": "SHA"}', False),
+        ('{"captions_', True),
+        ("[]", True),
+    ],
+)
+def test_captions_that_are_not_as_they_were_cleaned_are_told(
+    cleaning: str | None, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("hugging_captions"), "propagate", True)
+    store = Store(tmp_path)
+    write_captions(store.captions("lake"), ["one", "two"])
+    if cleaning:
+        store.cleaning("lake").write_text(cleaning.replace("SHA", sha256(store.captions("lake"))))
+    assert dataset.load_corpus(["lake"], store).captions == ("one", "two")
+    assert ("was changed since it was cleaned" in caplog.text) == warned
 
 
 def test_missing_and_empty_corpora_are_named(tmp_path: Path) -> None:

@@ -123,3 +123,10 @@ def test_a_report_is_drawn(root: Path) -> None:
     picture = Store(root).cleaning_picture("rmnp").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 20_000
+
+
+def test_the_next_pull_does_not_take_forgotten_posts_for_lost_ones(corpus: Store) -> None:
+    state = {"tag": "rmnp", "feed": "sections", "cursor": None, "pages": 1, "finished": True}
+    corpus.pull_state("rmnp").write_text(json.dumps(state | {"posts": 4}))
+    assert run(corpus.root, "--forget", "code1") == 0
+    assert json.loads(corpus.pull_state("rmnp").read_text()) == state

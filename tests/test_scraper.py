@@ -254,6 +254,19 @@ def test_a_damaged_state_starts_from_the_top(
     assert sorted(_stored(root)) == sorted(ALL)
 
 
+def test_posts_that_were_lost_are_found_again(
+    instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _main(root, cookies)
+    path = Store(root).posts("rmnp")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 3])
+    capsys.readouterr()
+    assert _main(root, cookies) == 0
+    assert "has lost" in capsys.readouterr().err
+    assert sorted(path.read_bytes().splitlines()) == sorted(whole.splitlines())
+
+
 def test_an_interrupt_keeps_the_state(
     instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

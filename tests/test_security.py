@@ -228,7 +228,7 @@ def test_a_model_folder_runs_no_code(
 
 
 def test_a_checkpoint_that_training_resumes_from_runs_no_code(
-    tiny_base: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_base: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Store(root).captions("rmnp").parent.mkdir(parents=True)
     storage.write_captions(Store(root).captions("rmnp"), [f"One quiet morning number {i}" for i in range(8)])
@@ -254,7 +254,8 @@ def test_a_checkpoint_that_training_resumes_from_runs_no_code(
     assert checkpoints
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
         torch.save(_Runs(tmp_path / "ran"), checkpoints[0] / name)
-    assert tune_transformer.main(argv) in (0, 1, 3)
+    assert tune_transformer.main(argv) == 3
+    assert "--resume never" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
 
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(300)
 
 COMMON = ["--tag", "rmnp"]
 CLEAN = [*COMMON, "--skip-pull", "--workers", "1"]
-TRAIN = [*COMMON, "--train", "--save-minutes", "0", "--epochs", "2", "--batch-tokens", "2048", "--device", "cpu"]
+TRAIN = [*COMMON, "--train", "--save-minutes", "0", "--epochs", "2", "--batch-tokens", "4096", "--device", "cpu"]
 GENERATE = [*COMMON, "--generate", "--num-captions", "6", "--max-length", "24", "--min-length", "4", "--keep-all", "--device", "cpu"]
 
 #: What each stage leaves and what of it has to be the same to the byte.
