@@ -201,7 +201,7 @@ class CopyIndex:
         Raises:
             ResourceError: the disk is full or cannot be written.
         """
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.tmp")  # a kill leaves it to the next save
         letters = np.frombuffer("\n".join(self._vocabulary).encode("utf-8", "surrogatepass"), dtype=np.uint8)
         try:
             with open(temporary, "wb") as handle:

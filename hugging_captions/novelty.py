@@ -67,11 +67,14 @@ def load_reference(tags: Sequence[str], store: Store) -> Reference:
 
 def _sides(corpus: dataset.Corpus, name: str, store: Store) -> tuple[list[str], tuple[int, ...]]:
     """Return the captions that the checkpoint was trained on, and the indices of those held out."""
+    path = store.model(name) / "run.json"
     try:
-        run = read_json(store.model(name) / "run.json")
+        run = read_json(path)
         options, seed, trained_on = run["options"], run["seed"], run["corpus_sha256"]
         val_fraction = options["val_fraction"]
-    except (InputError, KeyError, TypeError):  # a checkpoint made by something else
+    except (InputError, KeyError, TypeError) as error:  # a checkpoint made by something else has none
+        if path.exists():
+            log.warning("%s can't be used (%s): all captions count as training captions, none as held out", path, error)
         return list(corpus.captions), ()
     if trained_on != corpus.sha256:
         log.info("captions.txt has changed since the training: all of it counts as training captions, none as held out")

@@ -57,7 +57,7 @@ class Running:
         """Return whether the process still runs."""
         return self._process.is_alive()
 
-    def wait(self, timeout: float = 120) -> Finished:
+    def wait(self, timeout: float = 400) -> Finished:
         """Wait for the end and return it."""
         self._process.join(timeout)
         if self._process.is_alive():

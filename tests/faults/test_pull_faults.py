@@ -21,7 +21,7 @@ from instagram_server import SESSION_ID, FakeInstagram, media, route_process, se
 
 from hugging_captions.storage import Store
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 KILLS = {signal.SIGKILL: 50, signal.SIGTERM: 15}
 PAGES = 40
 
