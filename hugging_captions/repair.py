@@ -29,6 +29,8 @@ _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", 
 _LAST_TAG_OR_HANDLE = re.compile(rf"(?P<token>{TAG}|{HANDLE})(?P<gap>[^\w#@&+\"”’)]*)$")
 #: Dots that lead to a block of tags on the same line.
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
+#: A tag of nothing but an emoji, and one that was never written.
+_EMPTY_TAG = re.compile(r"#(?=[^\w\s\x00-\x7f])|(?<!\S)#\s*$")
 _GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
 
@@ -61,7 +63,7 @@ _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LATIN_LEFTOVER = re.compile("[\x80-\u1fff√\u2500-\u257f]")
 #: What ``plain_characters`` and ``tidy`` have work for.
 _NOT_PLAIN = re.compile(f"{_LINE_BREAKS.pattern}|{_ODD_SPACES.pattern}|{_INVISIBLE.pattern}|{_LOOSE_JOINER.pattern}|{_FANCY.pattern}")
-_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[.,!?;](?:\s*$|\s+[^\s.]))")
+_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=(?:[.,;]|[!?]+)(?:\s*$|\s+[^\s.]))")
 _UNTIDY = re.compile(r"  | \n|\n |\n\n\n|^\s|\s$")
 
 
@@ -126,7 +128,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     """
     if "#" not in text:
         return text
-    text = _GLUED_TAGS.sub(" ", text)
+    text = _GLUED_TAGS.sub(" ", _EMPTY_TAG.sub("", text))
     before = None
     while before != text:  # a block behind a column of dots behind a block
         before = text
