@@ -1,11 +1,11 @@
 """Pretrain the built-in base model: a small GPT-2 with its own byte-level BPE, on plain text files.
 
-    python base_model/pretrain.py --text captions.txt:1.5 informal.txt:1 --val captions.txt --minutes 95
+    python base_model/pretrain.py --text captions.txt:1.5 informal.txt:1 --val captions.txt --steps 2600
 
 Reads UTF-8 files with one document a line; ``:WEIGHT`` is how often a file is passed over (0.1: a tenth of its documents,
 2: all of them twice). Writes a plain Hugging Face folder in half precision, with history.jsonl and loss.png. The batches,
-the training steps and the held-out figures are the package's own. The learning rate follows the clock, so that a run fits
-the time there is; ``--slice-minutes`` ends one early and the same command goes on with it.
+the training steps and the held-out figures are the package's own. ``--slice-minutes`` ends a run early; the same command
+goes on with it, and with more ``--steps`` goes further.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ log = logging.getLogger("hugging_captions.pretrain")
 WARM_UP, COOL_DOWN = 0.02, 0.3
 #: GPT-2's own, written into the saved config: a few hundred captions are seen many times.
 FINE_TUNING_DROPOUT = {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1}
-#: Seconds between two evaluations, each followed by a checkpoint.
-EVALUATE_EVERY = 300
+#: Steps between two evaluations, each followed by a checkpoint.
+EVALUATE_EVERY = 100
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Make the tokenizer, train until the time is up, save."""
+    """Make the tokenizer, train, save."""
     arguments = build_parser().parse_args(argv)
     console.set_up_logging(verbose=True)
     models.quiet_transformers()
@@ -59,13 +59,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     held_out = read_held_out(arguments.val, arguments.val_captions, tokenizer, arguments.positions)
     log.info("%d documents, %d tokens, %d parameters", len(documents), sum(map(len, rows)), sum(p.numel() for p in model.parameters()))
     batches = dataset.TokenBatches([len(row) for row in rows], arguments.batch_tokens, arguments.seed)
-    clock = ByTheClock(model, tokenizer, arguments, held_out, started[-1] if started else None)
+    course = Course(model, tokenizer, arguments, held_out, started[-1] if started else None)
     run = CaptionTrainer(
-        model=model, args=_training_arguments(arguments, checkpoints), callbacks=[clock], rows=rows, batches=batches,
-        optimizers=clock.optimizers,
+        model=model, args=_training_arguments(arguments, checkpoints), callbacks=[course], rows=rows, batches=batches,
+        optimizers=course.optimizers,
     )  # fmt: skip
     run.train(resume_from_checkpoint=str(started[-1]) if started else None)
-    clock.save()
+    course.save()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,9 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--val", type=Path, required=True, metavar="FILE", help="captions.txt to measure the held-out loss on")
     parser.add_argument("--val-captions", type=int, default=500, help="how many of them (default: 500)")
     parser.add_argument("--out", type=Path, default=Path("base_model/weights"), help="folder to write (default: base_model/weights)")
-    parser.add_argument("--minutes", type=float, default=95, help="length of the run (default: 95)")
+    parser.add_argument("--steps", type=int, default=2600, help="length of the run in steps (default: 2600)")
     parser.add_argument("--slice-minutes", type=float, default=1e9, help="stop after so many, to go on later")
-    parser.add_argument("--epochs", type=int, default=100, help="passes over the mix, at most (default: 100)")
     parser.add_argument("--vocabulary", type=int, default=8192, help="tokens (default: 8192)")
     parser.add_argument("--positions", type=int, default=256, help="context in tokens (default: 256)")
     parser.add_argument("--width", type=int, default=320, help="width of the model (default: 320)")
@@ -131,8 +130,8 @@ def build_model(arguments: argparse.Namespace, tokenizer: Any) -> GPT2LMHeadMode
     return model
 
 
-class ByTheClock(TrainerCallback):  # type: ignore[misc]
-    """A learning rate that follows the clock, an evaluation and a saved model every few minutes, an end in time."""
+class Course(TrainerCallback):  # type: ignore[misc]
+    """The learning rate, an evaluation and a saved model every so many steps, an end in time, and the record of it all."""
 
     def __init__(self, model: Any, tokenizer: Any, arguments: argparse.Namespace, held_out: HeldOut, resumed: Path | None) -> None:
         self._model, self._tokenizer, self._arguments, self._held_out = model, tokenizer, arguments, held_out
@@ -140,15 +139,15 @@ class ByTheClock(TrainerCallback):  # type: ignore[misc]
         if resumed:
             self.history = [json.loads(line) for line in (resumed / "history.jsonl").read_text(encoding="utf-8").splitlines()]
         self._before = self.history[-1]["minutes"] if self.history else 0.0
-        self._start = self._last = time.monotonic()
+        self._start = time.monotonic()
         optimizer = _optimizer(model, arguments)
-        self.optimizers = (optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate()))
+        self.optimizers = (optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate))
 
     def _minutes(self) -> float:
         return self._before + (time.monotonic() - self._start) / 60
 
-    def _rate(self) -> float:
-        over = self._minutes() / self._arguments.minutes
+    def _rate(self, step: int) -> float:
+        over = step / self._arguments.steps
         return max(0.0, min(1.0, (over + 1e-3) / WARM_UP, (1 - over) / COOL_DOWN))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
@@ -156,12 +155,11 @@ class ByTheClock(TrainerCallback):  # type: ignore[misc]
             self._record(state, train_loss=logs["loss"], learning_rate=logs["learning_rate"])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        over = self._minutes() >= min(self._arguments.minutes, self._before + self._arguments.slice_minutes)
-        if over or time.monotonic() - self._last > EVALUATE_EVERY:
+        slice_over = self._minutes() >= self._before + self._arguments.slice_minutes
+        if slice_over or state.global_step % EVALUATE_EVERY == 0 or state.global_step == state.max_steps:
             self._record(state, **evaluate(self._model, self._held_out, self._arguments.batch_tokens))
-            self._last = time.monotonic()
             control.should_save = True
-        control.should_training_stop |= over
+        control.should_training_stop |= slice_over
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._write_history(Path(args.output_dir) / f"checkpoint-{state.global_step}")
@@ -207,7 +205,7 @@ def _optimizer(model: Any, arguments: argparse.Namespace) -> torch.optim.Optimiz
 def _training_arguments(arguments: argparse.Namespace, checkpoints: Path) -> TrainingArguments:
     device = models.choose_device(arguments.device)
     return TrainingArguments(
-        output_dir=str(checkpoints), num_train_epochs=arguments.epochs, logging_steps=20, save_strategy="no", save_total_limit=1,
+        output_dir=str(checkpoints), max_steps=arguments.steps, logging_steps=20, save_strategy="no", save_total_limit=1,
         report_to="none", seed=arguments.seed, use_cpu=device == "cpu", bf16=device == "cuda", torch_compile=device == "cuda",
         disable_tqdm=True, dataloader_pin_memory=device == "cuda",
     )  # fmt: skip
