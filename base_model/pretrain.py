@@ -127,6 +127,7 @@ def build_model(arguments: argparse.Namespace, tokenizer: Any) -> GPT2LMHeadMode
     )  # fmt: skip
     model = GPT2LMHeadModel(config)
     hardware.fuse_activations(model)
+    hardware.keep_freed_memory(models.choose_device(arguments.device))
     return model
 
 

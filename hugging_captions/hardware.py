@@ -6,6 +6,7 @@ memory are estimated before the first step and compared with what was measured a
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import resource
 import sys
@@ -72,6 +73,27 @@ def fuse_activations(model: Any) -> None:
         for name, child in module.named_children():
             if isinstance(child, NewGELUActivation):
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
+#: mallopt's parameters (glibc's malloc.h): freed memory at the top of the heap above which it goes back, and how many
+#: blocks may be mapped one by one.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def keep_freed_memory(device: str) -> None:
+    """Let the C library keep what training on a CPU frees, instead of giving it back to the kernel at every step.
+
+    glibc maps each large tensor anew and the kernel clears its pages, a third of the time of a step (benchmarks/RESULTS.md).
+    The process stays as large as it was at its peak. Does nothing for other devices and other C libraries.
+    """
+    if device != "cpu":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # Windows, macOS, musl
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, -1)  # never
 
 
 def describe(device: str) -> str:

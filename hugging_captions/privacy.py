@@ -14,13 +14,15 @@ _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|www\.)[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
     re.IGNORECASE,
 )
-#: What a URL has at least.
-_MAYBE_URL = re.compile(r"[A-Za-z0-9-]\.[A-Za-z]{2}|://")
+#: What a URL has at least, if not "://".
+_MAYBE_URL = re.compile(r"\.(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 #: The digits that a phone number has at least.
 _MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
-_HANDLE = re.compile(rf"(?<!\w){HANDLE}")
+_HANDLE = re.compile(rf"@(?<!\w@){HANDLE[1:]}")
+_TAG_OR_HANDLE = re.compile(rf"{HANDLE}|{TAG}")
+_WORD_RUN = re.compile(r"\w+")
 _LIST = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 _COMPANY = "with|w/|w|cc|feat|ft|featuring|and|&|x"
 _PREPOSITION = rf"{_COMPANY}|by|from|via|to|for|at|of|in|on|off|into|like|than|around"
@@ -76,6 +78,7 @@ _INLINE_CREDIT = re.compile(
     rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{_LIST}\)?",
     re.IGNORECASE,
 )
+_CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 _MAYBE_CREDIT = re.compile("[Pp]hoto|PHOTO|[Pp]ic|[Ii]mage|[Vv]i[ds]|Shot|P[Hh]|IG|ph[ :]|[📷📸🎥]")
 _NAMED_CREDIT = re.compile(
     r"(?:^|(?<=[|/.!?] ))[|/ ]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]redit)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
@@ -92,30 +95,37 @@ def without_credits(text: str) -> str:
     text = _NAMED_CREDIT.sub("", text) if _MAYBE_CREDIT.search(text) else text
     if "@" not in text:
         return tidy(text)
-    text = _INLINE_CREDIT.sub("", _CREDIT_LINE.sub("", text))
+    text = _CREDIT_LINE.sub("", text)
+    lower = text.lower()
+    if any(stem in lower for stem in _CREDIT_STEMS):
+        text = _INLINE_CREDIT.sub("", text)
+    if "\n" not in text:
+        return tidy(_without_labelled(text))
     lines = [_without_labelled(line) for line in text.split("\n")]
-    told = [line for line in lines if not _HANDLE.search(line) or len(_words_beside(line)) > _FEW_WORDS]
-    return tidy("\n".join(told if any(len(_words_beside(line)) >= 3 for line in told) else lines))
+    told = [line for line in lines if "@" not in line or not _HANDLE.search(line) or _words_beside(line) > _FEW_WORDS]
+    if len(told) < len(lines) and any(_words_beside(line) >= 3 for line in told):
+        lines = told
+    return tidy("\n".join(lines))
 
 
-def _words_beside(line: str) -> list[str]:
-    """Return the words of ``line`` that are in no handle or tag."""
-    return re.findall(r"\w+", re.sub(rf"{HANDLE}|{TAG}", "", line))
+def _words_beside(line: str) -> int:
+    """Return how many words of ``line`` are in no handle or tag."""
+    return len(_WORD_RUN.findall(_TAG_OR_HANDLE.sub("", line)))
 
 
 def _without_labelled(line: str) -> str:
-    labelled = list(_LABELLED.finditer(line)) if line.count("@") > 1 else []
+    labelled = list(_LABELLED.finditer(line)) if line.count("@") > 1 and (":" in line or ";" in line) else []
     return line[: labelled[0].start()] if len(labelled) > 1 else line
 
 
 def without_emails(text: str) -> str:
     """Return ``text`` without the sentences that hold an e-mail address."""
-    return _mend_gaps(close_holes(_EMAIL.sub(BROKEN, text))) if _EMAIL.search(text) else text
+    return _mend_gaps(close_holes(_EMAIL.sub(BROKEN, text))) if "@" in text and _EMAIL.search(text) else text
 
 
 def without_urls(text: str) -> str:
     """Return ``text`` without URLs and bare domains, and without the sentences that need them."""
-    return _mend_gaps(close_holes(_URL.sub(HOLE, text))) if _MAYBE_URL.search(text) else text
+    return _mend_gaps(close_holes(_URL.sub(HOLE, text))) if "://" in text or _MAYBE_URL.search(text) else text
 
 
 def without_phones(text: str) -> str:

@@ -26,12 +26,14 @@ _SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,
 _RUN = re.compile(r"([!?~_=*#$%^&+.\-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
-_LAST_TAG_OR_HANDLE = re.compile(rf"(?P<token>{TAG}|{HANDLE})(?P<gap>[^\w#@&+\"”’)]*)$")
+_TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
+#: What may stand between the tags of a block, and behind it.
+_BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
 #: A tag of nothing but an emoji, and one that was never written.
-_EMPTY_TAG = re.compile(r"#(?=[^\w\s\x00-\x7f])|(?<!\S)#\s*$")
-_GLUED_TAGS = re.compile(r"(?<=\w)(?=#\w)")
+_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?<!\S#)\s*$)")
+_GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
 
 
@@ -51,7 +53,7 @@ LEADS_ON: frozenset[str] = words(
 _NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
-_HOLE_BEHIND = re.compile(rf"(?P<word>[^\s(\[|{HOLE}]*)[ ]*(?P<mark>[:(\[|]?)[ ]*{HOLE}")
+_WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
 _BROKEN_SENTENCE = re.compile(rf"(?<![^.!?\n|)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*")
@@ -59,12 +61,14 @@ _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-#: What every mojibake has: the first byte of a UTF-8 sequence, read as a letter of some old encoding.
-_LATIN_LEFTOVER = re.compile("[\x80-\u1fff√\u2500-\u257f]")
-#: What ``plain_characters`` and ``tidy`` have work for.
-_NOT_PLAIN = re.compile(f"{_LINE_BREAKS.pattern}|{_ODD_SPACES.pattern}|{_INVISIBLE.pattern}|{_LOOSE_JOINER.pattern}|{_FANCY.pattern}")
+#: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte; or a C1 control.
+_LATIN_LEFTOVER = re.compile("[\xa0-\u1fff√\u2500-\u257f][^\x00-\x1f!-\x7f]|[\x80-\x9f]")
+#: What ``plain_characters`` may have work for: one class of characters, which is looked for faster than alternatives.
+_NOT_PLAIN = re.compile(
+    "[" + "".join(part.pattern.strip("[]+") for part in (_ODD_SPACES, _INVISIBLE, _FANCY)) + r"\r\v\f\x1c-\x1e\x85\u2028\u2029\u200c\u200d]"
+)
 _SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=(?:[.,;]|[!?]+)(?:\s*$|\s+[^\s.]))")
-_UNTIDY = re.compile(r"  | \n|\n |\n\n\n|^\s|\s$")
+_ENTITY = re.compile(r"&#?\w{1,24};")
 
 
 def mend_encoding(text: str) -> str:
@@ -74,12 +78,13 @@ def mend_encoding(text: str) -> str:
     """
     import ftfy
     import ftfy.badness
+    import ftfy.fixes
 
     if "<U+" in text:
         text = _R_ESCAPE.sub(_character, text)
-    if text.isascii() and "&" not in text:
-        return text
-    if "&" in text or (_LATIN_LEFTOVER.search(text) and ftfy.badness.is_bad(text)):
+    if "&" in text and _ENTITY.search(text):
+        text = ftfy.fixes.unescape_html(text)
+    if not text.isascii() and _LATIN_LEFTOVER.search(text) and ftfy.badness.is_bad(text):
         return ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
     return text
 
@@ -89,7 +94,8 @@ def plain_characters(text: str) -> str:
 
     Its only line break is a newline and its only space a space.
     """
-    text = _SPACE_BEFORE_MARK.sub("", text)
+    if any(mark in text for mark in (" .", " ,", " !", " ?", " ;")):
+        text = _SPACE_BEFORE_MARK.sub("", text)
     if not _NOT_PLAIN.search(text) and unicodedata.is_normalized("NFC", text):
         return tidy(text)
     text = _ODD_SPACES.sub(" ", _LINE_BREAKS.sub("\n", text))
@@ -107,8 +113,8 @@ def _character(match: re.Match[str]) -> str:
 
 def tidy(text: str) -> str:
     """Return ``text`` without runs of spaces, spaces at line ends, and more than one empty line."""
-    if not _UNTIDY.search(text):
-        return text
+    if "  " not in text and " \n" not in text and "\n " not in text and "\n\n\n" not in text:
+        return text.strip()
     text = re.sub(r" {2,}", " ", text)
     text = re.sub(r" ?\n ?", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
@@ -128,7 +134,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     """
     if "#" not in text:
         return text
-    text = _GLUED_TAGS.sub(" ", _EMPTY_TAG.sub("", text))
+    text = _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text))
     before = None
     while before != text:  # a block behind a column of dots behind a block
         before = text
@@ -149,8 +155,17 @@ def close_holes(text: str) -> str:
     """Return ``text`` with each ``HOLE`` closed; a sentence that can't end before its hole, or has a ``BROKEN`` one, goes whole."""
     if HOLE not in text and BROKEN not in text:
         return text
-    text = _HOLE_BEHIND.sub(lambda match: BROKEN if match["mark"] or match["word"].lower() in LEADS_ON else match["word"], text)
-    return tidy(_BROKEN_SENTENCE.sub("", text))
+    pieces = text.split(HOLE)
+    text = "".join([*(_before_hole(piece) for piece in pieces[:-1]), pieces[-1]])
+    return tidy(_BROKEN_SENTENCE.sub("", text) if BROKEN in text else text)
+
+
+def _before_hole(text: str) -> str:
+    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there."""
+    text = text.rstrip(" ")
+    if text.endswith(("(", "[", "|", " :")):
+        return text[:-1].rstrip(" ") + BROKEN
+    return text + BROKEN if _WORD_END.split(text[-30:])[-1].lower() in LEADS_ON else text
 
 
 def ends_open(text: str) -> bool:
@@ -177,17 +192,19 @@ def _without_trailing_tags(text: str) -> str:
 
     A few tags on the line of a word that leads on to them are part of the sentence and stay.
     """
-    cut, count, head = len(text), 0, text
-    while match := _LAST_TAG_OR_HANDLE.search(head[-200:]):
-        head = head[: len(head) - len(match[0])]
-        if match["token"].startswith("#"):
-            cut, count = len(head), count + 1
+    cut, count, end = len(text), 0, len(text)
+    tokens = list(_TAG_OR_HANDLE.finditer(text))
+    for token in reversed(tokens):
+        if not _BLOCK_GAP.fullmatch(text, token.end(), end):
+            break
+        end = token.start()
+        if text[end] == "#":
+            cut, count = end, count + 1
     if count == 0:
         return text
     before = text[:cut]
     last_word = before.split()[-1:]
     if count <= 3 and last_word and last_word[0].lower() in LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
         return text
-    behind = _LAST_TAG_OR_HANDLE.search(text[-200:])
-    tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", behind["gap"]) if behind else ""
+    tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", text[tokens[-1].end() :])
     return close_holes(f"{_SPACED_DOTS.sub('', before).rstrip(_BLOCK_LEADS)}{HOLE} {tail}")

@@ -86,11 +86,11 @@ _WORD = re.compile(r"[a-z0-9]+")
 _PRICE_MARK = re.compile("[$€£%👻]")
 _PRICE = re.compile(r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w")
 #: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words.
+_DISCLOSING_TAG = re.compile(r"#(?:ads?|advert\w*|spon|sponsored\w*|paid\w*|gifted|partner|\w*ambassador|liketkit|anzeige|werbung)\b")
 _DISCLOSURE = re.compile(
-    r"#(?:ads?|advert\w*|spon|sponsored\w*|paid\w*|gifted|partner|\w*ambassador|liketkit|anzeige|werbung)\b|\bliketk\.it\b"
-    r"|\bsponsored\s+(?:post|by)\b|\bpaid\s+(?:partnership|promotion)\b|\bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b",
-    re.IGNORECASE,
+    r"\bliketk\.it\b|\bsponsored\s+(?:post|by)\b|\bpaid\s+(?:partnership|promotion)\b|\bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b"
 )
+_MAYBE_DISCLOSED = ("liketk", "sponsored", "paid", "collaboration", "partnership")
 
 
 def promotion(text: str) -> str:
@@ -105,8 +105,11 @@ def promotion(text: str) -> str:
 
 
 def disclosure(text: str) -> str:
-    """Return the mark of a paid post in ``text``, tags included, or an empty string."""
-    match = _DISCLOSURE.search(text)
+    """Return the mark of a paid post in ``text``, tags included, in lower case, or an empty string."""
+    lower = text.lower()
+    match = _DISCLOSING_TAG.search(lower) if "#" in lower else None
+    if not match and any(stem in lower for stem in _MAYBE_DISCLOSED):
+        match = _DISCLOSURE.search(lower)
     return match[0] if match else ""
 
 

@@ -110,6 +110,7 @@ class _Run:
         self.precision = hardware.choose_precision(self.device, machine.precision)
         base = models.load_base(options.base_model, corpus.captions, machine.seed)
         hardware.fuse_activations(base.model)
+        hardware.keep_freed_memory(self.device)
         set_seed(machine.seed)
         self.tokenizer = base.tokenizer
         self.model = (adapters.add(base.model, options.lora) if options.lora else base.model).to(self.device)
