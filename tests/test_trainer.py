@@ -228,17 +228,35 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(
     assert said
 
 
+#: Runs the script where the second process can't train more than 100 tokens at once.
+SHORT_OF_MEMORY = """
+import os, runpy, torch, transformers
+plain = transformers.Trainer.training_step
+def with_little_memory(self, model, inputs, *rest):
+    loss = plain(self, model, inputs, *rest)
+    if os.environ["RANK"] == "1" and inputs["labels"].numel() > 100:
+        raise torch.OutOfMemoryError("out of memory (forced)")
+    return loss
+transformers.Trainer.training_step = with_little_memory
+runpy.run_path("tune_transformer.py", run_name="__main__")
+"""
+
+
 @pytest.mark.timeout(180)  # two more processes on what may be a busy machine
-def test_two_processes_learn_what_one_does(trained: Path, world: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("short_of_memory", [False, True])
+def test_two_processes_learn_what_one_does(trained: Path, world: Path, tmp_path: Path, short_of_memory: bool) -> None:
     (tmp_path / "text").symlink_to(world / "text")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "tune_transformer.py"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    (tmp_path / "short.py").write_text(SHORT_OF_MEMORY)
+    script = str(tmp_path / "short.py") if short_of_memory else "tune_transformer.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         command + arguments(tmp_path, world / "base", ("lake", "peak")),
         cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=170,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained ") == 1
+    assert ("out of memory: each step is computed in" in done.stderr) is short_of_memory
     metrics = [json.loads((root / "trained_models/lake+peak/run.json").read_text())["metrics"] for root in (world, tmp_path)]
     assert metrics[0]["val_loss"] == pytest.approx(metrics[1]["val_loss"], abs=1e-3)
     assert metrics[0]["steps"] == metrics[1]["steps"]
