@@ -102,19 +102,18 @@ class CopyIndex:
     def search(self, texts: Sequence[str]) -> list[Copied]:
         """Return what each of ``texts`` shares with the corpus; all are searched at once."""
         split = [tuple(split_words(text)) for text in texts]
-        ids = np.array(
-            [i for words in split for i in (*(self._vocabulary.get(word, _UNKNOWN) for word in words), _UNKNOWN)], dtype=np.int32
-        )
+        known = self._vocabulary.get
+        ids = np.array([i for words in split for i in (*[known(word, _UNKNOWN) for word in words], _UNKNOWN)], dtype=np.int32)
         low, high, depth = self._intervals(ids)
         self._follow(ids, low, high, depth)
-        found, start = [], 0
-        for words in split:
-            matches = depth[start : start + len(words)]
-            best = int(matches.argmax()) if len(words) else 0
-            span = int(matches[best]) if len(words) else 0
-            found.append(Copied(words, tuple(matches.tolist()), span, self._caption(int(self._order[low[start + best]])) if span else None))
-            start += len(words) + 1
-        return found
+        starts = np.cumsum([0, *(len(words) + 1 for words in split[:-1])]) if split else np.zeros(0, int)
+        best = [int(depth[start : start + len(words) + 1].argmax()) for start, words in zip(starts.tolist(), split)]
+        spans = depth[starts + best].tolist()
+        nearest = self._captions(self._order[low[starts + best]] if len(self._order) else starts).tolist()
+        return [
+            Copied(words, tuple(depth[start : start + len(words)].tolist()), span, caption if span else None)
+            for words, start, span, caption in zip(split, starts.tolist(), spans, nearest)
+        ]
 
     def near(self, copied: Copied) -> int | None:
         """Return a caption that is a near copy of a text that was searched, or None.
@@ -134,15 +133,16 @@ class CopyIndex:
         rarest = sorted(counts.values(), key=lambda interval: interval[1] - interval[0])
         seen: set[int] = set()
         for begin, end in rarest[: int((1 - NEAR) * len(mine)) + 1]:
-            seen.update(self._caption(int(position)) for position in self._order[begin:end])
+            seen.update(self._captions(self._order[begin:end]).tolist())
         for caption in sorted(seen):
             theirs = _triples(self._words[self._breaks[caption] + 1 : self._breaks[caption + 1]])
             if len(mine & theirs) > NEAR * len(mine | theirs):
                 return caption
         return None
 
-    def _caption(self, position: int) -> int:
-        return int(np.searchsorted(self._breaks, position)) - 1
+    def _captions(self, positions: np.ndarray) -> np.ndarray:
+        """Return the number of the caption at each of ``positions``."""
+        return np.searchsorted(self._breaks, positions) - 1
 
     def _intervals(self, ids: np.ndarray, depth: int = DEPTH) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return for each position of ``ids`` the part of ``order`` that matches longest, and for how many words."""
