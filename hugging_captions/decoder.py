@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from . import quantized, sampling
+from .graphs import StepGraphs
 from .options import GenerateOptions
 from .slots import SlotCache, row_bytes
 
@@ -75,6 +76,7 @@ class Decoder:
         self._prefixes: dict[int, _Prefix] = {}
         self._alive: list[Row] = []
         self._cache: SlotCache | None = None
+        self._graphs: StepGraphs | None = None
         self._ids = torch.full((self.slots, limit), eos, device=self.device)
         self._uniform = torch.zeros(self.slots, limit, dtype=torch.float64)
 
@@ -165,13 +167,14 @@ class Decoder:
         self.tokens += count
         if self._cache is None:
             return self.model(input_ids=self._ids[:count, :longest], use_cache=False).logits[rows, positions]
-        mask = self._cache.aim(positions, longest)
+        return (self._graphs or self._forward)(self._ids[rows, positions], positions, longest)
+
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, until: int) -> torch.Tensor:
+        """Return the logits behind ``ids``, one for each of the first slots, which go to ``positions``, all below ``until``."""
+        assert self._cache is not None
+        mask = self._cache.aim(positions, until)
         return self.model(
-            input_ids=self._ids[rows, positions][:, None],
-            position_ids=positions[:, None],
-            attention_mask=mask,
-            past_key_values=self._cache,
-            use_cache=True,
+            input_ids=ids[:, None], position_ids=positions[:, None], attention_mask=mask, past_key_values=self._cache, use_cache=True
         ).logits[:, -1]
 
     def _note(self, rows: Sequence[Row], tokens: torch.Tensor, logprobs: torch.Tensor) -> list[bool]:
@@ -204,17 +207,22 @@ class Decoder:
             last = torch.tensor([ids.shape[1]], device=self.device)
             fast = self._logits(last, ids.shape[1] + 1).float()
             plain = self.model(input_ids=self._ids[:1, : ids.shape[1] + 1], use_cache=False).logits[:, -1].float()
-            tolerance = INT8_TOLERANCE if quantized.is_quantized(self.model) else TOLERANCE[self.model.dtype]
-            agree = float((fast - plain).abs().max()) <= tolerance * float(plain.std() + 1e-6)
+            agree = float((fast - plain).abs().max()) <= self._tolerance() * float(plain.std() + 1e-6)
         except (AttributeError, TypeError, KeyError, RuntimeError, ValueError) as error:  # a cache of another kind: recurrent, hybrid
             if "out of memory" in str(error).lower():
                 raise
             log.debug("no slots for %s: %s", self.model.config.model_type, error)
             agree = False
         self.steps = self.tokens = 0
-        if not agree:
+        if agree:
+            if self.device.type == "cuda":
+                self._graphs = StepGraphs(self._forward, self.slots, self.limit, self._tolerance())
+        else:
             self._cache = None
             log.warning("%s keeps no keys and values in slots: each step reads its captions anew", self.model.config.model_type)
+
+    def _tolerance(self) -> float:
+        return INT8_TOLERANCE if quantized.is_quantized(self.model) else TOLERANCE[self.model.dtype]
 
 
 def choose_slots(model: Any, limit: int) -> int:
