@@ -104,7 +104,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
     return results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Survivor:
     """What is held of a post that no rule of its own dropped."""
 

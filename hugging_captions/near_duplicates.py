@@ -37,13 +37,11 @@ def find(sets: Sequence[np.ndarray], order: Sequence[int], threshold: float) -> 
 
     No two captions outside the result are near each other.
     """
-    rank = _ranks(sets)
+    grams, counts = _repeated(sets)
     twins: dict[int, int] = {}
     kept_with: dict[int, list[int]] = {}
     for i in order:
-        size = len(sets[i])
-        rarest = sorted(sets[i].tolist(), key=lambda gram: (rank.get(gram, 0), gram))[: size - math.ceil(threshold * size) + 1]
-        shared = [gram for gram in rarest if gram in rank]
+        shared = _rarest(sets[i], grams, counts, threshold)
         candidates = {j for gram in shared for j in kept_with.get(gram, ())}
         twin = next((j for j in sorted(candidates) if _jaccard(sets[i], sets[j]) > threshold), None)
         if twin is None:
@@ -54,12 +52,21 @@ def find(sets: Sequence[np.ndarray], order: Sequence[int], threshold: float) -> 
     return twins
 
 
-def _ranks(sets: Sequence[np.ndarray]) -> dict[int, int]:
-    """Return how often each 3-gram occurs that occurs more than once; the others need no look-up."""
-    if not len(sets):
-        return {}
-    grams, counts = np.unique(np.concatenate(sets), return_counts=True)
-    return dict(zip(grams[counts > 1].tolist(), counts[counts > 1].tolist()))
+def _repeated(sets: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 3-grams that occur more than once, sorted, and how often each does; the others need no look-up."""
+    grams, counts = np.unique(np.concatenate([np.empty(0, np.uint32), *sets]), return_counts=True)
+    often = counts > 1
+    return grams[often], counts[often].astype(np.uint32)
+
+
+def _rarest(own: np.ndarray, grams: np.ndarray, counts: np.ndarray, threshold: float) -> list[int]:
+    """Return those of a caption's rarest 3-grams that another caption has; one near to it shares at least one of them."""
+    if not len(grams):
+        return []
+    places = np.minimum(np.searchsorted(grams, own), len(grams) - 1)
+    often = np.where(grams[places] == own, counts[places], 0)
+    rarest = np.argsort(often, kind="stable")[: len(own) - math.ceil(threshold * len(own)) + 1]
+    return own[rarest][often[rarest] > 0].tolist()
 
 
 def _jaccard(one: np.ndarray, other: np.ndarray) -> float:
