@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from typing import IO, Any
-
-import numpy as np
 
 from . import __version__, console, near_duplicates, rules, verdicts
 from .errors import InputError, NothingLeftError, UsageError
+from .examination import Examined, Survivor, examine_file
 from .options import CleanOptions, as_json
 from .posts import Post, read_posts
 from .storage import Store, atomic_write, escape_caption, sha256, write_json
-from .verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
-#: Posts a worker takes at a time; fewer posts than this are not worth a process.
-CHUNK = 2000
 #: Bytes of English in a GPT-2 token, for the rough count of tokens to be.
 BYTES_PER_TOKEN = 4
 
@@ -104,17 +97,6 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Survivor:
-    """What is held of a post that no rule of its own dropped."""
-
-    shortcode: str
-    likes: int
-    exact: int
-    folded: int
-    shingles: np.ndarray
-
-
 class _Tally:
     """The counts of one tag while its posts stream by."""
 
@@ -124,14 +106,18 @@ class _Tally:
         self.dropped: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
-        self.damaged: list[int] = []
+        self.damaged = 0
         self.examples: dict[str, list[str]] = {}
 
-    def damage(self, number: int, reason: str) -> None:
-        """Count a line of posts.jsonl that is no post; say so for the first."""
-        if not self.damaged:
+    def add(self, examined: Examined) -> None:
+        """Count a chunk of posts; name the first damaged line."""
+        if examined.damaged and not self.damaged:
+            number, reason = examined.damaged[0]
             log.warning("posts.jsonl of tag %r, line %d is damaged and was skipped: %s", self.tag, number, reason)
-        self.damaged.append(number)
+        self.damaged += len(examined.damaged)
+        self.posts += examined.posts
+        self.changed += examined.changed
+        self.languages += examined.languages
 
     def drop(self, reason: str, text: str) -> None:
         self.dropped[reason] += 1
@@ -144,61 +130,24 @@ class _Tally:
         changed = {change.name: self.changed[change.name] for change in rules.CHANGES if self.changed[change.name]}
         languages = dict(sorted(self.languages.items(), key=lambda item: (-item[1], item[0])))
         examples = {reason: self.examples[reason] for reason in dropped}
-        return CleanResult(self.tag, self.posts, self.kept, dropped, changed, languages, self.tokens, len(self.damaged), examples)
+        return CleanResult(self.tag, self.posts, self.kept, dropped, changed, languages, self.tokens, self.damaged, examples)
 
 
-def _first_pass(tally: _Tally, spill: IO[str], options: CleanOptions, store: Store) -> Iterator[_Survivor]:
+def _first_pass(tally: _Tally, spill: IO[str], options: CleanOptions, store: Store) -> Iterator[Survivor]:
     """Examine each post, write its verdict to ``spill``, and yield what duplicates are found by."""
-    for verdict in _examine_all(read_posts(store.posts(tally.tag), tally.damage), options):
-        tally.posts += 1
-        tally.changed.update(verdict.changed)
-        if verdict.language:
-            tally.languages[verdict.language] += 1
-        spill.write(json.dumps([verdict.shortcode, verdict.text, verdict.reason, verdict.detail], ensure_ascii=False) + "\n")
-        if not verdict.reason:
-            yield _Survivor(verdict.shortcode, verdict.likes, hash64(verdict.text), hash64(verdict.folded), verdict.shingles)
+    for examined in examine_file(store.posts(tally.tag), options):
+        tally.add(examined)
+        spill.write(examined.lines)
+        yield from examined.survivors
     if tally.damaged:
-        log.warning("%d damaged lines of tag %r were skipped", len(tally.damaged), tally.tag)
+        log.warning("%d damaged lines of tag %r were skipped", tally.damaged, tally.tag)
     if not tally.posts:
         raise InputError(
             f"cannot clean tag {tally.tag!r}: {store.posts(tally.tag)} holds no readable post", "pull or import its posts again"
         )
 
 
-def hash64(text: str) -> int:
-    """Return 64 bits of the BLAKE2b hash of ``text``."""
-    import hashlib
-
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
-
-
-def _examine_all(posts: Iterator[Post], options: CleanOptions) -> Iterator[Verdict]:
-    """Yield the verdict on each post in order, from worker processes where there are enough posts for it."""
-    workers = options.workers or os.cpu_count() or 1
-    chunks = iter(lambda: list(islice(posts, CHUNK)), [])
-    first = next(chunks, [])
-    if workers == 1 or len(first) < CHUNK:
-        yield from _examine_chunk(first, options)
-        for chunk in chunks:
-            yield from _examine_chunk(chunk, options)
-        return
-    import multiprocessing
-
-    with multiprocessing.Pool(workers) as pool:
-        waiting = [pool.apply_async(_examine_chunk, (first, options))]
-        for chunk in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
-            waiting.append(pool.apply_async(_examine_chunk, (chunk, options)))
-            if len(waiting) > 2 * workers:
-                yield from waiting.pop(0).get()
-        for verdicts in waiting:
-            yield from verdicts.get()
-
-
-def _examine_chunk(posts: list[Post], options: CleanOptions) -> list[Verdict]:
-    return list(map(partial(verdicts.examine, options=options), posts))
-
-
-def _duplicates(survivors: Sequence[_Survivor], options: CleanOptions) -> dict[str, tuple[str, str]]:
+def _duplicates(survivors: Sequence[Survivor], options: CleanOptions) -> dict[str, tuple[str, str]]:
     """Return for each duplicate's shortcode the reason and the shortcode of the post that stays."""
     order = sorted(range(len(survivors)), key=lambda i: (-survivors[i].likes, i))
     found: dict[str, tuple[str, str]] = {}

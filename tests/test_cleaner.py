@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pull_and_clean
-from hugging_captions import cleaner, near_duplicates, privacy, verdicts
+from hugging_captions import cleaner, examination, near_duplicates, privacy, verdicts
 from hugging_captions.errors import UsageError
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post, PostLog
@@ -142,8 +142,8 @@ def test_kept_and_dropped_are_all_posts(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_number_of_workers_changes_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleaner, "CHUNK", 100)
-    store = _store(root, [(f"{LONG} number {i} {'of many ' * (i % 7)}", i % 60) for i in range(cleaner.CHUNK * 2 + 5)])
+    monkeypatch.setattr(examination, "CHUNK", 100)
+    store = _store(root, [(f"{LONG} number {i} {'of many ' * (i % 7)}", i % 60) for i in range(examination.CHUNK * 2 + 5)])
     written = []
     for workers in (1, 2):
         cleaner.clean(["rmnp"], CleanOptions(workers=workers, near_threshold=0.95), store)

@@ -1,0 +1,115 @@
+"""A posts.jsonl through the rules, in worker processes: chunks of lines go in, what is held of their posts comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from . import verdicts
+from .errors import from_os_error
+from .options import CleanOptions
+from .posts import parse_post
+
+#: Lines that a worker takes at a time; fewer than this are not worth a process.
+CHUNK = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """What is held of a post that no rule of its own dropped: what duplicates are found by."""
+
+    shortcode: str
+    likes: int
+    exact: int
+    folded: int
+    shingles: np.ndarray
+
+
+@dataclass(slots=True)
+class Examined:
+    """What became of a chunk of lines.
+
+    ``damaged`` are the lines that are no post, by number and reason; ``lines`` the verdicts, one JSON list
+    ``[shortcode, text, reason, detail]`` a line; ``changed`` and ``languages`` count posts.
+    """
+
+    posts: int = 0
+    damaged: list[tuple[int, str]] = field(default_factory=list)
+    lines: str = ""
+    changed: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    survivors: list[Survivor] = field(default_factory=list)
+
+
+def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
+    """Yield what the rules make of each chunk of a posts.jsonl, in order; of ``options.workers`` processes where there are enough posts.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
+    workers = options.workers or os.cpu_count() or 1
+    chunks = _chunks(path)
+    first = next(chunks, None)
+    if first is None:
+        return
+    if workers == 1 or len(first[1]) < CHUNK:
+        yield _examine(*first, options)
+        for start, lines in chunks:
+            yield _examine(start, lines, options)
+        return
+    import multiprocessing
+
+    with multiprocessing.Pool(workers) as pool:
+        waiting = [pool.apply_async(_examine, (*first, options))]
+        for start, lines in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
+            waiting.append(pool.apply_async(_examine, (start, lines, options)))
+            if len(waiting) > 2 * workers:
+                yield waiting.pop(0).get()
+        for examined in waiting:
+            yield examined.get()
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the number of the first line of each chunk, and its lines."""
+    start = 1
+    try:
+        with open(path, "rb") as handle:
+            while lines := list(islice(handle, CHUNK)):
+                yield start, lines
+                start += len(lines)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+
+
+def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Examined:
+    examined, written = Examined(), []
+    for number, line in enumerate(lines, start=start):
+        try:
+            post = parse_post(line)
+        except (ValueError, TypeError, KeyError) as error:
+            examined.damaged.append((number, str(error) or type(error).__name__))
+            continue
+        verdict = verdicts.examine(post, options)
+        written.append(json.dumps([verdict.shortcode, verdict.text, verdict.reason, verdict.detail], ensure_ascii=False) + "\n")
+        examined.posts += 1
+        examined.changed.update(verdict.changed)
+        if verdict.language:
+            examined.languages[verdict.language] += 1
+        if not verdict.reason:
+            hashes = hash64(verdict.text), hash64(verdict.folded)
+            examined.survivors.append(Survivor(verdict.shortcode, verdict.likes, *hashes, verdict.shingles))
+    examined.lines = "".join(written)
+    return examined
+
+
+def hash64(text: str) -> int:
+    """Return 64 bits of the BLAKE2b hash of ``text``."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
