@@ -6,16 +6,16 @@ Writes a posts.jsonl below a folder that it is given, and cleans it in a process
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import re
 import resource
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+
+from processes import alone
 
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post
@@ -67,8 +67,7 @@ def clean(root: Path, options: CleanOptions) -> dict[str, float]:
         (peak of the largest worker) and ``total_mb``: the first and as many of the second as there are workers, an
         upper bound, because pages they share are counted for each.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_clean, root, options).result()
+    return alone(_clean, root, options)
 
 
 def _clean(root: Path, options: CleanOptions) -> dict[str, float]:

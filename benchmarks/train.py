@@ -15,7 +15,6 @@ import json
 import logging
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--captions", type=Path, metavar="FILE", help="captions, one a line (default: those of ../shared/data)")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each contender in the speed part (default: 4)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the quality part (default: 3)")
-    parser.add_argument("--quality-captions", type=int, default=700, help="captions of the quality part (default: 700)")
-    parser.add_argument("--base-model", metavar="DIR", help="base model of the quality part (default: a small one, trained here first)")
-    parser.add_argument("--pretrain-seconds", type=float, default=120, help="how long to train that small one (default: 120)")
+    parser.add_argument("--quality-captions", type=int, default=400, help="captions of the quality part (default: 400)")
+    parser.add_argument("--base-model", default="builtin", metavar="NAME|DIR", help="base model of the quality part (default: builtin)")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out", metavar="DIR")
     return parser
 
@@ -99,16 +97,13 @@ def speed(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
 def quality(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """Return held-out loss against wall time of each recipe, by seed; print, judge and draw it."""
     import train_quality
+    from processes import alone
 
-    with tempfile.TemporaryDirectory() as folder:
-        base = arguments.base_model
-        if base is None:
-            base = str(train_quality.make_base(Path(folder), SHARED / "corpus", captions[5000:], arguments.pretrain_seconds))
-        runs = [
-            train_quality.fine_tune(name, base, captions[: arguments.quality_captions], seed)
-            for seed in range(arguments.seeds)
-            for name in train_quality.CONTENDERS
-        ]
+    runs = [
+        alone(train_quality.fine_tune, name, arguments.base_model, captions[: arguments.quality_captions], seed)
+        for seed in range(arguments.seeds)
+        for name in train_quality.CONTENDERS
+    ]
     by_name = {name: [run for run in runs if run["name"] == name] for name in train_quality.CONTENDERS}
     train_quality.print_table(by_name)
     train_quality.draw(arguments.out / "train.png", by_name)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+from processes import alone
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
 
 from hugging_captions import dataset, models
@@ -46,8 +45,7 @@ class SpeedTest:
         names = list(STEPS)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             first, *batches = itertools.islice(self._batches(name, number), 1 + STEPS[name])
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:  # of its own: memory is kept or not
-                seconds, gigabytes = process.submit(run, name, [first, *batches], self.vocabulary).result()
+            seconds, gigabytes = alone(run, name, [first, *batches], self.vocabulary)
             real = sum(int((batch["labels"][:, 1:] != dataset.IGNORED).sum()) for batch in batches)
             self.measured[name].append((real, sum(batch["labels"].numel() for batch in batches), seconds, gigabytes))
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import lzma
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
+from transformers import TrainingArguments
 
-from hugging_captions import dataset, models
+from hugging_captions import dataset, hardware, models
 from hugging_captions.caption_trainer import CaptionTrainer
 from hugging_captions.console import table
 from hugging_captions.evaluation import HeldOut
-from hugging_captions.hardware import fuse_activations
 from hugging_captions.recipe import CLASSIC_BLOCK, RECIPES, Recipe, fit
 from hugging_captions.resume import Checkpoints, Interrupts
 from hugging_captions.watcher import Watcher
@@ -25,56 +22,27 @@ from hugging_captions.watcher import Watcher
 #: run_clm.py's own defaults: 3 epochs at 5e-5, blocks of 1,024 tokens, 8 in a step.
 RUN_CLM = Recipe(epochs=3, learning_rate=5e-5, batch_tokens=8 * 1024, warmup=0.0, weight_decay=0.0)
 #: The third is for fairness: what remains of the gap when the recipe of 2020 gets our learning rate.
-CONTENDERS = {
-    "ours": RECIPES["pretrained"],
-    "classic (2020)": RECIPES["classic"],
-    "classic, our rate": replace(RECIPES["classic"], learning_rate=RECIPES["pretrained"].learning_rate, width=RECIPES["pretrained"].width),
-    "run_clm grouping": RUN_CLM,
-}
-#: The small stand-in for a pretrained model: 1.3 M parameters, GPT-2's 1,024 positions.
-SHAPE = {"n_layer": 2, "n_embd": 128, "n_head": 2, "n_positions": 1024}
-VOCABULARY = 4096
+CONTENDERS = ("ours", "classic (2020)", "classic, our rate", "run_clm grouping")
 
 
-def make_base(folder: Path, corpus: Path, captions: Sequence[str], seconds: float) -> Path:
-    """Train a small GPT-2 for ``seconds`` on English text (other captions where there is no corpus) and save it."""
-    documents = list(captions)
-    if (corpus / "captions.txt.xz").exists():
-        documents = [line for name in ("captions", "informal") for line in _some_lines(corpus / f"{name}.txt.xz", 40_000)]
-    tokenizer = models.train_tokenizer([*documents, *captions], VOCABULARY)
-    rows = dataset.encode_captions(documents, tokenizer, SHAPE["n_positions"]).rows
-    torch.manual_seed(0)
-    eos = tokenizer.eos_token_id
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **SHAPE))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
-    batches = dataset.TokenBatches([len(row) for row in rows], 2048, seed=0)
-    start = time.monotonic()
-    while (share := (time.monotonic() - start) / seconds) < 1:
-        for batch in batches:
-            share = (time.monotonic() - start) / seconds
-            optimizer.param_groups[0]["lr"] = 3e-3 * max(1 - share, 0.01)
-            model(**dataset.collate([rows[i] for i in batch]), use_cache=False).loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            if share >= 1:
-                break
-        batches.epoch += 1
-    model.save_pretrained(folder / "base")
-    tokenizer.save_pretrained(folder / "base")
-    return folder / "base"
-
-
-def _some_lines(path: Path, count: int) -> list[str]:
-    with lzma.open(path, "rt", encoding="utf-8") as handle:
-        return [line.rstrip("\n") for line, _ in zip(handle, range(count))]
+def recipe_of(name: str, base_model: str) -> Recipe:
+    """Return what a contender does with ``base_model``."""
+    ours, classic = RECIPES["builtin" if base_model == "builtin" else "pretrained"], RECIPES["classic"]
+    return {
+        "ours": ours,
+        "classic (2020)": classic,
+        "classic, our rate": replace(classic, learning_rate=ours.learning_rate, width=ours.width),
+        "run_clm grouping": RUN_CLM,
+    }[name]
 
 
 def fine_tune(name: str, base_model: str, captions: Sequence[str], seed: int) -> dict[str, Any]:
     """Return the curve of one training: (seconds of training, epoch, val_loss), and its best."""
-    recipe, base = CONTENDERS[name], models.load_base(base_model, (), seed)
+    models.quiet_transformers()
+    recipe, base = recipe_of(name, base_model), models.load_base(base_model, (), seed)
     if name == "ours":
-        fuse_activations(base.model)
+        hardware.fuse_activations(base.model)
+        hardware.keep_freed_memory(models.choose_device("auto"))
     split = dataset.split_captions(len(captions), 0.1, seed)
     train, val = ([captions[i] for i in side] for side in (split.train, split.val))
     rows = dataset.encode_captions(train, base.tokenizer, base.max_positions).rows
