@@ -23,6 +23,10 @@ _MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
 _HANDLE = re.compile(rf"@(?<!\w@){HANDLE[1:]}")
 _TAG_OR_HANDLE = re.compile(rf"{HANDLE}|{TAG}")
 _WORD_RUN = re.compile(r"\w+")
+#: A word with an underscore in it is somebody's name on a platform; "o_O" is not.
+_BARE_HANDLE = re.compile(
+    r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
+)
 _LIST = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 _COMPANY = "with|w/|w|cc|feat|ft|featuring|and|&|x"
 _PREPOSITION = rf"{_COMPANY}|by|from|via|to|for|at|of|in|on|off|into|like|than|around"
@@ -45,9 +49,14 @@ _BEFORE_SOMEBODY = frozenset(
 )
 #: What somebody at the start of a sentence can do; "a friend" in front of any other word ("@brand boots") might be a thing.
 _DOES: frozenset[str] = words(
-    "is was has had and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew "
+    "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew "
     "just always never can could will would did does found finds saw sees thinks thought let lets left brought caught fell "
     "ran runs kept keeps still"
+)
+#: These follow things as well: "@brand is designed".
+_VERBS: frozenset[str] = words("is was has had are were have")
+_IS_SOMEBODY = re.compile(
+    r"[ ]*(?:is|was|has|had)[ ]+(?:the|my|our|so|such|here|back|always|still|not|never|just|been|(?!offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing)\b"
 )
 #: What can follow a place or a person that was taken out: "dinner at @x with the family".
 _GOES_ON: frozenset[str] = words(
@@ -81,8 +90,8 @@ _INLINE_CREDIT = re.compile(
 _CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 _MAYBE_CREDIT = re.compile("[Pp]hoto|PHOTO|[Pp]ic|[Ii]mage|[Vv]i[ds]|Shot|P[Hh]|IG|ph[ :]|[📷📸🎥]")
 _NAMED_CREDIT = re.compile(
-    r"(?:^|(?<=[|/.!?] ))[|/ ]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]redit)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
-    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[|:/–—-]+ ?|$)",
+    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]redit)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
+    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—-]+ ?|$)",
     re.MULTILINE,
 )
 
@@ -93,8 +102,14 @@ def without_credits(text: str) -> str:
     A short line about an account ("Hair by @x") goes too, where another line stays.
     """
     text = _NAMED_CREDIT.sub("", text) if _MAYBE_CREDIT.search(text) else text
-    if "@" not in text:
+    marked = _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text
+    if "@" not in marked:
         return tidy(text)
+    without = _without_handle_credits(marked)
+    return text if without == marked else without
+
+
+def _without_handle_credits(text: str) -> str:
     text = _CREDIT_LINE.sub("", text)
     lower = text.lower()
     if any(stem in lower for stem in _CREDIT_STEMS):
@@ -141,6 +156,8 @@ def without_handles(text: str) -> str:
     A handle goes with the preposition that leads to it; one that the sentence needs becomes "a friend";
     a sentence that would not surely read either way goes as a whole.
     """
+    if "_" in text:
+        text = _BARE_HANDLE.sub(r"@\g<0>", text)
     if "@" not in text:
         return text
     text = close_holes(_TAIL.sub("", _without_mentions(text)))
@@ -171,7 +188,7 @@ def _without_mention(match: re.Match[str]) -> str:
     if match["possessive"]:
         return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word and not name[0].isupper() else BROKEN
     if article:
-        reads = word and word not in _DOES and word not in _GOES_ON
+        reads = word and word not in _DOES and word not in _VERBS and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
     if lead.strip(" ,(|"):
         return _without_led_mention(lead, word, starts)
@@ -184,10 +201,11 @@ def _without_mention(match: re.Match[str]) -> str:
         and not starts
     ):
         return BROKEN
-    if not word or word in ("you", "your", "u", "ur") or last in _ADDRESSING or before.endswith(","):
+    if not word or word in ("you", "your", "u", "ur") or last in _ADDRESSING or (before.endswith(",") and word not in _VERBS):
         return HOLE
     if starts:
-        return f"{space or gap}A friend" if word in _DOES or word.endswith("ed") else BROKEN
+        surely = word in _DOES or word.endswith("ed") or _IS_SOMEBODY.match(match.string, match.end())
+        return f"{space or gap}A friend" if surely else BROKEN
     return f"{space or gap}a friend" if last in _BEFORE_SOMEBODY else BROKEN
 
 
@@ -208,7 +226,7 @@ def redact(text: str) -> str:
 def _mend_gaps(text: str) -> str:
     """Return ``text`` without the empty brackets and stray commas that a removal leaves."""
     text = re.sub(r"\(\s*\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)
-    text = re.sub(r"[ ,]+([,.!?;:])", r"\1", text)
+    text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;:])", r"\1", text))
     return tidy(re.sub(r"(?m)^(?:[ ,;:]+|\.(?!\.) *)+|[ ,(]+$", "", text))
 
 

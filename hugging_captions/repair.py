@@ -47,7 +47,7 @@ LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
-    "kudos credit credits"
+    "kudos credit credits courtesy"
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into")
@@ -56,8 +56,17 @@ HOLE = "\ue000"
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
-_BROKEN_SENTENCE = re.compile(rf"(?<![^.!?\n|)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*")
+#: What speaks of somebody or something in the sentence before; without that one it says nothing.
+_BACKWARD = "They|It|It['’]s|She|He|Their|Its|His|Her|They['’](?:re|ve)|(?:This|That|These|Those)(?= (?:is|was|are|were|guys?|one)\\b)"
+_BROKEN_SENTENCE = re.compile(
+    rf"(?<![^.!?\n|)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*(?:[ ]+(?:{_BACKWARD})\b[^.!?\n|]*[.!?]*)*"
+)
+#: Who made it, as a tag that ends a line or a sentence.
+_MAKER = re.compile(r"#(?:(?<=\bby #)|(?<=\bBy #)|(?<=\bvia #)|(?<=\bcourtesy of #))[a-z0-9_]+(?=\s*(?:$|[.!?\n]))")
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
+#: A longer word of a tag is several ("picoftheday" is at the border, "photography" must stay); so are letters with a year behind them.
+LONGEST_WORD = 12
+_YEAR_BEHIND = re.compile(r"[^\W\d_]{3,}\d{2,}")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -140,15 +149,20 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
         before = text
         text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
         text = _without_trailing_tags(text)
-    text = close_holes(_TAG_RUN.sub(HOLE, text))
+    text = close_holes(_TAG_RUN.sub(HOLE, _MAKER.sub(HOLE, text)))
     if inline_tags != "keep":
-        text = re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text)
+        text = close_holes(re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))
     return tidy(text)
 
 
 def _as_words(tag: str) -> str:
-    """Return the words of a tag: ``#RockyMountain_Park`` is Rocky Mountain Park."""
-    return _WORD_START.sub(" ", tag[1:]).replace("_", " ")
+    """Return the words of a tag: ``#RockyMountain_Park`` is Rocky Mountain Park; of several glued without a sign, a ``HOLE``."""
+    words = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
+    glued = any(
+        len(word) > LONGEST_WORD or _YEAR_BEHIND.fullmatch(word) or (len(word) == 1 and word.isalpha() and word not in "AIaiOo")
+        for word in words
+    )
+    return HOLE if glued else " ".join(words)
 
 
 def close_holes(text: str) -> str:
