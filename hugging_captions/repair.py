@@ -42,6 +42,8 @@ def words(spaced: str) -> frozenset[str]:
     return frozenset(spaced.split())
 
 
+#: What a sentence that lost its first word goes on with: "#throwbackthursday to last summer".
+_NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by) [a-z]")
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
 LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
@@ -50,7 +52,7 @@ LEADS_ON: frozenset[str] = words(
     "kudos credit credits courtesy"
 )
 #: Those of them that no caption ends with on purpose.
-_NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into")
+_NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into quite")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
 _WORD_END = re.compile(r"[\s(\[|]")
@@ -170,13 +172,15 @@ def close_holes(text: str) -> str:
     if HOLE not in text and BROKEN not in text:
         return text
     pieces = text.split(HOLE)
-    text = "".join([*(_before_hole(piece) for piece in pieces[:-1]), pieces[-1]])
+    text = "".join([*map(_before_hole, pieces[:-1], pieces[1:]), pieces[-1]])
     return tidy(_BROKEN_SENTENCE.sub("", text) if BROKEN in text else text)
 
 
-def _before_hole(text: str) -> str:
-    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there."""
+def _before_hole(text: str, following: str) -> str:
+    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or none begins behind it."""
     text = text.rstrip(" ")
+    if (not text or text[-1] in ".!?\n") and _NO_BEGINNING.match(following):
+        return text + BROKEN
     if text.endswith(("(", "[", "|", " :")):
         return text[:-1].rstrip(" ") + BROKEN
     return text + BROKEN if _WORD_END.split(text[-30:])[-1].lower() in LEADS_ON else text

@@ -20,7 +20,7 @@ from .repair import HANDLE, TAG
 _PROMOTION_STARTS = (
     ("link links", r"['’]?s?\s*(?:is\s+|are\s+)?(?:in|on)\s*(?:my\s+|our\s+|the\s+)?(?:bio|profile|site|blog)\b"),
     ("check see visit hit click tap", r"\b[^.\n]{0,30}\b(?:in|on)\s+(?:my|our|the)\s+(?:bio|profile)\b"),
-    ("check", r"\s+(?:it|them|['’]?em|him|her|us|me|my|our|their)\s+out\b"),
+    ("check", r"\s+(?:it|this|them|['’]?em|him|her|us|me|my|our|their)\s+out\b"),
     (
         "check checkout visit see read",
         r"\s+(?:out\s+)?(?:my|our|his|her|their)\s+(?:\w+\s+){0,2}(?:blog|site|website|page|channel|profile|feed|store|shop|stand|booth|youtube|account|stories)\b",
@@ -43,6 +43,7 @@ _PROMOTION_STARTS = (
     ("chance", r"\s+to\s+(?:win|be\s+featured)\b"),
     ("tag", r"\s+an?\b"),
     ("tag mention", r"\s+(?:\w+\s+){0,3}(?:friends?|someone|somebody|people|buddies|buddy|bestie|besties|squad|person|mates?)\b"),
+    ("tagging", r"\s+(?:us|your)\b"),
     ("tag hashtag", r"\s+(?:us|your|to)\b"),
     ("featured", r"\s+on\s+our\b"),
     ("comment comments", r"\s+(?:down\s+)?(?:below|down|your)\b"),
@@ -71,7 +72,7 @@ _PROMOTION_STARTS = (
     ("restock restocked", r"\b"),
     ("back", r"\s+in\s+stock\b"),
     ("launching launches dropping drops", r"\s+(?:today|tonight|tomorrow|soon|this\s+(?:\w+day|week|month)|next\s+(?:week|month))\b"),
-    ("come", r"\s+(?:and\s+)?(?:meet|see|visit|join)\s+(?:me|us)\b"),
+    ("come", r"\s+(?:and\s+)?(?:meet|see|visit|join)\s+(?:me|us|myself|our)\b"),
     ("booth", r"\s+[a-z]?\d"),
     ("proceeds", r"\s+(?:will\s+)?(?:go|goes|benefit|from|of|help|support)\b"),
     ("tour", r"\s+dates\b"),
