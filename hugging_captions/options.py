@@ -136,7 +136,7 @@ class GenerateOptions:
     rank: str = option("likelihood", "what makes a caption come first", choices=("likelihood", "contrast", "none"))
     max_copied_span: int = option(8, "leave out captions with more words in a row from a training caption", at_least=1, metavar="WORDS")
     keep_language: str | None = option(None, "leave out captions in another language (ISO 639-1)", type=str, metavar="CODE")
-    max_attempts: float = option(20.0, "give up after so many times --num-captions attempts", at_least=1, metavar="F")
+    max_attempts: float = option(20.0, "give up after so many times --num-captions attempts", at_least=1, at_most=10**6, metavar="F")
     keep_all: bool = option(False, "write the first --num-captions attempts, whatever they are")
     compare_base: bool = option(False, "also write what the base model makes of the same prompts and seeds")
     quantize: str = option("none", "int8: faster on a CPU, another text (not on a GPU)", choices=("none", "int8"))

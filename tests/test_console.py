@@ -110,8 +110,12 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
         ("tune_transformer.py", [], ["--tag is missing", "nothing to do"]),
         (
             "tune_transformer.py",
-            ["--tag", "x", "--generate", "--min-length", "70", "--temperature", "nan"],
-            ["--min-length 70 is above --max-length 60", "--temperature must be above 0, not nan"],
+            ["--tag", "x", "--generate", "--min-length", "70", "--temperature", "nan", "--max-attempts", "inf"],
+            [
+                "--min-length 70 is above --max-length 60",
+                "--temperature must be above 0, not nan",
+                "--max-attempts must be at most 1000000, not inf",
+            ],
         ),
     ],
 )
