@@ -7,7 +7,8 @@ RUN := $(VENV)/bin/python
 
 demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
-	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model builtin --temperature 0.7 --overwrite
+	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model builtin --overwrite \
+		--prompt "The trail" --prompt "The lake" --prompt "This morning" --prompt "We saw" --num-captions 10 --temperature 0.6
 
 test: $(VENV)/installed-dev  ## every test but the faults
 	$(RUN) -m pytest --ignore tests/faults --numprocesses auto --dist loadfile
