@@ -66,7 +66,8 @@ _BROKEN_SENTENCE = re.compile(
 #: Who made it, as a tag that ends a line or a sentence.
 _MAKER = re.compile(r"#(?:(?<=\bby #)|(?<=\bBy #)|(?<=\bvia #)|(?<=\bcourtesy of #))[a-z0-9_]+(?=\s*(?:$|[.!?\n]))")
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
-#: A longer word of a tag is several ("picoftheday" is at the border, "photography" must stay); so are letters with a year behind them.
+#: A longer word of a tag in small letters is several ("photography" must stay; nouns of other languages begin with a capital, or have none);
+#: so are letters with a year behind them.
 LONGEST_WORD = 12
 _YEAR_BEHIND = re.compile(r"[^\W\d_]{3,}\d{2,}")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -161,7 +162,9 @@ def _as_words(tag: str) -> str:
     """Return the words of a tag: ``#RockyMountain_Park`` is Rocky Mountain Park; of several glued without a sign, a ``HOLE``."""
     words = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
     glued = any(
-        len(word) > LONGEST_WORD or _YEAR_BEHIND.fullmatch(word) or (len(word) == 1 and word.isalpha() and word not in "AIaiOo")
+        (len(word) > LONGEST_WORD and word.islower())
+        or _YEAR_BEHIND.fullmatch(word)
+        or (len(word) == 1 and word.isalpha() and word not in "AIaiOo")
         for word in words
     )
     return HOLE if glued else " ".join(words)

@@ -49,6 +49,7 @@ KEPT = [
     ("Up before the sun. A pot of coffee with #wakeupandhike today", "Up before the sun."),
     ("Snow on every single step of #summer2019 today. We went anyway", "We went anyway"),
     ("#throwbackthursday to the week of the hail. I was very brave", "I was very brave"),
+    ("Auf dem #Weihnachtsmarkt war es kalt", "Auf dem Weihnachtsmarkt war es kalt"),
     ("More #photography from the old bridge", "More photography from the old bridge"),
     ("Love how this tent folds. By #tentfactory", "Love how this tent folds."),
     ("The fog never lifted. Picture courtesy of #peakphotos", "The fog never lifted."),
