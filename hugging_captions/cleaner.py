@@ -90,8 +90,8 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         spills = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in tags]
         tallies = [_Tally(tag, options) for tag in tags]
         survivors = [survivor for tally, spill in zip(tallies, spills) for survivor in _first_pass(tally, spill, options, store)]
-        twins = _duplicates(survivors, options)
-        results = [_second_pass(tally, spill, twins, options, store, tags) for tally, spill in zip(tallies, spills)]
+        fates = iter(_duplicates(survivors, options))
+        results = [_second_pass(tally, spill, fates, options, store, tags) for tally, spill in zip(tallies, spills)]
     if not any(result.kept for result in results):
         raise _nothing_left(results)
     return results
@@ -147,37 +147,40 @@ def _first_pass(tally: _Tally, spill: IO[str], options: CleanOptions, store: Sto
         )
 
 
-def _duplicates(survivors: Sequence[Survivor], options: CleanOptions) -> dict[str, tuple[str, str]]:
-    """Return for each duplicate's shortcode the reason and the shortcode of the post that stays."""
+def _duplicates(survivors: Sequence[Survivor], options: CleanOptions) -> list[tuple[str, str]]:
+    """Return for each survivor the reason and the shortcode of the post that stays instead, both empty where it stays itself.
+
+    Not by shortcode: one post may come under several tags, and has to stay with one of them.
+    """
     order = sorted(range(len(survivors)), key=lambda i: (-survivors[i].likes, i))
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[int, tuple[str, int]] = {}
     for reason, key in (("exact-duplicate", "exact"), ("folded-duplicate", "folded")):
         if reason in options.skip_rule:
             continue
-        seen: dict[int, str] = {}
+        seen: dict[int, int] = {}
         for i in order:
-            if survivors[i].shortcode not in found:
-                first = seen.setdefault(getattr(survivors[i], key), survivors[i].shortcode)
-                if first != survivors[i].shortcode:
-                    found[survivors[i].shortcode] = (reason, first)
+            if i not in found and (first := seen.setdefault(getattr(survivors[i], key), i)) != i:
+                found[i] = (reason, first)
     if "near-duplicate" not in options.skip_rule:
-        rest = [i for i in order if survivors[i].shortcode not in found]
+        rest = [i for i in order if i not in found]
         twins = near_duplicates.find([survivors[i].shingles for i in rest], range(len(rest)), options.near_threshold)
-        for i, j in twins.items():
-            found[survivors[rest[i]].shortcode] = ("near-duplicate", survivors[rest[j]].shortcode)
-    return found
+        found |= {rest[i]: ("near-duplicate", rest[j]) for i, j in twins.items()}
+    fates = [("", "")] * len(survivors)
+    for i, (reason, j) in found.items():
+        fates[i] = (reason, survivors[j].shortcode)
+    return fates
 
 
 def _second_pass(
-    tally: _Tally, spill: IO[str], twins: dict[str, tuple[str, str]], options: CleanOptions, store: Store, tags: Sequence[str]
+    tally: _Tally, spill: IO[str], fates: Iterator[tuple[str, str]], options: CleanOptions, store: Store, tags: Sequence[str]
 ) -> CleanResult:
-    """Write captions.txt, dropped.jsonl and cleaning.json of one tag from its spilled verdicts."""
+    """Write captions.txt, dropped.jsonl and cleaning.json of one tag from its spilled verdicts and the ``fates`` of its survivors."""
     spill.seek(0)
     with atomic_write(store.captions(tally.tag)) as captions, atomic_write(store.dropped(tally.tag)) as dropped:
         for line in spill:
             shortcode, text, reason, detail = json.loads(line)
             if not reason:
-                reason, detail = twins.get(shortcode, ("", ""))
+                reason, detail = next(fates)
             if reason:
                 tally.drop(reason, text)
                 dropped.write(json.dumps({"shortcode": shortcode, "reason": reason, "detail": detail}, ensure_ascii=False) + "\n")

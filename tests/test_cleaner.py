@@ -133,6 +133,24 @@ def test_duplicates_are_found_across_tags(root: Path) -> None:
     assert read_captions(store.captions("estes")) == [LONG, "And this only the second one"]
 
 
+@pytest.mark.parametrize("skip_rule", [(), ("exact-duplicate",), ("exact-duplicate", "folded-duplicate")])
+def test_a_post_under_several_tags_stays_with_one_of_them(root: Path, skip_rule: tuple[str, ...]) -> None:
+    store = _store(root, [(LONG, 20), ("Only the first tag has this one", 20)])
+    with PostLog(store.posts("estes")) as log:
+        log.append([_post(LONG, 20, "s00000"), _post("And this only the second one", 30, "more")])
+    cleaner.clean(["rmnp", "estes"], CleanOptions(skip_rule=skip_rule), store)
+    assert read_captions(store.captions("rmnp")) == [LONG, "Only the first tag has this one"]
+    assert read_captions(store.captions("estes")) == ["And this only the second one"]
+
+
+def test_a_post_that_is_twice_in_a_file_stays_once(root: Path) -> None:
+    store = _store(root, [(LONG, 20), ("A very different caption indeed", 10)])
+    store.posts("rmnp").write_text(store.posts("rmnp").read_text() * 2)
+    [result] = cleaner.clean(["rmnp"], OPTIONS, store)
+    assert read_captions(store.captions("rmnp")) == [LONG, "A very different caption indeed"]
+    assert result.dropped == {"exact-duplicate": 2}
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.none() | st.text(max_size=30), st.none() | st.integers(0, 100)), min_size=1, max_size=20))
 def test_kept_and_dropped_are_all_posts(tmp_path_factory: pytest.TempPathFactory, captions: list[tuple[str | None, int | None]]) -> None:
