@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import console
@@ -154,8 +154,6 @@ class Candidates:
             self._current += 1
 
     def _settle(self, quota: _Quota, caption: Caption) -> None:
-        from dataclasses import replace
-
         reason = self._selection.reason(Candidate(caption.text, caption.prompt, caption.ended, caption.copied))
         quota.reasons[reason] += 1
         self.attempts.append(replace(caption, reason=reason))

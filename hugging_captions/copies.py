@@ -8,7 +8,6 @@ of n-grams, in about 8 bytes a word. Written once beside captions.txt and read f
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import zipfile
 from collections.abc import Sequence
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import from_os_error
 from .rules import fold
+from .storage import atomic_write
 
 #: Words by which positions are sorted; longer runs are followed from there, word by word.
 DEPTH = 8
@@ -201,18 +200,12 @@ class CopyIndex:
         Raises:
             ResourceError: the disk is full or cannot be written.
         """
-        temporary = path.with_name(f".{path.name}.tmp")  # a kill leaves it to the next save
         letters = np.frombuffer("\n".join(self._vocabulary).encode("utf-8", "surrogatepass"), dtype=np.uint8)
-        try:
-            with open(temporary, "wb") as handle:
-                np.savez(handle, letters=letters, words=self._words, order=self._order, exact=self._exact, folded=self._folded)
-            for old in path.parent.glob(f"{path.name.rpartition('-')[0]}-*.novelty.npz"):
-                old.unlink()
-            os.replace(temporary, path)
-        except OSError as error:
-            raise from_os_error(error, "write", path) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_write(path, binary=True) as handle:
+            np.savez(handle, letters=letters, words=self._words, order=self._order, exact=self._exact, folded=self._folded)
+        for old in path.parent.glob(f"{path.name.rpartition('-')[0]}-*.novelty.npz"):
+            if old != path:
+                old.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> CopyIndex | None:

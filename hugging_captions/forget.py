@@ -136,11 +136,11 @@ def _options(record: dict[str, Any], path: Path) -> CleanOptions:
 def _models_that_saw(tags: Sequence[str], store: Store) -> list[Path]:
     """Return the folders below trained_models whose run.json names one of ``tags``, and unfinished trainings of them."""
     found = []
-    for folder in sorted((store.root / "trained_models").glob("[!.]*")):
+    for folder in store.model_folders():
         try:
             trained_on = set(json.loads((folder / "run.json").read_text(encoding="utf-8"))["tags"])
         except (OSError, ValueError, KeyError, TypeError):
             trained_on = set(folder.name.split(".")[0].split("+"))
-        if folder.is_dir() and trained_on & set(tags):
+        if trained_on & set(tags):
             found.append(folder)
     return found

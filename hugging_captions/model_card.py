@@ -46,7 +46,8 @@ def draw_loss(path: Path, history: Sequence[dict[str, Any]]) -> None:
     if axes.get_lines():
         axes.legend(frameon=False)
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    with atomic_write(path, binary=True) as handle:
+        figure.savefig(handle, format="png", dpi=120)
 
 
 def licence(base_model: str) -> str | None:

@@ -60,7 +60,10 @@ def parse_post(line: bytes) -> Post:
     Raises:
         KeyError, TypeError, ValueError: the line is no post.
     """
-    post = Post(**json.loads(line))
+    try:
+        post = Post(**json.loads(line))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not (isinstance(post.shortcode, str) and post.shortcode):
         raise ValueError("no shortcode")
     if not (post.caption is None or isinstance(post.caption, str)):

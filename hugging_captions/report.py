@@ -10,7 +10,7 @@ from typing import Any
 
 from .cleaner import CleanResult
 from .rules import word_count
-from .storage import Store, read_captions
+from .storage import Store, atomic_write, read_captions
 
 #: Bars of languages; the rest is one more.
 LANGUAGES = 8
@@ -33,12 +33,8 @@ def draw(result: CleanResult, store: Store) -> Path:
     _draw_lengths(lengths, [word_count(caption) for caption in read_captions(store.captions(result.tag))])
     _draw_languages(languages, result.languages)
     path = store.cleaning_picture(result.tag)
-    try:
-        figure.savefig(path, dpi=120, metadata={"Software": None})
-    except OSError as error:
-        from .errors import from_os_error
-
-        raise from_os_error(error, "write", path) from error
+    with atomic_write(path, binary=True) as handle:
+        figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
     return path
 
 

@@ -111,6 +111,10 @@ class Store:
         sync_folder(self.model(corpus).parent)
         return self.model(corpus)
 
+    def model_folders(self) -> list[Path]:
+        """Return the folders below trained_models/, unfinished and earlier ones too, sorted."""
+        return sorted(path for path in (self.root / "trained_models").glob("[!.]*") if path.is_dir())
+
     def recover_model(self, corpus: str) -> None:
         """Finish a ``publish_model`` that was killed between its two renames."""
         if not self.model(corpus).exists() and (self.training(corpus) / "run.json").exists():
@@ -128,7 +132,7 @@ class Store:
         """Hold the right to write ``folder``/<name> for each name, against other processes.
 
         Args:
-            folder: ``"text"`` or ``"trained_models"``.
+            folder: ``"text"``, ``"text/generated_text"`` or ``"trained_models"``.
 
         Raises:
             BusyError: another process holds one; the message says which and since when.
@@ -141,8 +145,8 @@ class Store:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """Open a UTF-8 text file that replaces ``path`` only when the block ends without an error.
+def atomic_write(path: Path, binary: bool = False) -> Iterator[IO[Any]]:
+    """Open a UTF-8 text file (or a ``binary`` one) that replaces ``path`` only when the block ends without an error.
 
     Raises:
         ResourceError: the disk is full or cannot be written; ``path`` is as it was.
@@ -150,7 +154,8 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
     temporary = path.with_name(f".{path.name}.tmp")  # one writer per tag: what a kill left is written over
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", newline="\n", opener=no_links) as handle:
+        text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": "\n"}
+        with open(temporary, "wb" if binary else "w", opener=no_links, **text) as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())

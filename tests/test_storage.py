@@ -127,6 +127,7 @@ def test_a_torn_last_line_is_forgotten(tmp_path: Path) -> None:
     "line",
     [
         "not json",
+        '{"shortcode": ' + "[" * 100_000,
         "[]",
         "{}",
         '{"shortcode": ""}',
