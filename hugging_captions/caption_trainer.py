@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
 from . import dataset, ranks
+from .errors import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class CaptionTrainer(Trainer):  # type: ignore[misc]
             try:
                 return self._in_parts(model, inputs, num_items_in_batch)
             except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-                if ranks.ranks() > 1 or self.parts >= len(inputs["labels"]) or not _is_out_of_memory(error):
+                if ranks.ranks() > 1 or self.parts >= len(inputs["labels"]) or not is_out_of_memory(error):
                     raise
             self._halve(model)
 
@@ -63,7 +64,7 @@ class CaptionTrainer(Trainer):  # type: ignore[misc]
                     for part in dataset.parts(inputs, self.parts):
                         super().training_step(model, part, num_items_in_batch)
                 except (RuntimeError, MemoryError) as error:
-                    if not _is_out_of_memory(error):
+                    if not is_out_of_memory(error):
                         raise
                     trouble = str(error)
             self._fits_everywhere = not ranks.greatest(int(trouble is not None), device)
@@ -88,8 +89,3 @@ class CaptionTrainer(Trainer):  # type: ignore[misc]
             with nullcontext() if last else self.accelerator.no_sync(model):
                 losses.append(super().training_step(model, part, num_items_in_batch))
         return torch.stack(losses).sum()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "out of memory" in text or "not enough memory" in text

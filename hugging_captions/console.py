@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError, from_os_error
+from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError, from_os_error, is_out_of_memory
 
 T = TypeVar("T")
 
@@ -157,8 +157,9 @@ def _known(error: Exception) -> HuggingCaptionsError | None:
     """Return the member of the error family that ``error`` is or stands for, if any."""
     if isinstance(error, HuggingCaptionsError):
         return error
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return ResourceError(f"not enough memory: {error}".rstrip(": "), "try a smaller --batch-tokens or --base-model")
+    if is_out_of_memory(error):
+        advice = "try a smaller --batch-tokens (training), --decode-rows (generating) or --base-model"
+        return ResourceError(f"not enough memory: {error}".rstrip(": "), advice)
     if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_ERRNOS):
         return from_os_error(error, "use", error.filename or "the disk")
     return None

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from . import quantized, sampling
+from .errors import is_out_of_memory
 from .graphs import StepGraphs
 from .options import GenerateOptions
 from .slots import SlotCache, row_bytes
@@ -209,7 +210,7 @@ class Decoder:
             plain = self.model(input_ids=self._ids[:1, : ids.shape[1] + 1], use_cache=False).logits[:, -1].float()
             agree = float((fast - plain).abs().max()) <= self._tolerance() * float(plain.std() + 1e-6)
         except (AttributeError, TypeError, KeyError, RuntimeError, ValueError) as error:  # a cache of another kind: recurrent, hybrid
-            if "out of memory" in str(error).lower():
+            if is_out_of_memory(error):
                 raise
             log.debug("no slots for %s: %s", self.model.config.model_type, error)
             agree = False

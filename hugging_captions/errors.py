@@ -56,6 +56,12 @@ class ResourceError(HuggingCaptionsError):
     exit_code = 6
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that memory ran out; torch does so on a card, on the CPU and in its allocator by different words."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in ("out of memory", "not enough memory", "allocate memory"))
+
+
 def from_os_error(error: OSError, action: str, path: Path | str) -> HuggingCaptionsError:
     """Say which path could not be read or written and why.
 

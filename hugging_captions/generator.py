@@ -79,7 +79,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, machine: HardwareOpt
         UsageError: a prompt cannot be used, or a .previous would be lost.
     """
     corpus = corpus_name(tags)
-    suffixes = (".txt", ".jsonl", ".json", *[".compare.txt"] * options.compare_base)
+    suffixes = (".txt", ".jsonl", ".json", ".compare.txt")  # the last one of an earlier run must not stay beside other captions
     paths = [store.generated(corpus, suffix) for suffix in suffixes]
     refuse_loss(paths, machine.overwrite)
     prompts = read_prompts(options)

@@ -21,7 +21,7 @@ from transformers import GenerationConfig, TrainingArguments, set_seed
 
 from . import adapters, dataset, hardware, model_card, models, ranks, recipe, run_record, selfchecks
 from .caption_trainer import CaptionTrainer
-from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError
+from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError, is_out_of_memory
 from .options import HardwareOptions, TrainOptions, as_json
 from .resume import Checkpoints, Interrupts, damaged, fingerprint
 from .storage import Store, corpus_name, refuse_loss, write_json
@@ -186,7 +186,8 @@ class _Run:
     def _announce(self) -> dict[str, Any]:
         """Say what is about to be trained, and return the estimates."""
         tokens = sum(len(row) - 1 for row in self.data.train)
-        at_once = self.recipe.batch_tokens // self.options.gradient_accumulation_steps // ranks.ranks()
+        largest = max(len(batch) * max(len(self.data.train[i]) for i in batch) for batch in self.batches)  # with its padding
+        at_once = largest // self.options.gradient_accumulation_steps // ranks.ranks()
         memory = hardware.estimate_memory(self.model, at_once, self.precision, self.options.gradient_checkpointing)
         batch = dataset.collate([self.data.train[i] for i in next(iter(self.batches))])
         seconds = hardware.seconds_per_token(self.model, batch, self.precision) * tokens * self.recipe.epochs / ranks.ranks()
@@ -250,8 +251,7 @@ class _Run:
         except HuggingCaptionsError:
             raise
         except Exception as error:
-            is_memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-            if resumed and not self.watcher.stepped and not is_memory:
+            if resumed and not self.watcher.stepped and not is_out_of_memory(error):
                 raise damaged(resumed, error) from error
             if not self.watcher.saving:
                 raise

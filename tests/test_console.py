@@ -34,7 +34,17 @@ def _raise(error: BaseException) -> None:
         (errors.InstagramError("a"), 4, "error: a\n"),
         (errors.NothingLeftError("a"), 5, "error: a\n"),
         (errors.ResourceError("a"), 6, "error: a\n"),
-        (MemoryError(), 6, "error: not enough memory\nhint: try a smaller --batch-tokens or --base-model\n"),
+        (
+            MemoryError(),
+            6,
+            "error: not enough memory\nhint: try a smaller --batch-tokens (training), --decode-rows (generating) or --base-model\n",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            6,
+            "error: not enough memory: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes\n"
+            "hint: try a smaller --batch-tokens (training), --decode-rows (generating) or --base-model\n",
+        ),
         (KeyboardInterrupt(), 130, "error: interrupted; what was written so far is kept\n"),
         (ZeroDivisionError("x"), 1, "error: unexpected ZeroDivisionError: x (this is a bug; --verbose shows where)\n"),
         (errors.InputError("red \x1b[31m\u202etext\nmore"), 3, "error: red \\x1b[31m\\u202etext\\nmore\n"),

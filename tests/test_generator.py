@@ -376,6 +376,9 @@ def test_the_base_model_beside_the_tuned_one(trained: Store, tmp_path: Path) -> 
     assert text == "\n".join(f"{i}. tuned\n    {c}\n\n{i}. base\n    {c}\n" for i, c in enumerate(captions, start=1))
     scores = [json.loads(line)["score"] for line in trained.generated("corgi", ".jsonl").read_text(encoding="utf-8").splitlines()]
     assert scores == pytest.approx([0.0] * 12, abs=1e-3)
+    assert _main(trained, *BASICS) == 0
+    assert not trained.generated("corgi", ".compare.txt").exists()  # it was of other captions
+    assert trained.generated("corgi", ".compare.txt.previous").read_text(encoding="utf-8") == text
 
 
 def test_int8_writes_captions_too(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
