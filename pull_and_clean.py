@@ -42,6 +42,9 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
     clean = options.from_arguments(options.CleanOptions, arguments)
     complaints = [] if run.tag else ["--tag is missing"]
     complaints += options.out_of_range(pull) + options.out_of_range(clean) + pull.contradictions(run.tag)
+    kinds = {"--explain": arguments.explain, "--forget": arguments.forget, "--from": pull.from_paths}
+    if len(given := [flag for flag, value in kinds.items() if value]) > 1:
+        complaints.append(f"{' and '.join(given)} are commands of their own: give one at a time")
     options.raise_if_any(complaints, "pull_and_clean.py")
     tags = normalise_tags(run.tag)
     store = Store(run.root)

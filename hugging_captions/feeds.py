@@ -8,6 +8,7 @@ payloads, so they are not used.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ _GRAPHQL_HASH = "9b498c08113f1e09617a1703c22b2f32"
 _GRAPHQL_PAGE = 50
 #: What the web client sends with its API calls.
 _WEB_HEADERS = {"X-IG-App-ID": "936619743392459", "X-Requested-With": "XMLHttpRequest"}
+#: How requests words a connection that failed or took too long, whatever the reason.
+_NO_CONNECTION = re.compile(r"HTTPS?ConnectionPool\(host='([^']+)'")
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,14 @@ def _understood(error: BaseException) -> FeedError | RefusedError:
     return FeedError(_short(text) or type(error).__name__)
 
 
+def unreachable(text: str) -> str:
+    """Return the host that could not be reached according to a text of instaloader's, or an empty string."""
+    match = _NO_CONNECTION.search(text)
+    return match[1] if match else ""
+
+
 def _short(text: str) -> str:
     """Return an exception's text without the address and its parameters."""
+    if host := unreachable(text):
+        return f"{host} can't be reached"
     return text.split(" when accessing ")[0].split("\n")[0][:200]

@@ -66,6 +66,9 @@ class PullOptions:
             found.append("--from imports posts and --skip-pull reads none: choose one")
         if self.from_paths and len(tags) > 1:
             found.append("--from fills one tag at a time: give one --tag")
+        limits = {"--max-posts": self.max_posts, "--since": self.since, "--until": self.until}
+        if self.from_paths and (limiting := [flag for flag, value in limits.items() if value]):
+            found.append(f"{' and '.join(limiting)} limit a pull, and --from imports everything: leave them out")
         sources = {"--session-file": self.session_file, "--cookies": self.cookies, "--cookies-from": self.cookies_from}
         given = [flag for flag, value in sources.items() if value]
         if len(given) > 1:

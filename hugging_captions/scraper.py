@@ -130,7 +130,7 @@ class _Run:
             return
         raise InstagramError(
             f"no feed delivers tag {self.tag!r} ({'; '.join(failures)})",
-            "check the session (DOCS.md, Pulling from Instagram); posts you have come in with --from",
+            "check the network and the session (DOCS.md, Pulling from Instagram); posts you have come in with --from",
         )
 
     def _follow(self, context: InstaloaderContext, state: State) -> None:

@@ -20,6 +20,7 @@ from instaloader import Instaloader, InstaloaderContext, RateController
 from instaloader.instaloader import get_default_session_filename, get_legacy_session_filename
 
 from .errors import InputError, InstagramError, UsageError, from_os_error
+from .feeds import unreachable
 from .options import PullOptions
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,11 @@ def new_loader() -> Instaloader:
 
 
 def _log_error(message: Any, repeat_at_end: bool = True) -> None:
-    """Take instaloader's notes to the log; it swallows a Ctrl-C during a retry, so give that back."""
+    """Take instaloader's notes to the log; it swallows a Ctrl-C and a lost network, so give those back."""
     if str(message) == "[skipped by user]":
         raise KeyboardInterrupt
+    if "checking if logged in" in str(message) and (host := unreachable(str(message))):
+        raise InstagramError(f"{host} can't be reached, so the session can't be checked", "check the network, then repeat the command")
     log.debug("instaloader: %s", message)
 
 

@@ -116,6 +116,14 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
             ["--tag", "x", "y", "--from", "z", "--skip-pull", "--caption-queries", "0"],
             ["--caption-queries must be at least 1, not 0", "--from imports posts and --skip-pull", "one --tag"],
         ),
+        (
+            "pull_and_clean.py",
+            ["--tag", "x", "--from", "y", "--max-posts", "3", "--since", "2024-01-01", "--explain", "a", "--forget", "b"],
+            [
+                "--max-posts and --since limit a pull, and --from imports everything",
+                "--explain and --forget and --from are commands of their own",
+            ],
+        ),
         ("tune_transformer.py", ["--tag", "x"], ["nothing to do: give --train, --generate or both"]),
         ("tune_transformer.py", [], ["--tag is missing", "nothing to do"]),
         (

@@ -296,6 +296,24 @@ def test_a_session_that_is_not_accepted_stops_before_the_first_page(
     assert instagram.pages_asked == 0
 
 
+@pytest.mark.parametrize(
+    ("with_session", "says"),
+    [
+        (True, "127.0.0.1 can't be reached, so the session can't be checked"),
+        (False, "no feed delivers tag 'rmnp' (sections: 127.0.0.1 can't be reached; graphql: 127.0.0.1 can't be reached)"),
+    ],
+)
+def test_a_network_that_is_down_is_told_as_that(
+    with_session: bool, says: str, cookies: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("instaloader.instaloadercontext.time.sleep", lambda seconds: None)
+    route(9, monkeypatch)  # nothing listens there
+    assert _main(root, cookies if with_session else None) == 4
+    last, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert last == f"error: {says}"
+    assert hint.startswith("hint: check the network")
+
+
 class _Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("evil",)
