@@ -32,6 +32,15 @@ def test_the_file_tree_has_every_module() -> None:
     assert [path.name for path in sorted((ROOT / "hugging_captions").glob("[a-z]*.py")) if f"  {path.name} " not in text] == []
 
 
+def test_stages_never_import_each_other() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    stages = re.search(r"Stages \(([\w, ]+)\) never", text)[1].split(", ")  # type: ignore[index]
+    for stage in stages:
+        code = (ROOT / "hugging_captions" / f"{stage}.py").read_text(encoding="utf-8")
+        imported = re.findall(r"^ *from \.(?: import (.*)|(\w+) import)", code, re.M)
+        assert not set(re.findall(r"\w+", str(imported))) & set(stages), stage
+
+
 @pytest.mark.parametrize("document", ["README.md", "DOCS.md", "CONTRIBUTING.md"])
 def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
