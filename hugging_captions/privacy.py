@@ -218,11 +218,6 @@ def _without_led_mention(lead: str, word: str, starts: bool) -> str:
     return HOLE if not word or _COMPANION.search(lead) or word in _GOES_ON else BROKEN
 
 
-def redact(text: str) -> str:
-    """Return ``text`` without e-mail addresses, URLs, phone numbers and handles."""
-    return without_handles(without_phones(without_urls(without_emails(text))))
-
-
 def _mend_gaps(text: str) -> str:
     """Return ``text`` without the empty brackets and stray commas that a removal leaves."""
     text = re.sub(r"\(\s*\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)

@@ -119,6 +119,7 @@ def test_bad_input_is_one_line_a_hint_and_a_code(
     assert hint.startswith("hint: ")
 
 
+@pytest.mark.timeout(300)  # a real training: most of a minute on a busy machine
 def test_the_builtin_model_learns_and_writes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     captions = (ROOT / "tests" / "golden" / "rmnp_captions.txt").read_text(encoding="utf-8").splitlines()
     _write_captions(root, "\n".join(captions[:220]).encode() + b"\n")
