@@ -15,6 +15,8 @@ import numpy as np
 
 #: Captions with fewer words are compared by character 5-grams: 3-grams of so few words say little.
 MIN_WORDS = 6
+#: Candidates that are compared at a time.
+AT_ONCE = 256
 
 
 def shingles(folded: str) -> np.ndarray:
@@ -42,8 +44,8 @@ def find(sets: Sequence[np.ndarray], order: Sequence[int], threshold: float) -> 
     kept_with: dict[int, list[int]] = {}
     for i in order:
         shared = _rarest(sets[i], grams, counts, threshold)
-        candidates = {j for gram in shared for j in kept_with.get(gram, ())}
-        twin = next((j for j in sorted(candidates) if _jaccard(sets[i], sets[j]) > threshold), None)
+        candidates = sorted({j for gram in shared for j in kept_with.get(gram, ())})
+        twin = _first_near(sets, i, candidates, threshold)
         if twin is None:
             for gram in shared:
                 kept_with.setdefault(gram, []).append(i)
@@ -69,6 +71,20 @@ def _rarest(own: np.ndarray, grams: np.ndarray, counts: np.ndarray, threshold: f
     return own[rarest][often[rarest] > 0].tolist()
 
 
-def _jaccard(one: np.ndarray, other: np.ndarray) -> float:
-    shared = len(np.intersect1d(one, other, assume_unique=True))
-    return shared / (len(one) + len(other) - shared)
+def _first_near(sets: Sequence[np.ndarray], i: int, candidates: Sequence[int], threshold: float) -> int | None:
+    """Return the first of ``candidates`` that is near caption ``i``; many are compared at once, for spam has thousands of them."""
+    own = sets[i]
+    for start in range(0, len(candidates), AT_ONCE):
+        part = [
+            j for j in candidates[start : start + AT_ONCE] if threshold * len(own) <= len(sets[j]) and threshold * len(sets[j]) <= len(own)
+        ]
+        if not part:
+            continue
+        sizes = np.array([len(sets[j]) for j in part])
+        grams = np.concatenate([sets[j] for j in part])
+        hits = own[np.minimum(np.searchsorted(own, grams), len(own) - 1)] == grams
+        shared = np.add.reduceat(hits, np.cumsum(sizes) - sizes, dtype=np.int64)
+        near = np.flatnonzero(shared / (len(own) + sizes - shared) > threshold)
+        if len(near):
+            return part[int(near[0])]
+    return None
