@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, NothingLeftError
@@ -28,6 +30,8 @@ IGNORED = -100
 MIN_CAPTIONS_FOR_SPLIT = 200
 #: Bounds of a held-out split, in captions.
 MIN_VAL, MAX_VAL = 20, 2000
+#: Captions that are encoded at a time: what a tokenizer returns is a hundred times as large as the tokens.
+ENCODED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of each caption, ``eos caption eos``, and how many had to be cut (those lack the last eos)."""
+    """Token ids of each caption, ``eos caption eos``, four bytes each, and how many had to be cut (those lack the last eos)."""
 
-    rows: tuple[tuple[int, ...], ...]
+    rows: tuple[array[int], ...]
     cut: int
 
 
@@ -127,16 +131,18 @@ def encode_captions(captions: Sequence[str], tokenizer: Any, max_positions: int)
     rows, cut = [], 0
     for caption, ids in zip(captions, _token_ids(captions, tokenizer)):
         if len(ids) + 2 <= max_positions:
-            rows.append((eos, *ids, eos))
+            rows.append(array("i", (eos, *ids, eos)))
         else:
             cut += 1
-            rows.append((eos, *_cut_at_word(caption, tokenizer, max_positions - 1)))
+            rows.append(array("i", (eos, *_cut_at_word(caption, tokenizer, max_positions - 1))))
     return Encoded(tuple(rows), cut)
 
 
-def _token_ids(captions: Sequence[str], tokenizer: Any) -> list[list[int]]:
-    # verbose=False: the length warning would be given here, where the cut is still to come
-    return tokenizer(list(captions), add_special_tokens=False, verbose=False)["input_ids"] if captions else []
+def _token_ids(captions: Sequence[str], tokenizer: Any) -> Iterator[list[int]]:
+    waiting = iter(captions)
+    while some := list(islice(waiting, ENCODED_AT_ONCE)):
+        # verbose=False: the length warning would be given here, where the cut is still to come
+        yield from tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def _cut_at_word(caption: str, tokenizer: Any, length: int) -> list[int]:
@@ -236,15 +242,15 @@ def parts(batch: dict[str, torch.Tensor], count: int) -> list[dict[str, torch.Te
     return found
 
 
-def blocks(rows: Sequence[Sequence[int]], size: int) -> tuple[tuple[int, ...], ...]:
+def blocks(rows: Sequence[Sequence[int]], size: int) -> tuple[array[int], ...]:
     """Return all ``rows`` one after the other, one eos between them, cut every ``size`` tokens.
 
     The 2020 recipe and Hugging Face's run_clm.py group texts so: captions see each other and are cut anywhere.
     The rest that fills no block is left out, unless it is all there is.
     """
-    stream = [token for i, row in enumerate(rows) for token in (row if i == 0 else row[1:])]
-    whole = [tuple(stream[i : i + size]) for i in range(0, len(stream) - size + 1, size)]
-    return tuple(whole) or (tuple(stream),)
+    stream = array("i", (token for i, row in enumerate(rows) for token in (row if i == 0 else row[1:])))
+    whole = [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)]
+    return tuple(whole) or (stream,)
 
 
 def byte_count(captions: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ from . import dataset, ranks
 class HeldOut:
     """Token rows of the held-out captions, the tag and the UTF-8 bytes (with one for the end) of each."""
 
-    rows: tuple[tuple[int, ...], ...]
+    rows: tuple[Sequence[int], ...]
     tags: tuple[str, ...]
     bytes: tuple[int, ...]
 

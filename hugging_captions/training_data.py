@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import dataset
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 class Data:
     """Token rows to train on, the held-out side, and how many captions had to be cut."""
 
-    train: tuple[tuple[int, ...], ...]
+    train: tuple[Sequence[int], ...]
     held_out: HeldOut
     train_captions: int
     cut: int

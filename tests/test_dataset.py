@@ -78,6 +78,12 @@ def test_a_caption_is_wrapped_in_eos_and_reads_back(tokenizer: object) -> None:
     assert all(row[0] == row[-1] == eos and eos not in row[1:-1] for row in encoded.rows)
 
 
+def test_captions_encoded_a_few_at_a_time_are_the_same(tokenizer: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = dataset.encode_captions(CAPTIONS, tokenizer, 64)
+    monkeypatch.setattr(dataset, "ENCODED_AT_ONCE", 2)
+    assert len(CAPTIONS) % 2 and dataset.encode_captions(CAPTIONS, tokenizer, 64) == whole
+
+
 @pytest.mark.parametrize("positions", [4, 7, 12])
 def test_a_long_caption_is_cut_at_a_word_without_eos(tokenizer: object, positions: int) -> None:
     text = "summit lake " * 30
@@ -131,5 +137,5 @@ def test_parts_are_the_whole_without_the_padding() -> None:
 
 def test_blocks_run_on_over_captions() -> None:
     rows = [(9, 1, 2, 9), (9, 3, 9), (9, 4, 5, 6, 9)]
-    assert dataset.blocks(rows, 4) == ((9, 1, 2, 9), (3, 9, 4, 5))
-    assert dataset.blocks(rows, 99) == ((9, 1, 2, 9, 3, 9, 4, 5, 6, 9),)
+    assert [list(block) for block in dataset.blocks(rows, 4)] == [[9, 1, 2, 9], [3, 9, 4, 5]]
+    assert [list(block) for block in dataset.blocks(rows, 99)] == [[9, 1, 2, 9, 3, 9, 4, 5, 6, 9]]
