@@ -38,21 +38,26 @@ _MENTION = re.compile(
 )
 #: The characters before an @ that can lead to it.
 _LEAD = 40
+#: A list of people goes on behind them: "with @x and so many others", "designed by @x and Ann".
+_LISTS = re.compile(r"(?:^|\W)(?:with|by)[ ]*$", re.IGNORECASE)
 _COMPANION = re.compile(rf"(?:^|[\W\d_])(?:{_COMPANY})[ ,(.:]*$", re.IGNORECASE)
 #: Before these a bare handle is an address ("thanks @x!") and can go.
 _ADDRESSING = frozenset(
     "thanks thank you thx ty love sorry hi hey hello birthday bday welcome congrats congratulations miss follow tag".split()  # noqa: SIM905
 )
 #: After these a bare handle is somebody: "so did @x", "ask @x about it".
-_BEFORE_SOMEBODY = frozenset(
-    "did does that when if but because while ask asked told tell met meet saw see traded gave give made let then and as said says".split()  # noqa: SIM905
-)
+_BEFORE_SOMEBODY: frozenset[str] = words("did does ask asked told tell met meet saw see traded gave give made let said says")
+#: After these it is, if it does something: "when @x nails it", but not "when @x pants got here".
+_BEFORE_CLAUSE: frozenset[str] = words("that when if but because while then and as")
 #: What somebody at the start of a sentence can do; "a friend" in front of any other word ("@brand boots") might be a thing.
 _DOES: frozenset[str] = words(
     "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew "
     "just always never can could will would did does found finds saw sees thinks thought let lets left brought caught fell "
-    "ran runs kept keeps still"
+    "ran runs kept keeps still taking making going getting looking doing being having coming"
 )
+_IRREGULAR: frozenset[str] = words("drove wrote shot won sang built taught sent bought began rode spent")
+#: And these it only has.
+_THINGS: frozenset[str] = words("pants jeans boots shoes shorts leggings glasses sunglasses earrings products photos pics")
 #: These follow things as well: "@brand is designed".
 _VERBS: frozenset[str] = words("is was has had are were have")
 _IS_SOMEBODY = re.compile(
@@ -65,7 +70,7 @@ _GOES_ON: frozenset[str] = words(
 )
 #: What led to a handle: "Shirt:", "Consulting:".
 _LABEL = re.compile(r"(?:^|(?<=[.!?,;|/) \ufe0f\u2190-\u2bff\U0001f000-\U0001faff]))[^\W\d_][\w ]{0,15}:[ ]*(?=[),|/]|$)", re.MULTILINE)
-_NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+)")
+_NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+|&)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(
     rf"(?<=[.!?\n|/(\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/\u2190-\u2bff\U0001f000-\U0001faff]))"
@@ -181,14 +186,14 @@ def _without_mention(match: re.Match[str]) -> str:
     before = match.string[: match.start()].rstrip(" ")
     follows = _NEXT_WORD.match(match.string, match.end())
     name = follows[1] if follows else ""
-    word = name.lower()
     lead, article, gap = match["lead"], match["article"] or "", match["gap"] or ""
+    word = name.lower() if name != "&" or lead else ""
     space = " " if match[0][:1] == " " else ""
     starts = not before or before[-1] in '.!?:\n"“' or before[-1] >= "\u2190"  # behind an emoji too
     if match["possessive"]:
         return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word and not name[0].isupper() else BROKEN
     if article:
-        reads = word and word not in _DOES and word not in _VERBS and word not in _GOES_ON
+        reads = word and word not in _DOES | _VERBS | _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
     if lead.strip(" ,(|"):
         return _without_led_mention(lead, word, starts)
@@ -201,12 +206,18 @@ def _without_mention(match: re.Match[str]) -> str:
         and not starts
     ):
         return BROKEN
-    if not word or word in ("you", "your", "u", "ur") or last in _ADDRESSING or (before.endswith(",") and word not in _VERBS):
+    if (
+        not word
+        or word in ("you", "your", "u", "ur")
+        or last in _ADDRESSING
+        or (before.endswith(",") and word not in _VERBS and word != "and")
+    ):
         return HOLE
     if starts:
-        surely = word in _DOES or word.endswith("ed") or _IS_SOMEBODY.match(match.string, match.end())
+        surely = word in _DOES or (word.endswith("ed") and name.islower()) or _IS_SOMEBODY.match(match.string, match.end())
         return f"{space or gap}A friend" if surely else BROKEN
-    return f"{space or gap}a friend" if last in _BEFORE_SOMEBODY else BROKEN
+    does = word in _DOES | _VERBS | _IRREGULAR or (name.islower() and word.endswith(("ed", "s")) and word not in _THINGS)
+    return f"{space or gap}a friend" if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and does) else BROKEN
 
 
 def _without_led_mention(lead: str, word: str, starts: bool) -> str:
@@ -215,12 +226,14 @@ def _without_led_mention(lead: str, word: str, starts: bool) -> str:
         return f"{lead} a friend"
     if starts and word:
         return BROKEN
+    if word in ("and", "or", "&") and _LISTS.search(lead):
+        return f"{lead} a friend"
     return HOLE if not word or _COMPANION.search(lead) or word in _GOES_ON else BROKEN
 
 
 def _mend_gaps(text: str) -> str:
     """Return ``text`` without the empty brackets and stray commas that a removal leaves."""
-    text = re.sub(r"\(\s*\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)
+    text = re.sub(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)
     text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;:])", r"\1", text))
     return tidy(re.sub(r"(?m)^(?:[ ,;:]+|\.(?!\.) *)+|[ ,(]+$", "", text))
 

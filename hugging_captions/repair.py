@@ -30,6 +30,7 @@ _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 #: What may stand between the tags of a block, and behind it.
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
+_TRAILING_EMOJI = re.compile("[\\s\ufe0f\u2190-\u2bff\U0001f000-\U0001faff]+$")
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
 #: A tag of nothing but an emoji, and one that was never written.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?<!\S#)\s*$)")
@@ -48,6 +49,7 @@ _NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by) [a-z]")
 LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
+    "including include includes joined using wore tried meeting seeing loving trying "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
     "kudos credit credits courtesy"
 )
@@ -55,6 +57,8 @@ LEADS_ON: frozenset[str] = words(
 _NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into quite")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
+#: What points at the word that is missing.
+_POINTERS = re.compile("(?: |[👉👇➡⬇→▶][🏻-🏿]?\ufe0f?)+$")
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
@@ -64,7 +68,9 @@ _BROKEN_SENTENCE = re.compile(
     rf"(?<![^.!?\n|)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*(?:[ ]+(?:{_BACKWARD})\b[^.!?\n|]*[.!?]*)*"
 )
 #: Who made it, as a tag that ends a line or a sentence.
-_MAKER = re.compile(r"#(?:(?<=\bby #)|(?<=\bBy #)|(?<=\bvia #)|(?<=\bcourtesy of #))[a-z0-9_]+(?=\s*(?:$|[.!?\n]))")
+_MAKER = re.compile(
+    r"#(?:(?<=\bby #)|(?<=\bBy #)|(?<=\bvia #)|(?<=\bcourtesy of #))[a-z0-9_]+(?=\s*(?:$|[.!?\n\u2190-\u2bff\U0001f000-\U0001faff]))"
+)
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
 #: A longer word of a tag in small letters is several ("photography" must stay; nouns of other languages begin with a capital, or have none);
 #: so are letters with a year behind them.
@@ -181,7 +187,7 @@ def close_holes(text: str) -> str:
 
 def _before_hole(text: str, following: str) -> str:
     """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or none begins behind it."""
-    text = text.rstrip(" ")
+    text = _POINTERS.sub("", text)
     if (not text or text[-1] in ".!?\n") and _NO_BEGINNING.match(following):
         return text + BROKEN
     if text.endswith(("(", "[", "|", " :")):
@@ -191,7 +197,7 @@ def _before_hole(text: str, following: str) -> str:
 
 def ends_open(text: str) -> bool:
     """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that something has to follow."""
-    last = text.rstrip("\ufe0f \n").split()[-1:]
+    last = _TRAILING_EMOJI.sub("", text).split()[-1:]
     return bool(last) and (last[0].lower() in _NEEDS_MORE or last[0][-1] in ":,&(-–+@|/")
 
 

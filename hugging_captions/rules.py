@@ -19,11 +19,14 @@ from .repair import HANDLE, TAG
 #: of these words is: a tenth of the time that one large expression takes.
 _PROMOTION_STARTS = (
     ("link links", r"['’]?s?\s*(?:is\s+|are\s+)?(?:in|on)\s*(?:my\s+|our\s+|the\s+)?(?:bio|profile|site|blog)\b"),
+    ("link links", r"\b[^.\n]{0,40}\bin\s+(?:\w+\s+){0,2}(?:bio|profile)\b"),
+    ("linkinbio", r"\b"),
     ("check see visit hit click tap", r"\b[^.\n]{0,30}\b(?:in|on)\s+(?:my|our|the)\s+(?:bio|profile)\b"),
+    ("check", r"\s+out\s+the\s+(?:\w+\s+)?(?:magazine|video|blog|link|post|article|story|interview|website|recipe|app)\b"),
     ("check", r"\s+(?:it|this|them|['’]?em|him|her|us|me|my|our|their)\s+out\b"),
     (
-        "check checkout visit see read",
-        r"\s+(?:out\s+)?(?:my|our|his|her|their)\s+(?:\w+\s+){0,2}(?:blog|site|website|page|channel|profile|feed|store|shop|stand|booth|youtube|account|stories)\b",
+        "check checkout visit see read watch",
+        r"\s+(?:out\s+)?(?:my|our|his|her|their)\s+(?:\w+\s+){0,2}(?:blog|site|website|page|channel|profile|feed|store|shop|stand|booth|youtube|account|story|stories|snap|insta|instagram|ig)\b",
     ),
     ("click", r"\s+(?:the\s+)?link\b"),
     ("in", r"\s+(?:\S+\s+){0,2}bio\b|\s+stores\s+(?:now|soon)\b"),
@@ -47,10 +50,12 @@ _PROMOTION_STARTS = (
     ("tag hashtag", r"\s+(?:us|your|to)\b"),
     ("featured", r"\s+on\s+our\b"),
     ("comment comments", r"\s+(?:down\s+)?(?:below|down|your)\b"),
-    ("leave", r"\s+a\s+comment\s+(?:below|down)\b"),
+    ("comment", r"\s+(?:an?|any|one|\d+)\s+(?:\w+\s+)?(?:word|emoji)s?\b|\s+(?:\w+\s+)?emojis?\b"),
+    ("leave", r"\s+(?:me\s+|us\s+)?(?:a|your)\s+comments?\b"),
+    ("return", r"\s+all\s+(?:comments|likes|follows)\b"),
     ("double", r"[\s-]tap\b"),
     ("discount promo coupon voucher", r"\s*codes?\b"),
-    ("discounts", r"\b"),
+    ("discount discounts", r"\b"),
     ("email e-mail", r"\s+(?:me|us)\b"),
     ("priced", r"\s+at\b"),
     ("ideas thoughts answers", r"\s+(?:down\s+)?below\b"),
@@ -59,7 +64,10 @@ _PROMOTION_STARTS = (
     ("free", r"\s+(?:shipping|delivery|entry)\b"),
     ("on", r"\s+sale\b|\s+(?:my|our|the)\s+(?:blog|site|website|channel|youtube|snapchat)\b"),
     ("flash summer winter big", r"\s+sale\b"),
-    ("sale", r"\s+(?:ends|starts|is\s+on)\b"),
+    ("sale", r"\s+(?:ends|starts|is\s+on|coming)\b"),
+    ("almost", r"\s+sold\s+out\b"),
+    ("most", r"\s+trusted\b"),
+    ("value", r"\s+proposition\b"),
     ("only just under for from at", r"\s+(?:only\s+)?[$€£]\s?\d"),
     ("order book buy shop reserve preorder register", r"\s+(?:yours?\s+)?(?:now|today|online|here)\b"),
     ("pre", r"-?orders?\b"),
@@ -73,6 +81,15 @@ _PROMOTION_STARTS = (
     ("back", r"\s+in\s+stock\b"),
     ("launching launches dropping drops", r"\s+(?:today|tonight|tomorrow|soon|this\s+(?:\w+day|week|month)|next\s+(?:week|month))\b"),
     ("come", r"\s+(?:and\s+)?(?:meet|see|visit|join)\s+(?:me|us|myself|our)\b"),
+    ("join", r"\s+(?:me|us)\s+(?:at|on|for|from|live|this|today|tonight|tomorrow)\b"),
+    ("grand", r"\s+opening\b"),
+    ("open", r"\s+daily\b"),
+    ("model", r"\s+call\b"),
+    ("for", r"\s+(?:purchase|more\s+(?:info|information|details))\b"),
+    ("can", r"\s+still\s+(?:purchase|buy|order|get|register|sign)\b"),
+    ("if", r"\s+you(?:['’]re|\s+are)\s+interested\s+in\b"),
+    ("more", r"\s+(?:info|information|details)\s+(?:in|on|at|to\s+come|soon|here)\b"),
+    ("download", r"\s+(?:the|our|my|it)\b"),
     ("booth", r"\s+[a-z]?\d"),
     ("proceeds", r"\s+(?:will\s+)?(?:go|goes|benefit|from|of|help|support)\b"),
     ("tour", r"\s+dates\b"),
@@ -104,6 +121,10 @@ _PROMOTION_STARTS = (
     ("my", r"\s+(?:youtube|snapchat)\b"),
     ("out", r"\s+now\b"),
     ("print prints", r"\s+(?:are\s+)?available\b"),
+    ("dm", r"\s+(?:me|us)\b"),
+    ("a please", r"\s+dm\b"),
+    ("repost", r"\s+(?:this|if)\b"),
+    ("for", r"\s+the\s+(?:recent\s+)?(?:feature|repost|shout\s?-?out)s?\b"),
     ("follow", r"\b[^.!?\n]{0,40}\bfor\s+(?:more|our|daily|updates|news|the\s+latest)\b"),
     ("follow", r"\s*(?:for|4|back|4\s?follow)\b|\s+(?:us|me|my|our|along|@\w+)\b"),
     ("like", r"\s*(?:for|4)\s*like\b|\s*(?:&|and)\s*(?:share|follow|comment)\b"),
@@ -122,9 +143,9 @@ _PRICE = re.compile(r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for)\b|
 #: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words.
 _DISCLOSING_TAG = re.compile(r"#(?:ads?|advert\w*|spon|sponsored\w*|paid\w*|gifted|partner|\w*ambassador|liketkit|anzeige|werbung)\b")
 _DISCLOSURE = re.compile(
-    r"\bliketk\.it\b|\bsponsored\s+(?:post|by)\b|\bpaid\s+(?:partnership|promotion)\b|\bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b"
+    r"\bliketk\.it\b|\bsponsored\s+(?:post|by)\b|\bpaid\s+(?:partnership|promotion)\b|\bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b|(?:^|\s)[/*(]ad\b"
 )
-_MAYBE_DISCLOSED = ("liketk", "sponsored", "paid", "collaboration", "partnership")
+_MAYBE_DISCLOSED = ("liketk", "sponsored", "paid", "collaboration", "partnership", "/ad", "*ad", "(ad")
 
 
 def promotion(text: str) -> str:
