@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
         return
     import multiprocessing
 
-    with multiprocessing.Pool(workers) as pool:
+    with multiprocessing.Pool(workers, _leave_interrupts_to_the_parent) as pool:
         waiting = [pool.apply_async(_examine, (*first, options))]
         for start, lines in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
             waiting.append(pool.apply_async(_examine, (start, lines, options)))
@@ -75,6 +76,12 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
                 yield waiting.pop(0).get()
         for examined in waiting:
             yield examined.get()
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ignore Ctrl-C and die of SIGTERM without a word: the parent tells, and ends its workers by that signal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:

@@ -23,10 +23,12 @@ _PROMOTION_STARTS = (
     ("linkinbio", r"\b"),
     ("check see visit hit click tap", r"\b[^.\n]{0,30}\b(?:in|on)\s+(?:my|our|the)\s+(?:bio|profile)\b"),
     ("check", r"\s+out\s+the\s+(?:\w+\s+)?(?:magazine|video|blog|link|post|article|story|interview|website|recipe|app)\b"),
+    ("check", r"\s+out\s+(?:my|our|his|her|their|the\s+(?:new|latest))\b"),
+    ("checkout", r"\s+(?:my|our|his|her|their|the\s+(?:new|latest))\b"),
     ("check", r"\s+(?:it|this|them|['’]?em|him|her|us|me|my|our|their)\s+out\b"),
     (
         "check checkout visit see read watch",
-        r"\s+(?:out\s+)?(?:my|our|his|her|their)\s+(?:\w+\s+){0,2}(?:blog|site|website|page|channel|profile|feed|store|shop|stand|booth|youtube|account|story|stories|snap|insta|instagram|ig)\b",
+        r"\s+(?:out\s+)?(?:my|our|his|her|their)\s+(?:\w+\s+){0,2}(?:blog|site|website|page|channel|profile|feed|store|shop|stand|booth|youtube|account|story|stories|snap|insta|instastory|instastories|instagram|ig)\b",
     ),
     ("click", r"\s+(?:the\s+)?link\b"),
     ("in", r"\s+(?:\S+\s+){0,2}bio\b|\s+stores\s+(?:now|soon)\b"),

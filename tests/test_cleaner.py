@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -205,6 +210,19 @@ def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.Capt
     ]
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "nope"]) == 3
     assert "no post 'nope' in tag 'rmnp'" in capsys.readouterr().err
+
+
+def test_an_interrupt_reaches_the_workers_and_nobody_hears_of_them(root: Path) -> None:
+    _store(root, [(f"Number {number} of the days that it rained on our tent", 50) for number in range(40_000)])
+    command = [sys.executable, str(ROOT / "pull_and_clean.py"), "--root", str(root), "--tag", "rmnp", "--skip-pull", "--workers", "2"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    while running.poll() is None and len(children.read_text().split()) < 2:
+        time.sleep(0.01)
+    time.sleep(0.5)  # they are at work
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, told) == (130, "error: interrupted; what was written so far is kept\n")
 
 
 def test_missing_posts_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

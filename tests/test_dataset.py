@@ -81,7 +81,8 @@ def test_a_caption_is_wrapped_in_eos_and_reads_back(tokenizer: object) -> None:
 def test_captions_encoded_a_few_at_a_time_are_the_same(tokenizer: object, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = dataset.encode_captions(CAPTIONS, tokenizer, 64)
     monkeypatch.setattr(dataset, "ENCODED_AT_ONCE", 2)
-    assert len(CAPTIONS) % 2 and dataset.encode_captions(CAPTIONS, tokenizer, 64) == whole
+    assert len(CAPTIONS) % 2
+    assert dataset.encode_captions(CAPTIONS, tokenizer, 64) == whole
 
 
 @pytest.mark.parametrize("positions", [4, 7, 12])

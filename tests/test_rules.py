@@ -280,6 +280,7 @@ DROPPED = [
     ("A link to the soup recipe is in profile", 50, "promotion"),
     ("Up before the sun for this linkinbio", 50, "promotion"),
     ("Please check out the new magazine, my elk is in it", 50, "promotion"),
+    ("Find the soup? Check out our hut by the lake", 50, "promotion"),
     ("Watch my story for the rest of the storm", 50, "promotion"),
     ("Comment any purple emoji for this lake", 50, "promotion"),
     ("Yes or no to snow in June? Leave a comment", 50, "promotion"),
