@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -121,7 +122,7 @@ def trainer_loop(model: Any, batches: list[Batch]) -> float:
 
     watch = Stopwatch()
     arguments = TrainingArguments(
-        output_dir="unused",
+        output_dir=tempfile.gettempdir(),  # nothing is written there
         num_train_epochs=1,
         save_strategy="no",
         report_to="none",

@@ -70,7 +70,7 @@ class ImportResult:
 def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = MAX_UNPACKED) -> ImportResult:
     """Append to ``tag`` every post in ``paths`` whose shortcode is not there yet.
 
-    Folders are walked in order of name. A record that can't be read is counted, shown once a file with
+    Folders are walked in order of name, but for ``store``'s own below them. A record that can't be read is counted, shown once a file with
     its place, and skipped. For a format with one record a line, memory holds one record and a short name
     for each post.
 
@@ -80,7 +80,7 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
     """
     for path in paths:
         _require(path)
-    run = _Import(tag, max_unpacked)
+    run = _Import(tag, max_unpacked, [folder.resolve() for folder in store.folders()])
     new = 0
     with PostLog(store.posts(tag)) as posts_log:
         for path in paths:
@@ -100,10 +100,10 @@ def _require(path: Path) -> None:
         raise InputError(f"cannot import {path}: it does not exist", f"there: {', '.join(here[:8]) or 'nothing'}{more}")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below ``folder`` by name, without media, hidden ones and symbolic links."""
+def _walk(folder: Path, apart: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files below ``folder`` by name, without media, hidden ones, symbolic links and the folders set ``apart``."""
     for parent, folders, files in os.walk(folder, onerror=lambda error: log.warning("%s; skipped", error)):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(parent, name).resolve() not in apart)
         for path in (Path(parent, name) for name in sorted(files)):
             if not _MEDIA.fullmatch(path.name) and not path.name.startswith(".") and path.is_file() and not path.is_symlink():
                 yield path
@@ -112,15 +112,15 @@ def _walk(folder: Path) -> Iterator[Path]:
 class _Import:
     """One run over all paths and what it counted."""
 
-    def __init__(self, tag: str, max_unpacked: int) -> None:
-        self.tag, self.max_unpacked = tag, max_unpacked
+    def __init__(self, tag: str, max_unpacked: int, own: Sequence[Path]) -> None:
+        self.tag, self.max_unpacked, self.own = tag, max_unpacked, own
         self.found: Counter[str] = Counter()
         self.files = self.unreadable = self.other_files = 0
 
     def posts(self, path: Path) -> Iterator[Post]:
         """Yield the posts in a file or below a folder; the pictures of one carousel are one post."""
         carousels: set[str] = set()
-        for file in [path] if path.is_file() else _walk(path):
+        for file in [path] if path.is_file() else _walk(path, self.own):
             if file != path and _is_beside_metadata(file):
                 continue
             reader = _Reader(file, self.tag, self.max_unpacked, in_folder=file != path)

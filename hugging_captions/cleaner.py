@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from . import __version__, console, near_duplicates, rules, verdicts
-from .errors import InputError, NothingLeftError, UsageError
+from .errors import InputError, NothingLeftError
 from .examination import Examined, Survivor, examine_file
 from .options import CleanOptions, as_json
 from .posts import Post, read_posts
@@ -78,11 +78,9 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
     Raises:
         InputError: a posts.jsonl is missing or holds no readable post.
         NothingLeftError: no caption is kept in any of them; the reasons are on disk.
-        UsageError: --skip-rule names no rule.
+        UsageError: --skip-rule names no rule, or --language no language.
     """
-    unknown = sorted(set(options.skip_rule) - {change.name for change in rules.CHANGES} - set(verdicts.DROPS))
-    if unknown:
-        raise UsageError(f"--skip-rule {unknown[0]}: no such rule", "the rules: " + ", ".join(verdicts.rule_names()))
+    verdicts.refuse_unknown(options)
     for tag in tags:
         if not store.posts(tag).exists():
             raise InputError(f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist", "pull it, or import posts with --from PATH")

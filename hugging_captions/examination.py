@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +20,12 @@ from .errors import from_os_error
 from .options import CleanOptions
 from .posts import parse_post
 
+if TYPE_CHECKING:
+    from multiprocessing.pool import Pool
+
 #: Lines that a worker takes at a time; fewer than this are not worth a process.
 CHUNK = 2000
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,7 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
         for start, lines in chunks:
             yield _examine(start, lines, options)
         return
-    import multiprocessing
-
-    with multiprocessing.Pool(workers, _leave_interrupts_to_the_parent) as pool:
+    with _pool(workers) as pool:
         waiting = [pool.apply_async(_examine, (*first, options))]
         for start, lines in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
             waiting.append(pool.apply_async(_examine, (start, lines, options)))
@@ -78,10 +81,22 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
             yield examined.get()
 
 
+def _pool(workers: int) -> Pool:
+    """Return a pool of processes that leave interrupts to this one; none comes before they do, for a pool can hang of a lost worker."""
+    import multiprocessing
+
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        return multiprocessing.Pool(workers, _leave_interrupts_to_the_parent)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def _leave_interrupts_to_the_parent() -> None:
     """Ignore Ctrl-C and die of SIGTERM without a word: the parent tells, and ends its workers by that signal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from . import base_comparison, console, hardware, model_card, models, novelty, quantized
+from . import base_comparison, console, hardware, language, model_card, models, novelty, quantized
 from .candidates import Candidates, Caption
 from .errors import InputError, NothingLeftError, UsageError, from_os_error
 from .options import GenerateOptions, HardwareOptions, as_json
@@ -76,13 +76,15 @@ def generate(tags: Sequence[str], options: GenerateOptions, machine: HardwareOpt
     Raises:
         InputError: there is no usable checkpoint, or no prompt file.
         NothingLeftError: not one attempt was good enough.
-        UsageError: a prompt cannot be used, or a .previous would be lost.
+        UsageError: a prompt cannot be used, --keep-language names no language, or a .previous would be lost.
     """
     corpus = corpus_name(tags)
     suffixes = (".txt", ".jsonl", ".json", ".compare.txt")  # the last one of an earlier run must not stay beside other captions
     paths = [store.generated(corpus, suffix) for suffix in suffixes]
     refuse_loss(paths, machine.overwrite)
     prompts = read_prompts(options)
+    if options.keep_language:
+        language.refuse_unknown(options.keep_language, "--keep-language")
     checkpoint = prepare(models.load_checkpoint(corpus, store), options, machine)
     reference = novelty.load_reference(tags, store)
     start = time.perf_counter()
@@ -149,6 +151,8 @@ def prepare(loaded: models.LoadedModel, options: GenerateOptions, machine: Hardw
     if options.quantize == "int8":
         if device != "cpu":
             raise UsageError(f"--quantize int8 computes on the CPU, not on {device}", "add --device cpu, or leave --quantize out")
+        if machine.precision != "auto":
+            raise UsageError(f"--quantize int8 leaves no room for --precision {machine.precision}", "leave one of them out")
         return models.LoadedModel(quantized.quantize(loaded.model.eval()), loaded.tokenizer)
     precision = hardware.choose_precision(device, machine.precision)
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

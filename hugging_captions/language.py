@@ -13,6 +13,7 @@ import re
 from functools import cache
 from typing import Any
 
+from .errors import UsageError
 from .repair import words
 
 #: A caption with fewer letters than this is in no language that could be told.
@@ -56,6 +57,16 @@ def detect(text: str) -> tuple[str, float]:
     if code == _PIDGIN and _identifier().rank(bare)[1][0] == "en":
         code = "en"
     return str(code), round(float(probability), 4)
+
+
+def refuse_unknown(code: str, flag: str) -> None:
+    """Return if ``code`` is a language that ``detect`` can tell.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if code not in ("en", "any") and code not in (known := _identifier().labels):
+        raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 
 def _is_plain_english(bare: str) -> bool:

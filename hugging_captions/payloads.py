@@ -86,9 +86,11 @@ def known_likes(value: Any) -> int | None:
 def iso_date(value: Any) -> str | None:
     """Return a Unix time (seconds or milliseconds) or an ISO date as ``YYYY-MM-DDTHH:MM:SSZ``, else None.
 
-    A date without a time zone is taken as UTC.
+    A date without a time zone is taken as UTC; eight digits are year, month and day: as seconds they would lie before Instagram.
     """
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, int) and len(str(value)) == 8:
+        value = str(value)
+    elif isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) != 8:
         value = int(value.strip()[:18])
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -57,6 +57,10 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
+    def folders(self) -> tuple[Path, Path]:
+        """Return the two folders that hold everything else here."""
+        return self.root / "text", self.root / "trained_models"
+
     # -- text/<tag>/
 
     def posts(self, tag: str) -> Path:

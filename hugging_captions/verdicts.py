@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from . import console, language, near_duplicates, repair, rules
+from .errors import UsageError
 from .options import CleanOptions
 from .posts import Post
 
@@ -55,6 +56,17 @@ def rule_names() -> list[str]:
     return [*drops[:3], *(change.name for change in rules.CHANGES), *drops[3:]]
 
 
+def refuse_unknown(options: CleanOptions) -> None:
+    """Return if the rules and the language that ``options`` name are there.
+
+    Raises:
+        UsageError: one is not.
+    """
+    if unknown := sorted(set(options.skip_rule) - set(rule_names())):
+        raise UsageError(f"--skip-rule {unknown[0]}: no such rule", "the rules: " + ", ".join(rule_names()))
+    language.refuse_unknown(options.language, "--language")
+
+
 def examine(post: Post, options: CleanOptions) -> Verdict:
     """Return what the rules make of ``post`` alone (duplicates come later)."""
     likes = -1 if post.likes is None else post.likes
@@ -94,7 +106,12 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
 
 
 def explain(post: Post, options: CleanOptions) -> str:
-    """Return what each rule did to ``post``, a line for each that did something."""
+    """Return what each rule did to ``post``, a line for each that did something.
+
+    Raises:
+        UsageError: ``refuse_unknown``.
+    """
+    refuse_unknown(options)
     text = (post.caption or "").strip()
     lines = [f"{console.printable(post.shortcode)}: {console.shorten(text, 400)}"]
     for change in rules.CHANGES:

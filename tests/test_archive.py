@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pull_and_clean
-from hugging_captions import archive, text_files
+from hugging_captions import archive, payloads, text_files
 from hugging_captions.errors import HuggingCaptionsError, InputError
 from hugging_captions.posts import read_posts
 from hugging_captions.storage import Store
@@ -154,6 +154,22 @@ def test_an_instaloader_folder_is_walked(tmp_path: Path, root: Path) -> None:
     assert [post.shortcode[:7] for post in _stored(root)] == ["NODE1", "NODE2", "MEDIA1", "import-"]
     assert _stored(root)[3].caption == "No metadata here"
     assert result.summary() == "#rmnp: 4 posts in 6 files (instaloader 4), 4 new, 0 already here, 1 other files left out"
+
+
+def test_what_is_our_own_is_not_imported(root: Path) -> None:
+    store = Store(root)
+    root.mkdir(exist_ok=True)
+    (root / "mine.txt").write_text("A good caption of mine\n", encoding="utf-8")
+    assert archive.import_posts([root], "rmnp", store).new == 1
+    store.captions("other").parent.mkdir()
+    store.captions("other").write_text("A caption that was cleaned\n", encoding="utf-8")
+    assert archive.import_posts([root], "rmnp", store).found == {"text": 1}
+    assert archive.import_posts([store.captions("other").parent], "rmnp", store).new == 1  # asked for by name
+
+
+@pytest.mark.parametrize("date", [20210630, "20210630", 1625011200, "1625011200", 1625011200000, "2021-06-30", "2021-06-30T02:00:00+02:00"])
+def test_dates_in_every_notation_are_the_same_day(date: object) -> None:
+    assert payloads.iso_date(date) == "2021-06-30T00:00:00Z"
 
 
 def test_the_pictures_of_a_carousel_are_one_post(tmp_path: Path, root: Path) -> None:

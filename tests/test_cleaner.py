@@ -45,9 +45,13 @@ def test_every_rule_can_be_skipped(name: str) -> None:
     assert verdicts.examine(_post(None, None), options).reason != name
 
 
-def test_an_unknown_rule_is_refused(root: Path) -> None:
+def test_an_unknown_rule_or_language_is_refused(root: Path) -> None:
     with pytest.raises(UsageError, match="--skip-rule nonsense: no such rule"):
         cleaner.clean(["rmnp"], CleanOptions(skip_rule=("nonsense",)), Store(root))
+    with pytest.raises(UsageError, match="--language english: no such language"):
+        cleaner.clean(["rmnp"], CleanOptions(language="english"), Store(root))
+    with pytest.raises(UsageError, match="--skip-rule nonsense: no such rule"):
+        verdicts.explain(_post("A good caption"), CleanOptions(skip_rule=("nonsense",)))
 
 
 @settings(max_examples=150, deadline=None)

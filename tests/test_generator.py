@@ -385,6 +385,13 @@ def test_int8_writes_captions_too(trained: Store, capsys: pytest.CaptureFixture[
     assert _main(trained, *BASICS, "--quantize", "int8", "--keep-all") == 0
     assert "keeps no keys" not in capsys.readouterr().err
     assert len(read_captions(trained.generated("corgi", ".txt"))) == 12
+    assert _main(trained, *BASICS, "--quantize", "int8", "--precision", "bf16") == 2
+    assert "--quantize int8 leaves no room for --precision bf16" in capsys.readouterr().err
+
+
+def test_a_language_that_is_none_is_refused(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS, "--keep-language", "english") == 2
+    assert "--keep-language english: no such language" in capsys.readouterr().err
 
 
 def test_attempts_do_not_depend_on_what_was_under_way(trained: Store) -> None:
