@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from processes import alone
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
 
 from hugging_captions import dataset, models
 from hugging_captions.caption_trainer import CaptionTrainer
@@ -105,12 +105,16 @@ def run(name: str, batches: list[Batch], vocabulary: int) -> tuple[float, float]
         fuse_activations(model)
         keep_freed_memory(DEVICE)
     with PeakMemory() as memory:
-        seconds = bare_loop(model, batches) if name == "bare loop" else trainer_loop(model, batches)
+        seconds = (
+            bare_loop(model, batches)
+            if name == "bare loop"
+            else trainer_loop(model, batches, _Given if name == "ours" else _GivenAsTheyAre)
+        )
     return seconds, memory.gigabytes
 
 
-def trainer_loop(model: Any, batches: list[Batch]) -> float:
-    """Return the seconds that transformers' Trainer takes for ``batches``, the first not counted."""
+def trainer_loop(model: Any, batches: list[Batch], kind: type[_Given]) -> float:
+    """Return the seconds that a Trainer of this ``kind`` takes for ``batches``, the first not counted."""
 
     class Stopwatch(TrainerCallback):
         start = end = 0.0
@@ -130,16 +134,23 @@ def trainer_loop(model: Any, batches: list[Batch]) -> float:
         use_cpu=DEVICE == "cpu",
         bf16=DEVICE == "cuda",
     )
-    trainer = _Given(model=model, args=arguments, callbacks=[watch], rows=batches, batches=None)
+    trainer = kind(model=model, args=arguments, callbacks=[watch], rows=batches, batches=None)
     trainer.train()
     return watch.end - watch.start
 
 
 class _Given(CaptionTrainer):
-    """The project's Trainer over batches that are given, so that all contenders run the same code."""
+    """The project's Trainer over batches that are given."""
 
     def get_train_dataloader(self) -> Any:
         return torch.utils.data.DataLoader(self._rows, batch_size=None)
+
+
+class _GivenAsTheyAre(_Given):
+    """Trainer's own step for all but ours, which would trim the padding and drop the positions of packed rows."""
+
+    def training_step(self, *inputs: Any) -> torch.Tensor:
+        return Trainer.training_step(self, *inputs)
 
 
 def bare_loop(model: Any, batches: list[Batch]) -> float:
