@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from . import __version__, console, near_duplicates, rules, verdicts
 from .errors import InputError, NothingLeftError
-from .examination import Examined, Survivor, examine_file
+from .examination import Examined, Survivors, examine_file
 from .options import CleanOptions, as_json
 from .posts import Post, read_posts
 from .storage import Store, atomic_write, escape_caption, sha256, write_json
@@ -87,7 +87,9 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
     with ExitStack() as stack:
         spills = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in tags]
         tallies = [_Tally(tag, options) for tag in tags]
-        survivors = [survivor for tally, spill in zip(tallies, spills) for survivor in _first_pass(tally, spill, options, store)]
+        survivors = Survivors()
+        for tally, spill in zip(tallies, spills):
+            _first_pass(tally, spill, survivors, options, store)
         fates = iter(_duplicates(survivors, options))
         results = [_second_pass(tally, spill, fates, options, store, tags) for tally, spill in zip(tallies, spills)]
     if not any(result.kept for result in results):
@@ -131,12 +133,12 @@ class _Tally:
         return CleanResult(self.tag, self.posts, self.kept, dropped, changed, languages, self.tokens, self.damaged, examples)
 
 
-def _first_pass(tally: _Tally, spill: IO[str], options: CleanOptions, store: Store) -> Iterator[Survivor]:
-    """Examine each post, write its verdict to ``spill``, and yield what duplicates are found by."""
+def _first_pass(tally: _Tally, spill: IO[str], survivors: Survivors, options: CleanOptions, store: Store) -> None:
+    """Examine each post, write its verdict to ``spill``, and add what duplicates are found by to ``survivors``."""
     for examined in examine_file(store.posts(tally.tag), options):
         tally.add(examined)
         spill.write(examined.lines)
-        yield from examined.survivors
+        survivors.extend(examined.survivors)
     if tally.damaged:
         log.warning("%d damaged lines of tag %r were skipped", tally.damaged, tally.tag)
     if not tally.posts:
@@ -145,27 +147,26 @@ def _first_pass(tally: _Tally, spill: IO[str], options: CleanOptions, store: Sto
         )
 
 
-def _duplicates(survivors: Sequence[Survivor], options: CleanOptions) -> list[tuple[str, str]]:
+def _duplicates(survivors: Survivors, options: CleanOptions) -> list[tuple[str, str]]:
     """Return for each survivor the reason and the shortcode of the post that stays instead, both empty where it stays itself.
 
     Not by shortcode: one post may come under several tags, and has to stay with one of them.
     """
-    order = sorted(range(len(survivors)), key=lambda i: (-survivors[i].likes, i))
+    order = sorted(range(len(survivors)), key=lambda i: (-survivors.likes[i], i))
     found: dict[int, tuple[str, int]] = {}
-    for reason, key in (("exact-duplicate", "exact"), ("folded-duplicate", "folded")):
+    for reason, hashes in (("exact-duplicate", survivors.exact), ("folded-duplicate", survivors.folded)):
         if reason in options.skip_rule:
             continue
         seen: dict[int, int] = {}
         for i in order:
-            if i not in found and (first := seen.setdefault(getattr(survivors[i], key), i)) != i:
+            if i not in found and (first := seen.setdefault(hashes[i], i)) != i:
                 found[i] = (reason, first)
     if "near-duplicate" not in options.skip_rule:
-        rest = [i for i in order if i not in found]
-        twins = near_duplicates.find([survivors[i].shingles for i in rest], range(len(rest)), options.near_threshold)
-        found |= {rest[i]: ("near-duplicate", rest[j]) for i, j in twins.items()}
+        twins = near_duplicates.find(survivors.shingles, [i for i in order if i not in found], options.near_threshold)
+        found |= {i: ("near-duplicate", j) for i, j in twins.items()}
     fates = [("", "")] * len(survivors)
     for i, (reason, j) in found.items():
-        fates[i] = (reason, survivors[j].shortcode)
+        fates[i] = (reason, survivors.shortcodes[j])
     return fates
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from . import verdicts
 from .errors import from_os_error
+from .near_duplicates import ShingleSets
 from .options import CleanOptions
 from .posts import parse_post
 
@@ -28,15 +28,34 @@ CHUNK = 2000
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
-@dataclass(frozen=True, slots=True)
-class Survivor:
-    """What is held of a post that no rule of its own dropped: what duplicates are found by."""
+@dataclass(slots=True)
+class Survivors:
+    """What is held of the posts that no rule of their own dropped: what duplicates are found by, in columns, for there may be millions."""
 
-    shortcode: str
-    likes: int
-    exact: int
-    folded: int
-    shingles: np.ndarray
+    shortcodes: list[str] = field(default_factory=list)
+    likes: array[int] = field(default_factory=lambda: array("q"))
+    exact: array[int] = field(default_factory=lambda: array("Q"))
+    folded: array[int] = field(default_factory=lambda: array("Q"))
+    shingles: ShingleSets = field(default_factory=ShingleSets)
+
+    def __len__(self) -> int:
+        return len(self.shortcodes)
+
+    def append(self, verdict: verdicts.Verdict) -> None:
+        """Add one post."""
+        self.shortcodes.append(verdict.shortcode)
+        self.likes.append(verdict.likes)
+        self.exact.append(hash64(verdict.text))
+        self.folded.append(hash64(verdict.folded))
+        self.shingles.append(verdict.shingles)
+
+    def extend(self, other: Survivors) -> None:
+        """Add other posts behind these."""
+        self.shortcodes += other.shortcodes
+        self.likes += other.likes
+        self.exact += other.exact
+        self.folded += other.folded
+        self.shingles.extend(other.shingles)
 
 
 @dataclass(slots=True)
@@ -52,7 +71,7 @@ class Examined:
     lines: str = ""
     changed: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
-    survivors: list[Survivor] = field(default_factory=list)
+    survivors: Survivors = field(default_factory=Survivors)
 
 
 def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
@@ -126,8 +145,7 @@ def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Exami
         if verdict.language:
             examined.languages[verdict.language] += 1
         if not verdict.reason:
-            hashes = hash64(verdict.text), hash64(verdict.folded)
-            examined.survivors.append(Survivor(verdict.shortcode, verdict.likes, *hashes, verdict.shingles))
+            examined.survivors.append(verdict)
     examined.lines = "".join(written)
     return examined
 

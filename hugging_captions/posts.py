@@ -68,8 +68,8 @@ def parse_post(line: bytes) -> Post:
         raise ValueError("no shortcode")
     if not (post.caption is None or isinstance(post.caption, str)):
         raise ValueError("the caption is not text")
-    if not (post.likes is None or type(post.likes) is int):
-        raise ValueError("likes is not a whole number")
+    if not (post.likes is None or (type(post.likes) is int and post.likes.bit_length() < 64)):
+        raise ValueError("likes is no count")
     return post
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,9 @@ def test_no_two_kept_captions_are_near_each_other() -> None:
     words = [f"word{i}" for i in range(60)]
     texts = [" ".join(dice.choices(words, k=dice.randint(6, 20))) for _ in range(60)]
     texts += [" ".join(text.split()[: -dice.randint(1, 3)]) for text in texts] + [f"{text} more" for text in texts[:30]]
-    sets = [near_duplicates.shingles(text) for text in texts]
+    sets = near_duplicates.ShingleSets()
+    for text in texts:
+        sets.append(near_duplicates.shingles(text))
 
     def jaccard(i: int, j: int) -> float:
         one, other = set(sets[i].tolist()), set(sets[j].tolist())
@@ -183,9 +186,10 @@ def test_the_number_of_workers_changes_no_byte(root: Path, monkeypatch: pytest.M
     assert written[0] == written[1]
 
 
-def test_a_damaged_line_is_skipped_with_its_number(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("line", ['{"shortcode": ', json.dumps(asdict(_post("A caption", 10**30)))])
+def test_a_damaged_line_is_skipped_with_its_number(line: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = _store(root, [("A caption that is surely kept", 50)])
-    store.posts("rmnp").write_text('{"shortcode": \n' + store.posts("rmnp").read_text())
+    store.posts("rmnp").write_text(line + "\n" + store.posts("rmnp").read_text())
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--skip-pull"]) == 0
     assert "posts.jsonl of tag 'rmnp', line 1 is damaged and was skipped" in capsys.readouterr().err
 
