@@ -11,7 +11,7 @@ import re
 from .repair import BROKEN, HANDLE, HOLE, TAG, close_holes, tidy, words
 
 _URL = re.compile(
-    r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|www\.)[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
+    r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
     re.IGNORECASE,
 )
 #: What a URL has at least, if not "://".
