@@ -112,7 +112,7 @@ def _walk(folder: Path, apart: Sequence[Path]) -> Iterator[Path]:
 class _Import:
     """One run over all paths and what it counted."""
 
-    def __init__(self, tag: str, max_unpacked: int, own: Sequence[Path]) -> None:
+    def __init__(self, tag: str, max_unpacked: int, own: Sequence[Path] = ()) -> None:
         self.tag, self.max_unpacked, self.own = tag, max_unpacked, own
         self.found: Counter[str] = Counter()
         self.files = self.unreadable = self.other_files = 0

@@ -15,7 +15,7 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 #: What a URL has at least, if not "://".
-_MAYBE_URL = re.compile(r"\.(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}")
+_MAYBE_URL = re.compile(r"\.(?:(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}|(?<=[Ww]{3}\.)\w)")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 #: The digits that a phone number has at least.

@@ -165,6 +165,7 @@ KEPT = [
     ("Six eggs, one pan. +1 (970) 555 0134", "Six eggs, one pan."),
     ("More of the story on www.example.com/eggs", "More of the story"),
     ("More at example.org. Six eggs, one pan and no plate", "Six eggs, one pan and no plate"),
+    ("Six eggs, one pan.\nWww.1egg", "Six eggs, one pan."),
     ("The tide is lowwww.. Nobody swims today", "The tide is lowwww.. Nobody swims today"),
     ("Room 204, 3 nights, 12 miles, 1,900 ft", "Room 204, 3 nights, 12 miles, 1,900 ft"),
     ("Since 1915. Open 9-5 all summer", "Since 1915. Open 9-5 all summer"),

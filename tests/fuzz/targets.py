@@ -1,4 +1,4 @@
-"""What is fuzzed: the options of both scripts, each importer, and the walk over Instagram's answers.
+"""What is fuzzed: the options of both scripts, each importer, the walk over Instagram's answers, and the cleaning rules.
 
 A target makes one input from a dice and tries it; it returns whether it was accepted and raises on
 anything but an error of the family. What was accepted has to keep its promises too.
@@ -21,15 +21,16 @@ from typing import Any
 
 import instaloader
 import requests
+from conftest import ROOT
 from fuzz.mutations import as_json, mutated_bytes, mutated_value, packed
 from instagram_server import edge, media, section
 from test_archive import FORMATS
 
 import pull_and_clean
 import tune_transformer
-from hugging_captions import archive, scraper
+from hugging_captions import archive, privacy, scraper, verdicts
 from hugging_captions.errors import HuggingCaptionsError
-from hugging_captions.options import PullOptions
+from hugging_captions.options import CleanOptions, PullOptions
 from hugging_captions.posts import Post, read_posts
 from hugging_captions.storage import Store, read_json
 from hugging_captions.text_files import MAX_UNPACKED
@@ -218,6 +219,27 @@ def walk_target(folder: Path, dice: random.Random) -> bool:
     return found
 
 
+# -- the cleaning rules
+
+
+_BITS = [
+    "@", "#", "@x.", "@a_b ", "#ab", "www.", "https://", "a@b.co", " 970-555-0134", "(", ")", '"', "\n", ".", ",", "&", " by ", " with ", " the ",
+    "📷", "👉🏼", "❤️", "\u200b", "\u200d", "&amp;", "Ã©", "<U+1F5A4>", "\ue000", "\ue001",
+]  # fmt: skip
+
+
+def cleaning_target(captions: list[str], dice: random.Random) -> bool:
+    """Clean two captions joined anywhere, with troublesome bits in them; check what is promised of the text."""
+    one, other = dice.choice(captions), dice.choice(captions)
+    characters = [*one[: dice.randrange(len(one) + 1)], *other[dice.randrange(len(other) + 1) :]]
+    for _ in range(dice.randrange(5)):
+        characters.insert(dice.randrange(len(characters) + 1), dice.choice(_BITS))
+    verdict = verdicts.examine(Post("x", "".join(characters), 50, None, "rmnp", "test"), CleanOptions())
+    assert verdicts.mend(verdict.text, CleanOptions())[0] == verdict.text, characters
+    assert verdict.reason == "no-caption" or not privacy.holds_private_data(verdict.text), characters
+    return not verdict.reason
+
+
 def targets(folder: Path) -> dict[str, Callable[[], Target]]:
     """Return by name what makes each target, which may write below ``folder``; making one of the options' replaces parts of its script for good."""
     logging.getLogger("hugging_captions").setLevel(logging.CRITICAL)
@@ -230,4 +252,5 @@ def targets(folder: Path) -> dict[str, Callable[[], Target]]:
         for source in dict.fromkeys(row[2] for row in FORMATS)
         if source.isascii()
     }
-    return makers | {"walk": lambda: partial(walk_target, folder)}
+    captions = [post.caption or "" for post in read_posts(ROOT / "examples" / "rmnp_posts.jsonl", lambda *_: None)]
+    return makers | {"walk": lambda: partial(walk_target, folder), "cleaning": lambda: partial(cleaning_target, captions)}
