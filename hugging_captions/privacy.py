@@ -95,7 +95,7 @@ _INLINE_CREDIT = re.compile(
 _CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 _MAYBE_CREDIT = re.compile("[Pp]hoto|PHOTO|[Pp]ic|[Ii]mage|[Vv]i[ds]|Shot|P[Hh]|IG|ph[ :]|[📷📸🎥]")
 _NAMED_CREDIT = re.compile(
-    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]redit)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
+    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
     r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—-]+ ?|$)",
     re.MULTILINE,
 )

@@ -49,7 +49,7 @@ _NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by) [a-z]")
 LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
-    "including include includes joined using wore tried meeting seeing loving trying "
+    "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
     "kudos credit credits courtesy"
 )

@@ -58,6 +58,8 @@ KEPT = [
     ("The light was unreal today\n📷: @some.body", "The light was unreal today"),
     ("The light was unreal today\nPhoto by @some.body", "The light was unreal today"),
     ("Repost from @some.body\nThe light was unreal today", "The light was unreal today"),
+    ("Such a bright tent, right? Photo cred: Ada Miller", "Such a bright tent, right?"),
+    ("We walked far. Coffee from our friends over at @some.place 🤗", "We walked far."),
     ("Such a bright tent (📷: Ada Miller Photography)", "Such a bright tent"),
     ("Such a bright tent for a dark week\npicture by ada_miller", "Such a bright tent for a dark week"),
     # privacy
@@ -249,6 +251,7 @@ DROPPED = [
     ("The lake was still this morning 🌄 El lago estaba muy tranquilo esta mañana", 50, "language"),
     ("The lake was still this morning\n今朝の湖はとても静か", 50, "language"),
     ("Wow", 50, "language"),
+    ("Pagi ini danau sangat tenang dan kami juga.\n\nLike this? Love you!", 50, "language"),
     ("The opening of #a 🎉 of", 50, "unfinished"),
     ("Wearing my favourite boots:\n#boots #ootd", 50, "unfinished"),
     ("So much new snow on the pass and the 💛 @someone", 50, "unfinished"),
