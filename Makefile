@@ -16,7 +16,7 @@ test: $(VENV)/installed-dev  ## every test but the faults
 faults: $(VENV)/installed-dev  ## kills, full disks, cut files, wrong clocks: some minutes
 	$(RUN) -m pytest tests/faults --numprocesses auto
 
-fuzz: $(VENV)/installed-dev  ## 100,000 inputs for each reader and for the options: some minutes
+fuzz: $(VENV)/installed-dev  ## 100,000 inputs for the options, each reader and the cleaning rules: seven minutes
 	$(RUN) tests/fuzz/run.py
 
 lint: $(VENV)/installed-dev  ## style and types
