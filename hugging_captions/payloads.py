@@ -88,7 +88,7 @@ def iso_date(value: Any) -> str | None:
 
     A date without a time zone is taken as UTC; eight digits are year, month and day: as seconds they would lie before Instagram.
     """
-    if isinstance(value, int) and len(str(value)) == 8:
+    if isinstance(value, int) and 10**7 <= value < 10**8:
         value = str(value)
     elif isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) != 8:
         value = int(value.strip()[:18])

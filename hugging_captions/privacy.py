@@ -55,11 +55,11 @@ _DOES: frozenset[str] = words(
     "just always never can could will would did does found finds saw sees thinks thought let lets left brought caught fell "
     "ran runs kept keeps still taking making going getting looking doing being having coming"
 )
-_IRREGULAR: frozenset[str] = words("drove wrote shot won sang built taught sent bought began rode spent")
-#: And these it only has.
-_THINGS: frozenset[str] = words("pants jeans boots shoes shorts leggings glasses sunglasses earrings products photos pics")
 #: These follow things as well: "@brand is designed".
 _VERBS: frozenset[str] = words("is was has had are were have")
+#: All that somebody does, and what ends like it and is only had.
+_ACTS = _DOES | _VERBS | words("drove wrote shot won sang built taught sent bought began rode spent")
+_THINGS: frozenset[str] = words("pants jeans boots shoes shorts leggings glasses sunglasses earrings products photos pics")
 _IS_SOMEBODY = re.compile(
     r"[ ]*(?:is|was|has|had)[ ]+(?:the|my|our|so|such|here|back|always|still|not|never|just|been|(?!offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing)\b"
 )
@@ -193,7 +193,7 @@ def _without_mention(match: re.Match[str]) -> str:
     if match["possessive"]:
         return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word and not name[0].isupper() else BROKEN
     if article:
-        reads = word and word not in _DOES | _VERBS | _GOES_ON
+        reads = word and word not in _ACTS and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
     if lead.strip(" ,(|"):
         return _without_led_mention(lead, word, starts)
@@ -216,7 +216,7 @@ def _without_mention(match: re.Match[str]) -> str:
     if starts:
         surely = word in _DOES or (word.endswith("ed") and name.islower()) or _IS_SOMEBODY.match(match.string, match.end())
         return f"{space or gap}A friend" if surely else BROKEN
-    does = word in _DOES | _VERBS | _IRREGULAR or (name.islower() and word.endswith(("ed", "s")) and word not in _THINGS)
+    does = word in _ACTS or (name.islower() and word.endswith(("ed", "s")) and word not in _THINGS)
     return f"{space or gap}a friend" if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and does) else BROKEN
 
 
