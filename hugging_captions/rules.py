@@ -181,7 +181,8 @@ def words(text: str) -> list[str]:
 
 def word_count(text: str) -> int:
     """Return how many words ``text`` has; a character of a script that writes no spaces counts as one."""
-    return sum(len(word) if _UNSPACED.match(word) else 1 for word in words(text))
+    found = words(text)
+    return sum(len(word) if _UNSPACED.match(word) else 1 for word in found) if _UNSPACED.search(text) else len(found)
 
 
 def fold(text: str) -> str:
