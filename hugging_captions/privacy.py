@@ -40,6 +40,10 @@ _MENTION = re.compile(
 _LEAD = 40
 #: A list of people goes on behind them: "with @x and so many others", "designed by @x and Ann".
 _LISTS = re.compile(r"(?:^|\W)(?:with|by)[ ]*$", re.IGNORECASE)
+#: These say nothing without the "of" behind them.
+_NEEDS_OF: frozenset[str] = words(
+    "help front because member part founder owner rest side top one some all most lots courtesy home founders members"
+)
 _COMPANION = re.compile(rf"(?:^|[\W\d_])(?:{_COMPANY})[ ,(.:]*$", re.IGNORECASE)
 #: Before these a bare handle is an address ("thanks @x!") and can go.
 _ADDRESSING = frozenset(
@@ -96,7 +100,7 @@ _CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make
 _MAYBE_CREDIT = re.compile("[Pp]hoto|PHOTO|[Pp]ic|[Ii]mage|[Vv]i[ds]|Shot|P[Hh]|IG|ph[ :]|[📷📸🎥]")
 _NAMED_CREDIT = re.compile(
     r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
-    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—-]+ ?|$)",
+    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
     re.MULTILINE,
 )
 
@@ -195,9 +199,9 @@ def _without_mention(match: re.Match[str]) -> str:
     if article:
         reads = word and word not in _ACTS and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
-    if lead.strip(" ,(|"):
-        return _without_led_mention(lead, word, starts)
     last = re.split(r"\W+", before)[-1].lower()
+    if lead.strip(" ,(|"):
+        return BROKEN if last in _NEEDS_OF and lead.strip().lower() == "of" else _without_led_mention(lead, word, starts)
     if (
         not word
         and re.match(r"[ ]*,[ ]*\w", match.string[match.end() :])
@@ -234,6 +238,7 @@ def _without_led_mention(lead: str, word: str, starts: bool) -> str:
 def _mend_gaps(text: str) -> str:
     """Return ``text`` without the empty brackets and stray commas that a removal leaves."""
     text = re.sub(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)
+    text = re.sub(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+", "", text) if ":." in text else text
     text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;:])", r"\1", text))
     return tidy(re.sub(r"(?m)^(?:[ ,;:]+|\.(?!\.) *)+|[ ,(]+$", "", text))
 

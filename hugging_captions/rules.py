@@ -19,7 +19,7 @@ from .repair import HANDLE, TAG
 #: of these words is: a tenth of the time that one large expression takes.
 _PROMOTION_STARTS = (
     ("link links", r"['’]?s?\s*(?:is\s+|are\s+)?(?:in|on)\s*(?:my\s+|our\s+|the\s+)?(?:bio|profile|site|blog)\b"),
-    ("link links", r"\b[^.\n]{0,40}\bin\s+(?:\w+\s+){0,2}(?:bio|profile)\b"),
+    ("link links", r"\b[^.\n]{0,40}\bin\s+(?:\w+\s+){0,2}(?:bio|profile|header)\b"),
     ("linkinbio", r"\b"),
     ("check see visit hit click tap", r"\b[^.\n]{0,30}\b(?:in|on)\s+(?:my|our|the)\s+(?:bio|profile)\b"),
     ("check", r"\s+out\s+the\s+(?:\w+\s+)?(?:magazine|video|blog|link|post|article|story|interview|website|recipe|app)\b"),
@@ -30,7 +30,8 @@ _PROMOTION_STARTS = (
         "check checkout visit see read watch",
         r"\s+(?:out\s+)?(?:my|our|his|her|their)\s+(?:\w+\s+){0,2}(?:blog|site|website|page|channel|profile|feed|store|shop|stand|booth|youtube|account|story|stories|snap|insta|instastory|instastories|instagram|ig)\b",
     ),
-    ("click", r"\s+(?:the\s+)?link\b"),
+    ("click", r"\s+(?:the\s+)?link\b|\s+(?:my|our|the)\s+bio\b"),
+    ("go", r"\s+follow\b"),
     ("in", r"\s+(?:\S+\s+){0,2}bio\b|\s+stores\s+(?:now|soon)\b"),
     ("bio", r"\s+link\b"),
     ("snap snapchat", r"\s*[:@]"),
