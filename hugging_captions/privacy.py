@@ -238,6 +238,7 @@ def _without_led_mention(lead: str, word: str, starts: bool) -> str:
 def _mend_gaps(text: str) -> str:
     """Return ``text`` without the empty brackets and stray commas that a removal leaves."""
     text = re.sub(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)
+    text = re.sub(r"(?<=\s)\)(?=\s|$)", "", text) if " )" in text and "(" not in text else text
     text = re.sub(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+", "", text) if ":." in text else text
     text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;:])", r"\1", text))
     return tidy(re.sub(r"(?m)^(?:[ ,;:]+|\.(?!\.) *)+|[ ,(]+$", "", text))

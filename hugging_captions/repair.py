@@ -58,7 +58,12 @@ _NEEDS_MORE = words("a an the my our your his their of to for from with w/ and o
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
 #: What points at the word that is missing.
-_POINTERS = re.compile("(?: |[👉👇➡⬇→▶][🏻-🏿]?\ufe0f?)+$")
+_POINTERS = re.compile("(?: |(?<= )[–—-]|[👉👇➡⬇→▶][🏻-🏿]?\ufe0f?)+$")
+#: Praise of somebody who is missing.
+_PRAISE = re.compile(
+    r"\b(?:by|with|from|to|the|these|our|my)(?: very| \w+ly)? (?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great)$",
+    re.IGNORECASE,
+)
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
@@ -192,7 +197,7 @@ def _before_hole(text: str, following: str) -> str:
         return text + BROKEN
     if text.endswith(("(", "[", "|", " :")):
         return text[:-1].rstrip(" ") + BROKEN
-    return text + BROKEN if _WORD_END.split(text[-30:])[-1].lower() in LEADS_ON else text
+    return text + BROKEN if _PRAISE.search(text, max(len(text) - 40, 0)) or _WORD_END.split(text[-30:])[-1].lower() in LEADS_ON else text
 
 
 def ends_open(text: str) -> bool:
