@@ -292,6 +292,8 @@ DROPPED = [
     ("The recipe? See the link in my IG profile", 50, "promotion"),
     ("A link to the soup recipe is in profile", 50, "promotion"),
     ("First show tonight, click my bio for the tent", 50, "promotion"),
+    ("Tag who you would share this tent with", 50, "promotion"),
+    ("Rain again, more on Insta Story", 50, "promotion"),
     ("Rain again. Take a look at our main page", 50, "promotion"),
     ("If you like rain, go follow the trail crew", 50, "promotion"),
     ("Up before the sun for this linkinbio", 50, "promotion"),
