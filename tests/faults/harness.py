@@ -45,6 +45,8 @@ class Running:
     def __init__(self, script: str, argv: Sequence[object], folder: Path, setup: Callable[[], None] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = folder / "stdout", folder / "stderr"
+        for path in self._paths:
+            path.write_bytes(b"")  # a child that is killed before it has them wrote nothing
         self._process = _server.Process(target=_child, args=(script, list(map(str, argv)), *map(str, self._paths), setup))
         self._process.start()
 
