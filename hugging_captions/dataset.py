@@ -30,7 +30,7 @@ IGNORED = -100
 MIN_CAPTIONS_FOR_SPLIT = 200
 #: Bounds of a held-out split, in captions.
 MIN_VAL, MAX_VAL = 20, 2000
-#: Captions that are encoded at a time: what a tokenizer returns is a hundred times as large as the tokens.
+#: Captions that are encoded at a time: what a tokenizer returns is dozens of times as large as the tokens.
 ENCODED_AT_ONCE = 10_000
 
 

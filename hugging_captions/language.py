@@ -65,7 +65,7 @@ def refuse_unknown(code: str, flag: str) -> None:
     Raises:
         UsageError: it is none.
     """
-    if code not in ("en", "any") and code not in (known := _identifier().labels):
+    if code != "en" and code not in (known := _identifier().labels):
         raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 

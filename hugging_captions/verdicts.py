@@ -64,7 +64,8 @@ def refuse_unknown(options: CleanOptions) -> None:
     """
     if unknown := sorted(set(options.skip_rule) - set(rule_names())):
         raise UsageError(f"--skip-rule {unknown[0]}: no such rule", "the rules: " + ", ".join(rule_names()))
-    language.refuse_unknown(options.language, "--language")
+    if options.language != "any":
+        language.refuse_unknown(options.language, "--language")
 
 
 def examine(post: Post, options: CleanOptions) -> Verdict:

@@ -389,9 +389,10 @@ def test_int8_writes_captions_too(trained: Store, capsys: pytest.CaptureFixture[
     assert "--quantize int8 leaves no room for --precision bf16" in capsys.readouterr().err
 
 
-def test_a_language_that_is_none_is_refused(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(trained, *BASICS, "--keep-language", "english") == 2
-    assert "--keep-language english: no such language" in capsys.readouterr().err
+@pytest.mark.parametrize("code", ["english", "any"])
+def test_a_language_that_is_none_is_refused(code: str, trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS, "--keep-language", code) == 2
+    assert f"--keep-language {code}: no such language" in capsys.readouterr().err
 
 
 def test_attempts_do_not_depend_on_what_was_under_way(trained: Store) -> None:
