@@ -65,7 +65,7 @@ def _draw_languages(axes: Any, counts: dict[str, int]) -> None:
     shown = list(counts.items())[:LANGUAGES]
     rest = sum(counts.values()) - sum(count for _, count in shown)
     shown += [("others", rest)] if rest else []
-    axes.bar([code for code, _ in shown], [count for _, count in shown], color="tab:blue")
-    axes.tick_params(axis="x", rotation=45)
+    axes.bar(range(len(shown)), [count for _, count in shown], color="tab:blue")
+    axes.set_xticks(range(len(shown)), [code for code, _ in shown], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_xlabel("language of the caption")
     axes.set_ylabel("posts")
