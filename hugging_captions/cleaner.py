@@ -54,13 +54,14 @@ class CleanResult:
 
     def summary(self, verbose: bool = False) -> str:
         """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
-        share = lambda count: f"{100 * count / max(1, self.posts):.1f} %"  # noqa: E731
+        share = lambda count, of=self.posts: f"{100 * count / max(1, of):.1f} %"  # noqa: E731
         rows: list[tuple[object, ...]] = [("posts", self.posts, "")]
         rows += [(f"  {reason}", count, share(count)) for reason, count in self.dropped.items()]
         rows.append(("kept", self.kept, share(self.kept)))
         lines = [console.table(rows, (f"#{self.tag}", "posts", "share"))]
         lines.append("changed by rule: " + (", ".join(f"{name} {count:,}" for name, count in self.changed.items()) or "none"))
-        lines.append("languages: " + ", ".join(f"{code} {share(count)}" for code, count in list(self.languages.items())[:6]))
+        judged = sum(self.languages.values())
+        lines.append("languages: " + ", ".join(f"{code} {share(count, judged)}" for code, count in list(self.languages.items())[:6]))
         lines.append(f"about {self.tokens:,} tokens to train on")
         if verbose:
             for reason, texts in self.examples.items():

@@ -10,11 +10,11 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import verdicts
+from . import language, verdicts
 from .errors import from_os_error
 from .near_duplicates import ShingleSets
 from .options import CleanOptions
@@ -23,8 +23,9 @@ from .posts import parse_post
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool
 
-#: Lines that a worker takes at a time; fewer than this are not worth a process.
-CHUNK = 2000
+#: Lines that a worker takes at a time, and how many such chunks are worth processes of their own.
+CHUNK, WORTH_PROCESSES = 500, 4
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -82,16 +83,15 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
     """
     workers = options.workers or os.cpu_count() or 1
     chunks = _chunks(path)
-    first = next(chunks, None)
-    if first is None:
-        return
-    if workers == 1 or len(first[1]) < CHUNK:
-        yield _examine(*first, options)
+    first = list(islice(chunks, WORTH_PROCESSES))
+    chunks = chain(first, chunks)
+    if workers == 1 or len(first) < WORTH_PROCESSES:
         for start, lines in chunks:
             yield _examine(start, lines, options)
         return
+    language.identifier()  # once, for all that are forked
     with _pool(workers) as pool:
-        waiting = [pool.apply_async(_examine, (*first, options))]
+        waiting = []
         for start, lines in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
             waiting.append(pool.apply_async(_examine, (start, lines, options)))
             if len(waiting) > 2 * workers:
@@ -131,7 +131,10 @@ def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Examined:
-    examined, written = Examined(), []
+    examined = Examined()
+    written: list[str] = []
+    changed: list[str] = []
+    languages: list[str] = []
     for number, line in enumerate(lines, start=start):
         try:
             post = parse_post(line)
@@ -139,14 +142,13 @@ def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Exami
             examined.damaged.append((number, str(error) or type(error).__name__))
             continue
         verdict = verdicts.examine(post, options)
-        written.append(json.dumps([verdict.shortcode, verdict.text, verdict.reason, verdict.detail], ensure_ascii=False) + "\n")
-        examined.posts += 1
-        examined.changed.update(verdict.changed)
-        if verdict.language:
-            examined.languages[verdict.language] += 1
+        written.append(_as_json([verdict.shortcode, verdict.text, verdict.reason, verdict.detail]) + "\n")
+        changed += verdict.changed
+        languages += [verdict.language] if verdict.language else []
         if not verdict.reason:
             examined.survivors.append(verdict)
-    examined.lines = "".join(written)
+    examined.posts, examined.lines = len(written), "".join(written)
+    examined.changed, examined.languages = Counter(changed), Counter(languages)
     return examined
 
 

@@ -25,6 +25,8 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 _SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…]+$", re.MULTILINE)
 _RUN = re.compile(r"([!?~_=*#$%^&+.\-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
+#: What every run of emoji has: a quarter of the time.
+_FOUR_SYMBOLS = re.compile(r"[^\w\s\x00-\x7f]{4}")
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
 _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 #: What may stand between the tags of a block, and behind it.
@@ -32,6 +34,7 @@ _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
 _TRAILING_EMOJI = re.compile("[\\s\ufe0f\u2190-\u2bff\U0001f000-\U0001faff]+$")
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
+_DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?<!\S#)\s*$)")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
@@ -59,6 +62,7 @@ _NEEDS_MORE = words("a an the my our your his their of to for from with w/ and o
 HOLE = "\ue000"
 #: What points at the word that is missing.
 _POINTERS = re.compile("(?: |(?<= )[–—-]|[👉👇➡⬇→▶][🏻-🏿]?\ufe0f?)+$")
+_POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0f")
 #: Praise of somebody who is missing.
 _PRAISE = re.compile(
     r"\b(?:by|with|from|to|the|these|our|my)(?: very| \w+ly)? (?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great)$",
@@ -99,16 +103,17 @@ def mend_encoding(text: str) -> str:
 
     ftfy does the mojibake. It is asked only where there is something to mend, which saves most of its time.
     """
-    import ftfy
-    import ftfy.badness
-    import ftfy.fixes
-
     if "<U+" in text:
         text = _R_ESCAPE.sub(_character, text)
     if "&" in text and _ENTITY.search(text):
+        import ftfy.fixes
+
         text = ftfy.fixes.unescape_html(text)
-    if not text.isascii() and _LATIN_LEFTOVER.search(text) and ftfy.badness.is_bad(text):
-        return ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
+    if not text.isascii() and _LATIN_LEFTOVER.search(text):
+        import ftfy.badness
+
+        if ftfy.badness.is_bad(text):
+            return ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
     return text
 
 
@@ -117,7 +122,7 @@ def plain_characters(text: str) -> str:
 
     Its only line break is a newline and its only space a space.
     """
-    if any(mark in text for mark in (" .", " ,", " !", " ?", " ;")):
+    if " ." in text or " ," in text or " !" in text or " ?" in text or " ;" in text:
         text = _SPACE_BEFORE_MARK.sub("", text)
     if not _NOT_PLAIN.search(text) and unicodedata.is_normalized("NFC", text):
         return tidy(text)
@@ -163,7 +168,8 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
         before = text
         text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
         text = _without_trailing_tags(text)
-    text = close_holes(_TAG_RUN.sub(HOLE, _MAKER.sub(HOLE, text)))
+    text = _MAKER.sub(HOLE, text)
+    text = close_holes(_TAG_RUN.sub(HOLE, text) if text.count("#") > 2 else text)
     if inline_tags != "keep":
         text = close_holes(re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))
     return tidy(text)
@@ -192,7 +198,8 @@ def close_holes(text: str) -> str:
 
 def _before_hole(text: str, following: str) -> str:
     """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or none begins behind it."""
-    text = _POINTERS.sub("", text)
+    if text[-1:] in _POINTER_ENDS:
+        text = _POINTERS.sub("", text)
     if (not text or text[-1] in ".!?\n") and _NO_BEGINNING.match(following):
         return text + BROKEN
     if text.endswith(("(", "[", "|", " :")):
@@ -209,7 +216,7 @@ def ends_open(text: str) -> bool:
 def short_runs(text: str) -> str:
     """Return ``text`` with at most three of the same punctuation mark or emoji in a row."""
     text = _RUN.sub(lambda match: match[1] * 3, text)
-    return text if text.isascii() else _EMOJI_RUN.sub(lambda match: match[1] * 3, text)
+    return _EMOJI_RUN.sub(lambda match: match[1] * 3, text) if not text.isascii() and _FOUR_SYMBOLS.search(text) else text
 
 
 def without_emoji(text: str) -> str:
@@ -239,4 +246,6 @@ def _without_trailing_tags(text: str) -> str:
     if count <= 3 and last_word and last_word[0].lower() in LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
         return text
     tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", text[tokens[-1].end() :])
-    return close_holes(f"{_SPACED_DOTS.sub('', before).rstrip(_BLOCK_LEADS)}{HOLE} {tail}")
+    if before.rstrip()[-1:] in _DOTS:
+        before = _SPACED_DOTS.sub("", before)
+    return close_holes(f"{before.rstrip(_BLOCK_LEADS)}{HOLE} {tail}")

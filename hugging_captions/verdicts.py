@@ -5,8 +5,9 @@ Pure functions from a post and the options to a verdict; duplicates are the clea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from .posts import Post
 
 #: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
 MAX_ROUNDS = 4
+#: Those that can leave a sentence without its end.
+_TAKES_OUT = frozenset(("credits", "tags", "urls", "handles"))
 #: The rules that drop a post, in their order, and what each drops. The mending rules (``rules.CHANGES``)
 #: stand between ``too-few-likes`` and ``no-text``.
 DROPS = {
@@ -69,41 +72,46 @@ def refuse_unknown(options: CleanOptions) -> None:
 
 
 def examine(post: Post, options: CleanOptions) -> Verdict:
-    """Return what the rules make of ``post`` alone (duplicates come later)."""
-    likes = -1 if post.likes is None else post.likes
-    blank = Verdict(post.shortcode, (post.caption or "").strip(), likes)
+    """Return what the rules make of ``post`` alone (duplicates come later); rules behind the one that drops it are not asked."""
+    text, likes = (post.caption or "").strip(), -1 if post.likes is None else post.likes
     if reason := _unless_skipped(_drop_before_mending(post, options), options):
-        return replace(blank, reason=reason[0], detail=reason[1])
-    text, changed, advertises = mend(blank.text, options)
+        return Verdict(post.shortcode, text, likes, *reason)
+    text, changed, advertises = mend(text, options)
+    if advertises:
+        return Verdict(post.shortcode, text, likes, "promotion", advertises, changed)
     code, score = language.detect(text)
-    done = replace(blank, text=text, changed=changed, language=code)
-    if reason := _unless_skipped(_drop_after_mending(done, advertises, score, options), options):
-        return replace(done, reason=reason[0], detail=reason[1])
+    if reason := _unless_skipped(_drop_after_mending(text, changed, code, score, options), options):
+        return Verdict(post.shortcode, text, likes, *reason, changed, code)
     folded = rules.fold(text) or text
-    return replace(done, folded=folded, shingles=near_duplicates.shingles(folded))
+    return Verdict(post.shortcode, text, likes, "", "", changed, code, folded, near_duplicates.shingles(folded))
 
 
 def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
-    """Apply the mending rules until nothing changes.
+    """Apply the mending rules in turn until each has left the text as it is.
 
     Returns:
-        the text, the names of the rules that changed it, and the advertising words that it held
-        before the privacy rules took its handles and links out.
+        the text, the names of the rules that changed it, and the words in it that advertise, as long as the privacy rules have
+        not taken its handles and links out. Unless the promotion rule is skipped, such a text is mended no further.
     """
     changed: dict[str, None] = {}
-    advertises, disclosed = None, rules.disclosure(text)
-    for _ in range(MAX_ROUNDS):
-        before = text
-        for change in rules.CHANGES:
-            if change.private and advertises is None:
-                advertises = rules.promotion(text)
-            after = text if change.name in options.skip_rule else change.apply(text, options)
-            if after != text:
-                changed[change.name] = None
-                text = after
-        if text == before:
-            break
-    return text, tuple(changed), disclosed or advertises or ""
+    looks_for_promotion = "promotion" not in options.skip_rule
+    if looks_for_promotion and (advertises := rules.disclosure(text)):
+        return text, (), advertises
+    left_alone = 0
+    for change in islice(cycle(rules.CHANGES), MAX_ROUNDS * len(rules.CHANGES)):
+        if looks_for_promotion and change.private:
+            looks_for_promotion = False
+            if advertises := rules.promotion(text):
+                return text, tuple(changed), advertises
+        after = text if change.name in options.skip_rule else change.apply(text, options)
+        if after == text:
+            left_alone += 1
+            if left_alone == len(rules.CHANGES):
+                break
+        else:
+            left_alone, text = 0, after
+            changed[change.name] = None
+    return text, tuple(changed), ""
 
 
 def explain(post: Post, options: CleanOptions) -> str:
@@ -135,13 +143,10 @@ def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[st
         yield "too-few-likes", str(post.likes)
 
 
-def _drop_after_mending(done: Verdict, advertises: str, score: float, options: CleanOptions) -> Iterator[tuple[str, str]]:
-    text, code = done.text, done.language
-    if advertises:
-        yield "promotion", advertises
+def _drop_after_mending(text: str, changed: Collection[str], code: str, score: float, options: CleanOptions) -> Iterator[tuple[str, str]]:
     if not any(char.isalpha() for char in text):
         yield "no-text", ""
-    if repair.ends_open(text) and not {"credits", "tags", "urls", "handles"}.isdisjoint(done.changed):
+    if not _TAKES_OUT.isdisjoint(changed) and repair.ends_open(text):
         yield "unfinished", text[-20:]
     if options.language != "any":
         if code != options.language or score < options.min_language_score:

@@ -74,5 +74,5 @@ def test_tags_handles_and_emoji_do_not_count(caption: str, code: str) -> None:
 def test_the_same_caption_gets_the_same_answer() -> None:
     rows = [json.loads(line)["caption"] for line in CAPTIONS.read_text(encoding="utf-8").split("\n") if line]
     first = [language.detect(caption) for caption in rows]
-    language._identifier.cache_clear()  # what a process that starts afresh would load
+    language.identifier.cache_clear()  # what a process that starts afresh would load
     assert [language.detect(caption) for caption in reversed(rows)] == first[::-1]
