@@ -1,10 +1,10 @@
 """Which language a short caption is in.
 
-A fast first pass, then a careful second one. What has enough of the commonest English words is English: a third of real captions, on
-which the careful one agrees but for one in 400, short English ones that it took for another language. The others go to py3langid 0.4: of the candidates it is the one that tells English
-from romanised Hindi, the hard case. English or not, tags, handles and emoji taken out first: accuracy 0.953 on 6,000 tweets in 8
-languages and 0.999 on 7,500 sentences in 75, English recall 0.99 and 1.00; fastText (lid.176 lite) reaches 0.914 and 0.953, CLD2
-0.885 and 0.990 (benchmarks/clean.py).
+A fast first pass, then a careful second one. What has enough of the commonest English words is English: more than a third of real
+captions, on which the careful one agrees but for one in 400, short English ones that it took for another language. The others go to
+py3langid 0.4: of the candidates it is the one that tells English from romanised Hindi, the hard case. English or not, tags, handles
+and emoji taken out first: accuracy 0.953 on 6,000 tweets in 8 languages and 0.999 on 7,500 sentences in 75, English recall 0.99 and
+1.00; fastText (lid.176 lite) reaches 0.914 and 0.953, CLD2 0.885 and 0.990 (benchmarks/clean.py).
 """
 
 from __future__ import annotations
