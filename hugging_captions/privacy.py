@@ -11,7 +11,7 @@ import re
 from .repair import BROKEN, HANDLE, HOLE, TAG, close_holes, tidy, words
 
 _URL = re.compile(
-    r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
+    r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
     re.IGNORECASE,
 )
 #: What a URL has at least, if not "://".
@@ -30,7 +30,7 @@ _BARE_HANDLE = re.compile(
     r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
 )
 _LIST = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
-_COMPANY = "with|w/|w|cc|feat|ft|featuring|and|&|x"
+_COMPANY = "together with|with|w/|w|cc|feat|ft|featuring|and|&|x"
 _PREPOSITION = rf"{_COMPANY}|by|from|via|to|for|at|of|in|on|off|into|like|than|around"
 #: A list of handles with what leads to it: prepositions, a camera, an article.
 _MENTION = re.compile(
@@ -65,6 +65,8 @@ _DOES: frozenset[str] = words(
 _VERBS: frozenset[str] = words("is was has had are were have")
 #: All that somebody does, and what ends like it and is only had.
 _ACTS = _DOES | _VERBS | words("drove wrote shot won sang built taught sent bought began rode spent")
+#: What a thing does besides: "the @brand looks warm".
+_STANDS = words("looks feels seems offers opens opened sits stands shows hosts hosted features presents")
 _THINGS: frozenset[str] = words("pants jeans boots shoes shorts leggings glasses sunglasses earrings products photos pics")
 _IS_SOMEBODY = re.compile(
     r"[ ]*(?:is|was|has|had)[ ]+(?:the|my|our|so|such|here|back|always|still|not|never|just|been|(?!offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing)\b"
@@ -74,8 +76,11 @@ _GOES_ON: frozenset[str] = words(
     "to and in on for this today tonight last with but where when while before after as because yesterday tomorrow then so "
     "until during at by from near is was who whose"
 )
-#: What led to a handle: "Shirt:", "Consulting:".
-_LABEL = re.compile(r"(?:^|(?<=[.!?,;|/) \ufe0f\u2190-\u2bff\U0001f000-\U0001faff]))[^\W\d_][\w ]{0,15}:[ ]*(?=[),|/]|$)", re.MULTILINE)
+#: What led to a handle that has gone: "Shirt:", "Consulting:".
+_LABEL = re.compile(
+    rf"(?:^|(?<=[.!?,;|/()•\ufe0f\u2190-\u2bff\U0001f000-\U0001faff]))[ ]*[^\W\d_][\w& ]{{0,23}}:[ ]*{HOLE}(?=\s*(?:[),|/•]|$))",
+    re.MULTILINE,
+)
 _NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+|&)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(
@@ -94,7 +99,7 @@ _CREDIT_LINE = re.compile(
 )
 #: The same in the middle of a line, and with a name instead of a handle at the start of one.
 _INLINE_CREDIT = re.compile(
-    rf"\(?(?:[📷📸🎥📹]\ufe0f?[ ]*:?|\b(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?(?:[ ]+(?:and|&)[ ]+\w+)?"
+    rf"\(?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?|\b(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?(?:[ ]+(?:and|&)[ ]+\w+)?"
     rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{_LIST}\)?",
     re.IGNORECASE,
 )
@@ -106,6 +111,12 @@ _NAMED_CREDIT = re.compile(
     re.MULTILINE,
 )
 
+#: Who did what, by name: a line of several of these.
+_ROLE = re.compile(
+    r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
+)
+_ROLES = 3
+
 
 def without_credits(text: str) -> str:
     """Return ``text`` without what credits a picture, names the account reposted from, or lists who did what.
@@ -114,6 +125,8 @@ def without_credits(text: str) -> str:
     """
     if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
         text = _NAMED_CREDIT.sub("", text)
+    if "Hair" in text or "Styl" in text:
+        text = "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES)
     marked = _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text
     if "@" not in marked:
         return tidy(text)
@@ -129,8 +142,9 @@ def _without_handle_credits(text: str) -> str:
     if "\n" not in text:
         return tidy(_without_labelled(text))
     lines = [_without_labelled(line) for line in text.split("\n")]
+    lines = [line for line in lines if "@" not in line or not _HANDLE.search(line) or _words_beside(line)]
     told = [line for line in lines if "@" not in line or not _HANDLE.search(line) or _words_beside(line) > _FEW_WORDS]
-    if len(told) < len(lines) and any(_words_beside(line) >= 3 for line in told):
+    if len(told) < len(lines) and sum(map(_words_beside, told)) >= 3:
         lines = told
     return tidy("\n".join(lines))
 
@@ -173,8 +187,9 @@ def without_handles(text: str) -> str:
     if "@" not in text:
         return text
     text = _without_mentions(text)
-    text = close_holes(_TAIL.sub("", text) if HOLE in text else text)
-    return _mend_gaps(_LABEL.sub("", text) if ":" in text else text)
+    if HOLE in text:
+        text = _TAIL.sub("", _LABEL.sub("", text) if ":" in text else text)
+    return _mend_gaps(close_holes(text))
 
 
 def _without_mentions(text: str) -> str:
@@ -201,7 +216,7 @@ def _without_mention(match: re.Match[str]) -> str:
     if match["possessive"]:
         return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word and not name[0].isupper() else BROKEN
     if article:
-        reads = word and word not in _ACTS and word not in _GOES_ON
+        reads = word and word not in _ACTS and word not in _STANDS and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
     last = re.split(r"\W+", before)[-1].lower()
     if lead.strip(" ,(|"):
@@ -232,6 +247,8 @@ def _without_led_mention(lead: str, word: str, starts: bool) -> str:
     """Return what stays of a mention behind a preposition, before ``word``."""
     if word in ("who", "whose"):
         return f"{lead} a friend"
+    if word in ("a", "an") and lead.strip().lower() == "with":
+        return f"{lead} a friend,"
     if starts and word:
         return BROKEN
     if word in ("and", "or", "&") and _LISTS.search(lead):
@@ -244,7 +261,7 @@ def _mend_gaps(text: str) -> str:
     text = re.sub(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)
     text = re.sub(r"(?<=\s)\)(?=\s|$)", "", text) if " )" in text and "(" not in text else text
     text = re.sub(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+", "", text) if ":." in text else text
-    text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;:])", r"\1", text))
+    text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;]|:(?![-)(DP]))", r"\1", text))
     return tidy(re.sub(r"(?m)^(?:[ ,;:]+|\.(?!\.) *)+|[ ,(]+$", "", text))
 
 

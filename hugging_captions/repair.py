@@ -54,7 +54,7 @@ LEADS_ON: frozenset[str] = words(
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
-    "kudos credit credits courtesy"
+    "kudos credit credits courtesy writes starring"
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into quite")
@@ -63,11 +63,19 @@ HOLE = "\ue000"
 #: What points at the word that is missing.
 _POINTERS = re.compile("(?: |(?<= )[–—-]|[👉👇➡⬇→▶][🏻-🏿]?\ufe0f?)+$")
 _POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0f")
-#: Praise of somebody who is missing.
+#: Praise of somebody who is missing, and what to look at.
 _PRAISE = re.compile(
-    r"\b(?:by|with|from|to|the|these|our|my)(?: very| \w+ly)? (?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great)$",
+    r"\b(?:by|with|from|to|via|in|the|these|our|my)(?: very| \w+ly| \w+ and| my)? "
+    r"(?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal)$|\bcheck(?:ing)? out$",
     re.IGNORECASE,
 )
+#: What no small word can follow, and what no verb: "I #take the stairs", "telling you #wool is warm".
+_BEFORE_SMALL = re.compile(r"(?:['’]s|\b(?:I|[Ww]e|[Tt]hey|[Hh]e|[Ss]he|can|will|would|could|should))$")
+_BEFORE_VERB = re.compile(r"\b(?:you|me|him|us|them|how)$")
+_LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
+_SMALL, _VERB = re.compile(r" [a-z]"), re.compile(r" (?:is|was|has)\b")
+#: A sentence begins behind the missing word.
+_NEW_SENTENCE = re.compile(r" (?:He|She|They|It)(?:['’]\w+)?\b")
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
@@ -202,9 +210,14 @@ def _before_hole(text: str, following: str) -> str:
         text = _POINTERS.sub("", text)
     if (not text or text[-1] in ".!?\n") and _NO_BEGINNING.match(following):
         return text + BROKEN
-    if text.endswith(("(", "[", "|", " :")):
+    if text.endswith(("(", "[", "|", " :")) or (text.endswith(":") and _LINE_END.match(following)):
         return text[:-1].rstrip(" ") + BROKEN
-    return text + BROKEN if _PRAISE.search(text, max(len(text) - 40, 0)) or _WORD_END.split(text[-30:])[-1].lower() in LEADS_ON else text
+    end = text[-40:]
+    if _PRAISE.search(end) or _WORD_END.split(end)[-1].lower() in LEADS_ON:
+        return text + BROKEN
+    if (_SMALL.match(following) and _BEFORE_SMALL.search(end)) or (_VERB.match(following) and _BEFORE_VERB.search(end)):
+        return text + BROKEN
+    return f"{text}." if end[-1:].isalpha() and _NEW_SENTENCE.match(following) else text
 
 
 def ends_open(text: str) -> bool:

@@ -11,7 +11,7 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from . import console, language, near_duplicates, repair, rules
+from . import console, language, near_duplicates, promotion, repair, rules
 from .errors import UsageError
 from .options import CleanOptions
 from .posts import Post
@@ -95,13 +95,13 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
     """
     changed: dict[str, None] = {}
     looks_for_promotion = "promotion" not in options.skip_rule
-    if looks_for_promotion and (advertises := rules.disclosure(text)):
+    if looks_for_promotion and (advertises := promotion.disclosure(text)):
         return text, (), advertises
     left_alone = 0
     for change in islice(cycle(rules.CHANGES), MAX_ROUNDS * len(rules.CHANGES)):
         if looks_for_promotion and change.private:
             looks_for_promotion = False
-            if advertises := rules.promotion(text):
+            if advertises := promotion.advertised(text):
                 return text, tuple(changed), advertises
         after = text if change.name in options.skip_rule else change.apply(text, options)
         if after == text:

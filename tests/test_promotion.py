@@ -1,0 +1,114 @@
+"""promotion: what advertises, each with the words that tell, and what only looks like it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hugging_captions import promotion
+
+ADVERTISES = [
+    # look elsewhere
+    ("Rain since Monday, more on my insta stories", "insta stories"),
+    ("The whole climb is in my story", "in my story"),
+    ("The wet half of the trip is on stories", "on stories"),
+    ("You saw the bear in my IG-story", "ig-story"),
+    ("My stories are full of soup", "my stories"),
+    ("All the gear is on my new website", "on my new website"),
+    ("The recipe for the soup? Recipe on the hut site", "recipe on"),
+    ("Find all the maps in my drawer on Instagram", "find all the maps in my"),
+    ("Here's a link to the old map", "here's a link"),
+    ("Check the flyer for details", "for details"),
+    ("Learn more at the hut", "learn more at"),
+    ("Read the full story of the two marmots", "read the full story"),
+    ("Game six in the rain. Full story.", "full story"),
+    ("I wrote a blog post about the hail", "blog post"),
+    ("Gloves and socks in next post", "in next post"),
+    ("The film of the hut is now on YouTube", "now on youtube"),
+    # be my audience
+    ("Comment what you cook in the rain", "comment what"),
+    ('Comment "yes" for more hail', 'comment "'),
+    ("New faces wanted. Comment, PM or shout", "comment, pm"),
+    ("Rate this tent from 1-10", "rate this tent from 1-10"),
+    ("Soup ideas? Leave 'em all below", "leave 'em all below"),
+    ("FAN VOTE: tent or hut", "fan vote"),
+    ("Go and give the hut some love and a follow", "and a follow"),
+    ("Give them some love, they cook well", "give them some love"),
+    ("Follow their walk over the pass", "follow their"),
+    ("Go listen to this rain", "go listen to"),
+    ("Please join the marmots at noon", "please join"),
+    # win or buy something
+    ("Tag the hut for a chance of feature", "chance of feature"),
+    ("A steel pot. Retail price on request", "retail price"),
+    ("Pick yours up before the snow", "pick yours up"),
+    ("Shop warm socks today", "shop warm socks today"),
+    ("These socks are available in grey", "available in"),
+    ("Every tent is an add-on. Available.", "available."),
+    ("The stands will be available this summer", "will be available"),
+    ("Walking home in our striped wool coat", "our striped wool coat"),
+    ("Our customers like it dry", "our customers"),
+    ("A picture from our campaign in the snow", "our campaign"),
+    # write to me
+    ("We are hiring a cook for the hut", "are hiring"),
+    ("Few seats in the van, hit me up for one", "hit me up for"),
+    ("Send us a message from the pass", "send us a message"),
+    ("Who wants to book me for the hut party", "book me"),
+    # something is out, or will be
+    ("We are proud to announce a second stove", "to announce"),
+    ("A new hut is being built, stay tuned", "stay tuned"),
+    ("Keep an eye out tonight", "keep an eye out"),
+    ("New content coming with the snow", "content coming"),
+    ("The second map is out today", "is out today"),
+    ("The film airs tonight in the hut", "airs tonight"),
+    ("Dates of my upcoming workshop", "upcoming workshop"),
+    ("Soup from our new wild mountain cookbook", "our new wild mountain cookbook"),
+    ("Thanks for coming to the launch of the stove", "launch of"),
+    ("We are launching a line of pots", "launching a"),
+    ("Watch me live on the wall", "watch me live"),
+    ("I'm drawing maps, so watch this space", "watch this space"),
+    ("Check back at noon for the next game", "check back at"),
+    # an event
+    ("Join us as we explore the cave", "join us as"),
+    ("Join the fastest growing club of cooks", "join the fastest"),
+    ("The talk is open to the public", "open to the public"),
+    ("Guest list already stacked", "guest list"),
+    ("Catch their tour bus in the valley", "catch their tour"),
+    # it was paid for
+    ("A paid partnership of soup and bread", "paid partnership"),
+]
+
+TELLS = [
+    "The sun is out today and so are we",
+    "Things that excite you are not random. Follow them",
+    "Please come back, we miss you",
+    "The first stories of my grandmother are about snow",
+    "She asked him to pick it up and he did",
+    "Penguins feed when it drops to 40 degrees below",
+    "Keep an eye out for bears",
+    "Oracle makes mobility available for all",
+    "Swipe for the second marmot",
+    "Our tent, our stove, our rain",
+    "Here's the thing about hail",
+    "We read the map, then we read the sky",
+    "Join a marmot for lunch",
+    "A full bottle is a heavy bottle",
+]
+
+
+@pytest.mark.parametrize(("text", "words"), ADVERTISES)
+def test_what_advertises_is_told_by_its_words(text: str, words: str) -> None:
+    assert promotion.advertised(text).startswith(words)
+
+
+@pytest.mark.parametrize("text", TELLS)
+def test_what_only_tells_does_not_advertise(text: str) -> None:
+    assert promotion.advertised(text) == ""
+
+
+@pytest.mark.parametrize("text", ["Warm boots #ad", "Warm boots #gifted", "In collaboration with the hut", "/ad Warm boots"])
+def test_a_paid_post_is_told_by_its_mark(text: str) -> None:
+    assert promotion.disclosure(text)
+
+
+@pytest.mark.parametrize("text", ["Warm boots #adventure", "In partnership we trust", "Read/add to it"])
+def test_a_word_like_a_mark_is_none(text: str) -> None:
+    assert promotion.disclosure(text) == ""
