@@ -21,7 +21,7 @@ MIN_LETTERS = 6
 UNKNOWN = "unknown"
 #: A part with so many letters makes a caption bilingual: if it is so surely in another language, or so surely not in the caption's and
 #: so many of its words begin small (names are in no language). So do more letters of another script.
-MIN_LETTERS_OF_SECOND, SURE, RULED_OUT, SMALL_WORDS, FOREIGN = 15, 0.65, 0.01, 3, 1
+MIN_LETTERS_OF_SECOND, SURE, RULED_OUT, SMALL_WORDS, FOREIGN = 15, 0.65, 0.015, 3, 1
 
 #: Captions in loose English are now and then taken for Nigerian Pidgin, with English next; romanised Hindi is too, but seldom with
 #: English next. Taking every Pidgin for English costs 0.008 of the accuracy on the tweets.

@@ -9,33 +9,39 @@ from __future__ import annotations
 import re
 
 #: The words that begin an advertisement or a plea, and what has to follow them, in lower case. In what follows a space is any white
-#: space, a bracket only groups, and the end is no middle of a word.
+#: space, a tilde any word or handle, a bracket only groups, and the end is no middle of a word.
 _STARTS = (
     # look elsewhere: the profile, a site, a story
     ("link links", r"['’]?s?\s*(is |are )?(in|on)\s*(my |our |the )?(bio|profile|site|blog)"),
-    ("link links", r"\b[^.\n]{0,40}\bin (\w+ ){0,2}(bio|profile|header)| (to (my|our|the)|below|is|here)"),
+    ("link links", r"\b[^.\n]{0,40}\bin (~ ){0,2}(bio|profile|header)| (to (my|our|the)|below|is|here)"),
     ("linkinbio newsstand newsstands swipeup instastory instastories", r""),
     ("bio", r" link"),
     ("here", r"['’]?s (a|the) link"),
     ("check see visit hit click tap", r"\b[^.\n]{0,30}\b(in|on) (my|our|the) (bio|profile)"),
-    ("check", r" out the (\w+ )?(magazine|video|blog|link|post|article|story|interview|website|recipe|app)"),
+    ("check", r" out (the|this|an?|some|today['’]s) (~ ){0,3}(magazine|video|blog\w*|link|posts?|article|story|interview|website|recipe)"),
+    ("check", r" out (the|this|an?|some|today['’]s) (~ ){0,3}(app|looks?|work|book|build|page|account|gallery|song|shop|store|artists?)"),
     ("check", r" (it|this|them|['’]?em|him|her|us|me|my|our|their) out| back\b[^.!?\n]{0,30}\b(at|for|soon|tomorrow|later|on)"),
     ("check checkout", r"((?<=out)| out) (all )?(my|our|his|her|their|the (new|latest))"),
-    ("check checkout visit see read watch", r" (out )?(my|our|his|her|their) (\w+ ){0,2}(blog|site|website|page|channel|profile)"),
+    ("check checkout visit see read watch", r" (out )?(my|our|his|her|their) (~ ){0,2}(blog|site|website|page|channel|profile)"),
     (
         "check checkout visit see read watch",
-        r" (out )?(my|our|his|her|their) (\w+ ){0,2}(feed|store|shop|stand|booth|youtube|account|story|stories|snap)",
+        r" (out )?(my|our|his|her|their) (~ ){0,2}(feed|store|shop|stand|booth|youtube|account|story|stories|snap)",
     ),
-    ("check checkout visit see read watch", r" (out )?(my|our|his|her|their) (\w+ ){0,2}(story|stories|insta\w*|ig)"),
+    ("check checkout visit see read watch", r" (out )?(my|our|his|her|their) (~ ){0,2}(story|stories|insta\w*|ig)"),
     ("click", r" (the )?link| (my|our|the) bio"),
-    ("tap click", r" (\w+ )?(for|to shop)"),
+    ("tap click", r" (~ )?(for|to shop)| (the|my|our) (photo|picture|pic|image|post|tags?)"),
+    ("outfit", r" details"),
+    ("details", r" (are )?(tagged|below|here|soon)"),
     ("swipe", r" up| to shop"),
-    ("look", r" at (my|our) (\w+ )?(profile|page|feed|story|stories|blog|shop|website)"),
-    ("hit head", r" (over )?(to )?(the|my|our) (comments|blog|link|shop|store|site|website|profile|bio)"),
-    ("in", r" (\S+ ){0,2}bio| (my |the )?next post| the comments| my (vlog|blog|shop|store)"),
+    ("look", r" out for (this|the|my|our) (~ ){0,2}(issue|episode|book|post)"),
+    ("look", r" at (my|our) (~ )?(profile|page|feed|story|stories|blog|shop|website)"),
+    ("hit head", r" (over )?(to )?(the|my|our) (~ ){0,2}(comments|blog|link|shop|store|site|website|profile|bio)"),
+    ("head hop", r" (on )?over to [^.!?\n]{0,40}\b(and|to) (watch|read|see|check|learn|enter|vote|follow)"),
+    ("in", r" (~ ){0,2}bio| (my |the )?next post| the comments| my (vlog|blog|shop|store)"),
     ("in on", r" my (story|live)| stories\b(?! (of|from|about))"),
-    ("on", r" (my|our|the|their|his|her) ((\S+ )?site|(\w+ ){0,2}(blog|website|channel|youtube|snapchat|facebook|podcast))"),
+    ("on", r" (my|our|the|their|his|her) ((~ )?site|(~ ){0,2}(blog|website|channel|youtube|snapchat|facebook|podcast))"),
     ("up live", r" on (my|our|the) (blog|site|website|channel|youtube)"),
+    ("youtube spotify itunes netflix", r" now"),
     ("now", r" on (youtube|itunes|spotify|soundcloud|amazon|netflix|display|view)"),
     ("my", r" (stories|youtube|snapchat)"),
     ("ig insta instagram", r"[\s-]*(story|stories)"),
@@ -44,9 +50,10 @@ _STARTS = (
     ("for", r" (more |all |full )?(info|information|details|deets)"),
     ("more", r" (info|information|details) (in|on|at|to come|soon|here)| on (insta\w*|snap\w*|youtube)"),
     ("learn", r" more (at|here|in|on|by|via)"),
+    ("to", r" learn more"),
     ("read", r" (the|our|my|their|his|her) (full |whole )?(story|article|interview|blog|post|review|feature)"),
     ("full", r" (story|article|interview|blog|post|recipe|details|review)"),
-    ("recipe recipes", r" (is |are )?(now )?(on|up|live|at|in (my|our))"),
+    ("recipe recipes", r" (is |are )?(now )?(on|up|live|at|in (my|our|the))"),
     ("blog", r"\s?posts?"),
     # be my audience: follow, like, comment, tag, share, vote
     ("subscribe f4f l4l", r""),
@@ -54,22 +61,25 @@ _STARTS = (
     ("follow", r"\s*(for|4|back|4\s?follow)| (us|me|my|our|their|along|@\w+)"),
     ("go", r" follow| (and |& |now )?(get|check|listen|stream|download|buy|grab|support|subscribe|vote) (now|this|my|our|them|to)"),
     ("remember", r" to follow"),
-    ("and", r" a follow"),
-    ("give", r" (\w+ ){1,3}a follow| (them|him|her|us|me|it) (some love|a (follow|like))"),
+    ("and gets", r" a follow"),
+    ("by", r" following @"),
+    ("follow", r" the (story|journey|adventure|climb)|\b[^.!?\n]{0,30}\bon (snap|snapchat|insta|instagram|ig|facebook|twitter)"),
+    ("give", r" (~ ){1,3}a follow| (them|him|her|us|me|it) (some love|a (follow|like))"),
+    ("send show", r" (them|him|her|us|me) some (~ )?love"),
     ("new", r" followers"),
     ("turn", r" on (post )?notifications"),
     ("like", r"\s*(for|4)\s*like|\s*(&|and)\s*(share|follow|comment)"),
     ("double", r"[\s-]tap"),
     ("return", r" all (comments|likes|follows)"),
     ("comment comments", r" (down )?(below|down|your)"),
-    ("comment", r" (an?|any|one|\d+) (\w+ )?(word|emoji)s?| (\w+ )?emojis?| ([^\w\s]+\s*)?(if|with)"),
-    ("comment", r" (what|which|who|where|how|why)| [\"“']|,? (and |or )?(pm|dm|mail|tag|like)"),
+    ("comment", r" (an?|any|one|\d+) (~ )?(word|emoji)s?| (~ )?emojis?| ([^\w\s]+\s*)?(if|with)"),
+    ("comment", r" (what|which|who|where|how|why)| [\"“']|,? (and |or )?(pm|dm|mail|tag|like)| an? [^\w\s]"),
     ("leave", r" (me |us )?(a|your) comments?"),
-    ("leave drop", r" (an?|one|it|['’]?(e?m|me)|us|yours?) (\S+ ){0,3}below"),
+    ("leave drop", r" (an?|one|it|['’]?(e?m|me)|us|yours?) (~ ){0,3}below"),
     ("ideas thoughts answers", r" (down )?below"),
     ("rate", r" (this|these|it|my|me|us)\b[^.!?\n]{0,30}\b(1\s?-\s?\d+|out of)"),
-    ("tag", r" (an?|who)"),
-    ("tag mention", r" (\w+ ){0,3}(friends?|someone|somebody|people|buddies|buddy|bestie|besties|squad|person|mates?)"),
+    ("tag", r" (an?|who|some|them|every\w*|\(?\d)"),
+    ("tag mention", r" (~ ){0,3}(friends?|someone|somebody|people|buddies|buddy|bestie|besties|squad|person|mates?)"),
     ("tagging", r" (us|your)"),
     ("tag hashtag", r" (us|your|to)"),
     ("repost", r" (this|if)"),
@@ -101,32 +111,36 @@ _STARTS = (
     ("almost", r" sold out"),
     ("back", r" in stock"),
     ("limited", r" (stores|stock|quantit\w+|spots|spaces|time (only|offer))"),
-    ("spot spots spaces seats places", r" (are )?(still )?(left|available|remaining)"),
+    ("spot spots spaces seats places", r" (are )?(still )?(left|available|remaining|limited)"),
     ("only just under for from at", r" (only )?[$€£]\s?\d+"),
     ("priced", r" at"),
     ("retail", r" price"),
-    ("for", r" purchase"),
+    ("for any every", r" purchase"),
+    ("your", r" (local )?(~ )?(stores|dealer|retailer|bookstore)"),
+    ("gift", r" guide"),
+    ("complete", r" your (~ )?look"),
     ("order book buy shop reserve preorder register", r" (yours? )?(now|today|online|here)"),
-    ("shop", r" (\w+ ){1,2}(now|today|online|here)| (the|our|my|this|your)"),
+    ("shop", r" (~ ){1,2}(now|today|online|here)| (the|our|my|this|your)"),
     ("online", r" (shop|store)"),
     ("in", r" stores (now|soon)"),
     ("pre", r"-?orders?"),
-    ("get", r" paid| your(s| tickets?)"),
+    ("get", r" yourself an? (ticket|copy)| paid| your(s| tickets?)"),
     ("grab", r" your(s|self| tickets?)"),
     ("pick", r" (one|yours?|some) up| up (your|a copy|one)"),
     ("buy get book", r" (your )?tickets?"),
     ("ticket tickets", r" (available|on sale|at|here)"),
     ("can", r" still (purchase|buy|order|get|register|sign)"),
-    ("if", r" you(['’]re| are) interested in"),
+    ("if", r" you(['’]re| are) interested in| you(['’]d| would) like to (join|book|order|buy)"),
     ("now", r" available"),
     ("available", r" (now|online|here|today|in|at|from|on|via|as prints?)|\.?$"),
     ("available", r" for (purchase|order|pre-?order|bookings?|hire|sale|download)"),
     ("print prints", r" (are )?available"),
-    ("will", r" (be (available|released|on sale)|launch)"),
-    ("download", r" (the|our|my) (\w+ )?(app|guide|track|song|podcast|episode|playlist|wallpaper|e-?book)"),
+    ("will", r" (be (available|released|on sale)|launch|ship)"),
+    ("downloaded", r" (now|here|from|at)"),
+    ("download", r" (the|our|my) (~ )?(app|guide|track|song|podcast|episode|playlist|wallpaper|e-?book)"),
     ("proceeds", r" (will )?(go|goes|benefit|from|of|help|support)"),
-    ("our", r" (\w+ ){0,3}(dress|coat|cape|maxi|midi|skirt|blouse|hoodie|jumpsuit|romper|swimsuit|bikini|necklace)"),
-    ("our", r" (\w+ ){0,3}(lookbook|showroom|boutique|salon|customers?|bestsellers?)| campaign"),
+    ("our", r" (~ ){0,3}(dress|coat|cape|maxi|midi|skirt|blouse|hoodie|jumpsuit|romper|swimsuit|bikini|necklace|shirt)"),
+    ("our", r" (~ ){0,3}(lookbook|showroom|boutique|salon|customers?|bestsellers?|stock|web ?store|product range)| campaign"),
     ("most", r" trusted"),
     ("value", r" proposition"),
     ("members", r" (area|only)"),
@@ -136,7 +150,7 @@ _STARTS = (
     ("dm email book", r" (me|us)"),
     ("a please", r" dm"),
     ("hit", r" me (up )?(for|if|with)"),
-    ("shoot drop send", r" (me|us) an? (\w+ )?(message|dm|email|line|note|pm|text)"),
+    ("shoot drop send", r" (me|us) an? (~ )?(message|dm|email|line|note|pm|text)"),
     ("apply", r" (now|today|online|here|at)"),
     ("sign", r" up (now|today|online|here)"),
     ("are re now", r" hiring"),
@@ -144,18 +158,24 @@ _STARTS = (
     # something is out, or will be
     ("to", r" announce"),
     ("stay", r" tuned"),
+    ("going", r" live (here|on|tonight|tomorrow|today|at)"),
+    ("coming", r"(?<!\w\scoming) soon"),
+    ("more", r" (~ ){0,3}coming (soon|in|this|next)"),
+    ("campaign", r" (now )?live"),
     ("keep", r" an eye out\b(?! for\b)"),
     ("out", r" now"),
     ("is are", r"(?<!sun\sis) (now |finally |officially )?out (today|tomorrow|everywhere)"),
     ("new latest full my", r" (video|vlog|blog\s?post|post|episode|podcast) (is )?(now )?(up|out|live|on)"),
-    ("vid video vlog", r" (is )?(now )?(up|live)"),
+    ("vid video vlog", r" (is |went )?(now )?(up|live|uploaded)| to come"),
+    ("uploaded", r" (an?|my|the) (~ ){0,3}(video|vlog|playlist)"),
     ("video videos vlog content episode collection dates tutorial merch app review", r" (is |are )?(coming|dropping)"),
     ("watch", r" this space| (it |us |me )?live| (the )?(full|whole) (video|episode|vlog|tutorial|interview)"),
-    ("upcoming", r" (workshops?|feature|issue|tour|shows?|album|book|release|collection|webinar|course|sale)"),
-    ("our my", r" (very )?(own|new|newest|latest|upcoming) (\w+ ){0,3}(issue|collection|book|cookbook|album|single|range|menu|app)"),
-    ("our my", r" (very )?(own|new|newest|latest|upcoming) (\w+ ){0,3}(campaign|podcast|arrivals?|products?|designs?|store|merch|song)"),
-    ("our my", r" (very )?(own|new|newest|latest|upcoming) (\w+ ){0,3}(website|track|series|course|palette)"),
-    ("launch", r" of"),
+    ("upcoming", r" (~ ){0,2}(workshops?|class|feature|issue|tour|shows?|album|book|release|collection|webinar|course|sale)"),
+    ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(issue|collection|book|cookbook|album|single|range|menu|app)"),
+    ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(campaign|podcast|arrivals?|products?|designs?|store|merch|song)"),
+    ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(website|track|series|course|palette|video|vlog|film|documentary)"),
+    ("launch", r" (of|party|event)"),
+    ("book shop album store website", r" launch"),
     ("launching", r" (my|our|an?|the|their)"),
     ("launching launches dropping drops", r" (today|tonight|tomorrow|soon|this (\w+day|week|month)|next (week|month))"),
     ("release", r" date"),
@@ -163,6 +183,9 @@ _STARTS = (
     ("airs", r" (tonight|today|tomorrow|on)"),
     # an event
     ("rsvp", r""),
+    ("meet", r" (and|&|n) greet"),
+    ("opening opens", r" (tonight|tomorrow|(on )?(mon|tues|wednes|thurs|fri|satur|sun)day)"),
+    ("workshop class exhibition", r" (will be|takes place|taking place)"),
     ("come", r" (and )?(meet|see|visit|join) (me|us|myself|our)"),
     ("join", r" (me|us) (at|from|live|today|tonight|tomorrow)| us (as|in|for|on|this|every|and)"),
     ("join", r" the (fastest|growing|community|movement|club|challenge)"),
@@ -177,11 +200,12 @@ _STARTS = (
     # it was paid for
     ("paid", r" (partnership|promotion)"),
     ("sponsored", r" (post|by)"),
+    ("exclusively", r" managed"),
 )
 _rests: dict[str, list[str]] = {}
 for _words, _rest in _STARTS:
     for _word in _words.split():
-        _rests.setdefault(_word, []).append(re.sub(r"\((?!\?)", "(?:", _rest.replace(" ", r"\s+")))
+        _rests.setdefault(_word, []).append(re.sub(r"\((?!\?)", "(?:", _rest.replace(" ", r"\s+").replace("~", r"\S*[^\s.,:;!?]")))
 #: For each of the words one expression, in which the word comes first: what begins with a literal is found fastest. A caption is looked
 #: at with those of its own words only, in a tenth of the time that one large expression takes.
 _ADVERTISES = {
@@ -190,10 +214,15 @@ _ADVERTISES = {
 _WORD = re.compile(r"[a-z0-9]+")
 _PRICE_MARK = re.compile("[$€£%👻]")
 _PRICE = re.compile(r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w")
-#: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words.
-_DISCLOSING_TAG = re.compile(r"#(?:ads?|advert\w*|spon|sponsored\w*|paid\w*|gifted|partner|\w*ambassador|liketkit|anzeige|werbung)\b")
+#: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words, and the
+#: tags of giveaways and sales.
+_DISCLOSING_TAG = re.compile(
+    r"#(?:ads?|advert\w*|spons?|(?!not)\w*sponsored\w*|paid\w*|gifted|\w*partners?|\w*ambassador|collaboration|liketkit|anzeige|werbung"
+    r"|\w*giveaways?|\w*contest|gewinnspiel|(?:for|on|flash|print)?sales?|linkin(?:bio|profile))\b"
+)
 _DISCLOSURE = re.compile(
-    r"\bliketk\.it\b|\bsponsored\s+(?:post|by)\b|\bpaid\s+(?:partnership|promotion)\b|\bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b|(?:^|\s)[/*(]ad\b"
+    r"\bliketk\.it\b|\bsponsored\s+(?:post|by)\b|(?:^|[|/(])\s*sponsored\b|\bsponsored\s*(?:$|[|/)])|\bpaid\s+(?:partnership|promotion)\b"
+    r"|(?:\bin\s+(?:paid\s+)?|\()(?:collaboration|partnership)\s+with\b|(?:^|\s)[/*(]ad\b"
 )
 _MAYBE_DISCLOSED = ("liketk", "sponsored", "paid", "collaboration", "partnership", "/ad", "*ad", "(ad")
 

@@ -38,6 +38,7 @@ _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?<!\S#)\s*$)")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
+_HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
 
 
@@ -170,7 +171,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     """
     if "#" not in text:
         return text
-    text = _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text))
+    text = _HANDLE_BEHIND_TAG.sub(r"\1 @", _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text)))
     before = None
     while before != text:  # a block behind a column of dots behind a block
         before = text

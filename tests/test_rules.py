@@ -199,7 +199,10 @@ KEPT = [
     ("We slept well. For a film of the bear, check out @bears!", "We slept well."),
     ("We slept well. On the floor in my favorite @hut.inc", "We slept well."),
     ("Such a long week together with @someone", "Such a long week"),
-    ("Dinner with the slow cooks @someone 🍲\nThank you for this soup @another\n👔 @hut.inc", "Dinner with the slow cooks 🍲\nThank you for this soup"),
+    (
+        "Dinner with the slow cooks @someone 🍲\nThank you for this soup @another\n👔 @hut.inc",
+        "Dinner with the slow cooks 🍲\nThank you for this soup",
+    ),
     ("Get up there while you can\nsovrn.la", "Get up there while you can"),
     ("A box full of rain\nStylist Ada Mill. Make-up and Hair Bea Rill. Model Cy at the hut", "A box full of rain"),
     # what a hand points at
