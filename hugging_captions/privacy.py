@@ -17,7 +17,7 @@ _URL = re.compile(
 #: What a URL has at least, if not "://".
 _MAYBE_URL = re.compile(r"\.(?:(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}|(?<=[Ww]{3}\.)\w)")
 #: An e-mail address, also one that was cut off ("somebody@mail..."), or a name glued to a word; looked for from its @, in a tenth of the time.
-_EMAIL = re.compile(r"[\w.+-]*[^\W_]@(?=\w)[\w.-]*\w")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]*[^\W_]@(?=\w)[\w.-]*\w(?:\.{2,})?")
 _MAYBE_EMAIL = re.compile(r"@(?<=[^\W_]@)\w")
 _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 #: The digits that a phone number has at least.
@@ -117,6 +117,14 @@ _ROLE = re.compile(
 )
 _ROLES = 3
 
+#: What was worn or put on, a line each: "Lips: ...".
+_WORN = re.compile(
+    r"^[^\w\n]*(?:eyes?|lips?|face|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|nails?|hair"
+    r"|tops?(?! shot)|dress|shoes|boots|bag|jacket|jeans|pants|skirt|outfit|glasses|sunnies|hat|bikini|lipstick|shirt|watch|dets|deets|details|formula)"
+    r"\b[^:\n]{0,16}:.*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 
 def without_credits(text: str) -> str:
     """Return ``text`` without what credits a picture, names the account reposted from, or lists who did what.
@@ -125,6 +133,8 @@ def without_credits(text: str) -> str:
     """
     if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
         text = _NAMED_CREDIT.sub("", text)
+    if ":" in text:
+        text = _WORN.sub("", text)
     if "Hair" in text or "Styl" in text:
         text = "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES)
     marked = _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text

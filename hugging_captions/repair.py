@@ -33,7 +33,7 @@ _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
 _TRAILING_EMOJI = re.compile("[\\s\ufe0f\u2190-\u2bff\U0001f000-\U0001faff]+$")
-_SPACED_DOTS = re.compile(r"(?:\s+[.•·])+\s*$")
+_SPACED_DOTS = re.compile(r"(?:\s+(?:[.•·]|\|\.?))+\s*$")
 _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?<!\S#)\s*$)")

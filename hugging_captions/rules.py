@@ -56,7 +56,6 @@ class Change:
     name: str
     description: str
     apply: Callable[[str, CleanOptions], str]
-    private: bool = False
 
 
 CHANGES = (
@@ -65,10 +64,10 @@ CHANGES = (
     Change("separators", "drop lines of dots and dashes", lambda text, options: repair.without_separators(text)),
     Change("credits", "drop what credits a picture or a repost, and lists of who did what", lambda text, options: privacy.without_credits(text)),
     Change("tags", "drop tag lines, runs of tags and the trailing block; --inline-tags for the others", lambda text, options: repair.without_tags(text, options.inline_tags)),
-    Change("emails", "drop the sentences that hold an e-mail address", lambda text, options: privacy.without_emails(text), private=True),
-    Change("urls", "take URLs out, with the sentence that needs them", lambda text, options: privacy.without_urls(text), private=True),
-    Change("phones", "drop the sentences that hold a phone number", lambda text, options: privacy.without_phones(text), private=True),
-    Change("handles", "take @handles out; a sentence that would not surely read goes whole", lambda text, options: privacy.without_handles(text), private=True),
+    Change("emails", "drop the sentences that hold an e-mail address", lambda text, options: privacy.without_emails(text)),
+    Change("urls", "take URLs out, with the sentence that needs them", lambda text, options: privacy.without_urls(text)),
+    Change("phones", "drop the sentences that hold a phone number", lambda text, options: privacy.without_phones(text)),
+    Change("handles", "take @handles out; a sentence that would not surely read goes whole", lambda text, options: privacy.without_handles(text)),
     Change("runs", "at most three of the same mark or emoji in a row", lambda text, options: repair.short_runs(text)),
     Change("emoji", "with --emoji drop: take emoji out", lambda text, options: repair.without_emoji(text) if options.emoji == "drop" else text),
 )  # fmt: skip

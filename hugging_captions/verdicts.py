@@ -18,6 +18,8 @@ from .posts import Post
 
 #: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
 MAX_ROUNDS = 4
+#: Those before which promotion is judged: with the lines of credits, then with the words of tags and still with handles and links.
+_JUDGED_BEFORE = ("credits", "emails")
 #: Those that can leave a sentence without its end.
 _TAKES_OUT = frozenset(("credits", "tags", "urls", "handles"))
 #: The rules that drop a post, in their order, and what each drops. The mending rules (``rules.CHANGES``)
@@ -90,19 +92,20 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
     """Apply the mending rules in turn until each has left the text as it is.
 
     Returns:
-        the text, the names of the rules that changed it, and the words in it that advertise, as long as the privacy rules have
-        not taken its handles and links out. Unless the promotion rule is skipped, such a text is mended no further.
+        the text, the names of the rules that changed it, and the words in it that advertise. Unless the promotion rule is skipped,
+        a text with such words is mended no further.
     """
     changed: dict[str, None] = {}
-    looks_for_promotion = "promotion" not in options.skip_rule
-    if looks_for_promotion and (advertises := promotion.disclosure(text)):
+    judged_before = list(_JUDGED_BEFORE) if "promotion" not in options.skip_rule else []
+    if judged_before and (advertises := promotion.disclosure(text)):
         return text, (), advertises
-    left_alone = 0
+    left_alone, judged = 0, ""
     for change in islice(cycle(rules.CHANGES), MAX_ROUNDS * len(rules.CHANGES)):
-        if looks_for_promotion and change.private:
-            looks_for_promotion = False
-            if advertises := promotion.advertised(text):
+        if judged_before and change.name == judged_before[0]:
+            del judged_before[0]
+            if text != judged and (advertises := promotion.advertised(text)):
                 return text, tuple(changed), advertises
+            judged = text
         after = text if change.name in options.skip_rule else change.apply(text, options)
         if after == text:
             left_alone += 1

@@ -24,6 +24,10 @@ ADVERTISES = [
     ("I wrote a blog post about the hail", "blog post"),
     ("Gloves and socks in next post", "in next post"),
     ("The film of the hut is now on YouTube", "now on youtube"),
+    ("Over fifty maps are up on the @hut.inc website", "on the @hut.inc website"),
+    ("Frozen berries from our latest blogpost", "blogpost"),
+    ("Tune into the hut radio", "tune into"),
+    ("See more about these birds", "see more about"),
     # be my audience
     ("Comment what you cook in the rain", "comment what"),
     ('Comment "yes" for more hail', 'comment "'),
@@ -47,6 +51,10 @@ ADVERTISES = [
     ("Walking home in our striped wool coat", "our striped wool coat"),
     ("Our customers like it dry", "our customers"),
     ("A picture from our campaign in the snow", "our campaign"),
+    ("Get a wool hat before they're gone", "before they're gone"),
+    ("The soup is from our red book", "our red book"),
+    ("Complete your wet look with a hat", "complete your wet look"),
+    ("Now at your local boot dealer", "your local boot dealer"),
     # write to me
     ("We are hiring a cook for the hut", "are hiring"),
     ("Few seats in the van, hit me up for one", "hit me up for"),
@@ -66,6 +74,9 @@ ADVERTISES = [
     ("Watch me live on the wall", "watch me live"),
     ("I'm drawing maps, so watch this space", "watch this space"),
     ("Check back at noon for the next game", "check back at"),
+    ("More rain coming soon", "more rain coming soon"),
+    ("The film is done. Coming soon", "coming soon"),
+    ("Thanks to all who came to the book launch", "book launch"),
     # an event
     ("Join us as we explore the cave", "join us as"),
     ("Join the fastest growing club of cooks", "join the fastest"),
@@ -90,6 +101,10 @@ TELLS = [
     "Here's the thing about hail",
     "We read the map, then we read the sky",
     "Join a marmot for lunch",
+    "Winter is coming soon enough",
+    "To see more you have to climb",
+    "Follow the path to the lake",
+    "Check out of the hut by ten",
     "A full bottle is a heavy bottle",
 ]
 

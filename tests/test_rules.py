@@ -204,6 +204,11 @@ KEPT = [
         "Dinner with the slow cooks 🍲\nThank you for this soup",
     ),
     ("Get up there while you can\nsovrn.la", "Get up there while you can"),
+    ("Rain on the red tent\n•Lips: two warm reds\nBoots: old\nAnd soup", "Rain on the red tent\n\nAnd soup"),
+    ("Back at the source, at last... ___@a.lake", "Back at the source, at last..."),
+    ("We slept well. Write to somebody@gmail... for the map", "We slept well."),
+    ("We slept well at the #hut@someone", "We slept well at the hut"),
+    ("Another day down 🌅 Make it count. |. #rain", "Another day down 🌅 Make it count."),
     ("A box full of rain\nStylist Ada Mill. Make-up and Hair Bea Rill. Model Cy at the hut", "A box full of rain"),
     # what a hand points at
     ("Chasing the pass 💯👉 @someone", "Chasing the pass 💯"),
@@ -343,6 +348,10 @@ DROPPED = [
     ("More info on the hut soon", 50, "promotion"),
     ("Warm soup on a cold morning\n/ad", 50, "promotion"),
     ("The most trusted boots of this valley", 50, "promotion"),
+    ("Which tent would you take?\nFollow @tents.inc for more", 50, "promotion"),
+    ("The soup of a #ComingSoon cookbook: coming soon", 50, "promotion"),
+    ("Warm boots in the snow #hutpartner", 50, "promotion"),
+    ("Warm boots in the snow | Sponsored", 50, "promotion"),
     ("Good morning", 50, "too-few-words"),
     ("No no!!! 😍😍😍", 50, "language"),
 ]
