@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .repair import BROKEN, HANDLE, HOLE, TAG, close_holes, tidy, words
+from .repair import BROKEN, EMOJI, HANDLE, HOLE, TAG, close_holes, tidy, words
 
 _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
@@ -78,14 +78,12 @@ _GOES_ON: frozenset[str] = words(
 )
 #: What led to a handle that has gone: "Shirt:", "Consulting:".
 _LABEL = re.compile(
-    rf"(?:^|(?<=[.!?,;|/()•\ufe0f\u2190-\u2bff\U0001f000-\U0001faff]))[ ]*[^\W\d_][\w& ]{{0,23}}:[ ]*{HOLE}(?=\s*(?:[),|/•]|$))",
+    rf"(?:^|(?<=[.!?,;|/()•{EMOJI}]))[ ]*[^\W\d_][\w& ]{{0,23}}:[ ]*{HOLE}(?=\s*(?:[),|/•]|$))",
     re.MULTILINE,
 )
 _NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+|&)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
-_TAIL = re.compile(
-    rf"(?<=[.!?\n|/(\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/\u2190-\u2bff\U0001f000-\U0001faff]))"
-)
+_TAIL = re.compile(rf"(?<=[.!?\n|/({EMOJI}])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
 #: A list of who did what: "Planner: @x | Florist: @y".
 _LABELLED = re.compile(rf"[|,/•(]?[ ]*[^\W\d_][\w&/ ]{{0,20}}[:;][ ]*{HANDLE}")
 #: A line with a handle and no more words than this is about the handle: "Hair by @x", "Swimsuit @y".
@@ -106,8 +104,8 @@ _INLINE_CREDIT = re.compile(
 _CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 _NAMED_STEMS = ("hoto", "PHOTO", "Pic", "pic", "mage", "Vid", "vid", "Vis", "vis", "Shot", "PH", "Ph", "IG", "ph", "📷", "📸", "🎥")
 _NAMED_CREDIT = re.compile(
-    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:[Pp]hoto(?:graph)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by|:| by:) |(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
-    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
+    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:[Pp]hoto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|[Pp]icture (?=\w+®)|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
+    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
     re.MULTILINE,
 )
 

@@ -11,6 +11,8 @@ import unicodedata
 
 TAG = r"#\w+"
 HANDLE = r"@[A-Za-z0-9_.]*[A-Za-z0-9_]"
+#: The ranges of nearly all emoji, for a class of characters.
+EMOJI = r"\ufe0f\u2190-\u2bff\U0001f000-\U0001faff"
 
 _R_ESCAPE = re.compile(r"<U\+([0-9A-Fa-f]{4,8})>")
 _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -32,7 +34,7 @@ _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 #: What may stand between the tags of a block, and behind it.
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
-_TRAILING_EMOJI = re.compile("[\\s\ufe0f\u2190-\u2bff\U0001f000-\U0001faff]+$")
+_TRAILING_EMOJI = re.compile(rf"[\s{EMOJI}]+$")
 _SPACED_DOTS = re.compile(r"(?:\s+(?:[.•·]|\|\.?))+\s*$")
 _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
@@ -76,18 +78,25 @@ _BEFORE_VERB = re.compile(r"\b(?:you|me|him|us|them|how)$")
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
 _SMALL, _VERB = re.compile(r" [a-z]"), re.compile(r" (?:is|was|has)\b")
 #: A sentence begins behind the missing word.
-_NEW_SENTENCE = re.compile(r" (?:He|She|They|It)(?:['’]\w+)?\b")
+_NEW_SENTENCE = re.compile(
+    r" (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
+)
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
 #: What speaks of somebody or something in the sentence before; without that one it says nothing.
 _BACKWARD = "They|It|It['’]s|She|He|Their|Its|His|Her|They['’](?:re|ve)|(?:This|That|These|Those)(?= (?:is|was|are|were|guys?|one)\\b)"
 _BROKEN_SENTENCE = re.compile(
-    rf"(?<![^.!?\n|)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*(?:[ ]+(?:{_BACKWARD})\b[^.!?\n|]*[.!?]*)*"
+    rf"(?<![^.!?\n|)\]\"”’])(?!(?<=[.!?])[)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*(?:[ ]+(?:{_BACKWARD})\b[^.!?\n|]*[.!?]*)*"
 )
 #: Who made it, as a tag that ends a line or a sentence.
 _MAKER = re.compile(
     r"#(?:(?<=\bby #)|(?<=\bBy #)|(?<=\bvia #)|(?<=\bcourtesy of #))[a-z0-9_]+(?=\s*(?:$|[.!?\n\u2190-\u2bff\U0001f000-\U0001faff]))"
+)
+_BREAKS = rf".!?…\"”{EMOJI}"
+#: Tags that stand alone, in no sentence: behind the end of one, before the end of the line, an emoji or the next one.
+_STANDING = re.compile(
+    rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] ))(?:(?:{TAG} *)+(?=$|[{EMOJI}]+ *(?:$|[A-Z]))|#[a-z0-9_]+(?= [A-Z]))", re.MULTILINE
 )
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
 #: A longer word of a tag in small letters is several ("photography" must stay; nouns of other languages begin with a capital, or have none);
@@ -177,7 +186,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
         before = text
         text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
         text = _without_trailing_tags(text)
-    text = _MAKER.sub(HOLE, text)
+    text = _STANDING.sub(HOLE, _MAKER.sub(HOLE, text))
     text = close_holes(_TAG_RUN.sub(HOLE, text) if text.count("#") > 2 else text)
     if inline_tags != "keep":
         text = close_holes(re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))

@@ -76,6 +76,8 @@ ADVERTISES = [
     ("Check back at noon for the next game", "check back at"),
     ("More rain coming soon", "more rain coming soon"),
     ("The film is done. Coming soon", "coming soon"),
+    ("Song of the hut coming soon!", "coming soon"),
+    ("Soup from my second book", "my second book"),
     ("Thanks to all who came to the book launch", "book launch"),
     # an event
     ("Join us as we explore the cave", "join us as"),
@@ -101,7 +103,7 @@ TELLS = [
     "Here's the thing about hail",
     "We read the map, then we read the sky",
     "Join a marmot for lunch",
-    "Winter is coming soon enough",
+    "Winter is coming soon",
     "To see more you have to climb",
     "Follow the path to the lake",
     "Check out of the hut by ten",
