@@ -11,7 +11,7 @@ import re
 from .repair import BROKEN, EMOJI, HANDLE, HOLE, TAG, close_holes, tidy, words
 
 _URL = re.compile(
-    r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
+    r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|(?<![@.\w-])(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
     re.IGNORECASE,
 )
 #: What a URL has at least, if not "://".
@@ -49,7 +49,7 @@ _NEEDS_OF: frozenset[str] = words(
 _COMPANION = re.compile(rf"(?:^|[\W\d_])(?:{_COMPANY})[ ,(.:]*$", re.IGNORECASE)
 #: Before these a bare handle is an address ("thanks @x!") and can go.
 _ADDRESSING = frozenset(
-    "thanks thank you thx ty love sorry hi hey hello birthday bday welcome congrats congratulations miss follow tag".split()  # noqa: SIM905
+    "thanks you thx ty love sorry hi hey hello birthday bday welcome congrats congratulations miss follow tag".split()  # noqa: SIM905
 )
 #: After these a bare handle is somebody: "so did @x", "ask @x about it".
 _BEFORE_SOMEBODY: frozenset[str] = words("did does ask asked told tell met meet saw see traded gave give made let said says")
@@ -104,7 +104,7 @@ _INLINE_CREDIT = re.compile(
 _CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 _NAMED_STEMS = ("hoto", "PHOTO", "Pic", "pic", "mage", "Vid", "vid", "Vis", "vis", "Shot", "PH", "Ph", "IG", "ph", "📷", "📸", "🎥")
 _NAMED_CREDIT = re.compile(
-    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:[Pp]hoto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|[Pp]icture (?=\w+®)|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
+    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|[Pp]icture (?=\w+®)|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
     r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
     re.MULTILINE,
 )

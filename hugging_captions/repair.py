@@ -54,7 +54,7 @@ _NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by) [a-z]")
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
 LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
-    "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
+    "near about love loved happy is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
     "kudos credit credits courtesy writes starring"
@@ -108,6 +108,7 @@ _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 #: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte; or a C1 control.
 _LATIN_LEFTOVER = re.compile("[\xa0-\u1fff√\u2500-\u257f][^\x00-\x1f!-\x7f]|[\x80-\x9f]")
+_SMILEY = re.compile(r"[:;=][-'^]?[()]+")
 #: What ``plain_characters`` may have work for: one class of characters, which is looked for faster than alternatives.
 _NOT_PLAIN = re.compile(
     "[" + "".join(part.pattern.strip("[]+") for part in (_ODD_SPACES, _INVISIBLE, _FANCY)) + r"\r\v\f\x1c-\x1e\x85\u2028\u2029\u200c\u200d]"
@@ -228,6 +229,18 @@ def _before_hole(text: str, following: str) -> str:
     if (_SMALL.match(following) and _BEFORE_SMALL.search(end)) or (_VERB.match(following) and _BEFORE_VERB.search(end)):
         return text + BROKEN
     return f"{text}." if end[-1:].isalpha() and _NEW_SENTENCE.match(following) else text
+
+
+def lost_its_other_half(before: str, after: str) -> bool:
+    """Return whether ``after`` has a bracket or a quotation mark alone that was one of a pair in ``before``."""
+    if ("(" in after or ")" in after) and _bracket_open(after) != _bracket_open(before):
+        return True
+    return after.count('"') % 2 == 1 and before.count('"') % 2 == 0
+
+
+def _bracket_open(text: str) -> int:
+    bare = _SMILEY.sub("", text)
+    return bare.count("(") - bare.count(")")
 
 
 def ends_open(text: str) -> bool:

@@ -30,7 +30,7 @@ DROPS = {
     "too-few-likes": "fewer likes than --min-likes",
     "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, order now, tag a friend, follow for follow",
     "no-text": "no letter left once tags, handles and the like are out",
-    "unfinished": "ends in the middle of a sentence, where a tag, a handle or a link was taken out",
+    "unfinished": "ends in mid-sentence, or has one bracket of two, where a tag, a handle or a link was taken out",
     "language": "another language than --language, less sure than --min-language-score, or partly in a second one",
     "too-few-words": "fewer words than --min-words",
     "too-long": "more characters than --max-chars",
@@ -82,7 +82,7 @@ def examine(post: Post, options: CleanOptions) -> Verdict:
     if advertises:
         return Verdict(post.shortcode, text, likes, "promotion", advertises, changed)
     code, score = language.detect(text)
-    if reason := _unless_skipped(_drop_after_mending(text, changed, code, score, options), options):
+    if reason := _unless_skipped(_drop_after_mending(post, text, changed, code, score, options), options):
         return Verdict(post.shortcode, text, likes, *reason, changed, code)
     folded = rules.fold(text) or text
     return Verdict(post.shortcode, text, likes, "", "", changed, code, folded, near_duplicates.shingles(folded))
@@ -146,10 +146,12 @@ def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[st
         yield "too-few-likes", str(post.likes)
 
 
-def _drop_after_mending(text: str, changed: Collection[str], code: str, score: float, options: CleanOptions) -> Iterator[tuple[str, str]]:
+def _drop_after_mending(
+    post: Post, text: str, changed: Collection[str], code: str, score: float, options: CleanOptions
+) -> Iterator[tuple[str, str]]:
     if not any(char.isalpha() for char in text):
         yield "no-text", ""
-    if not _TAKES_OUT.isdisjoint(changed) and repair.ends_open(text):
+    if not _TAKES_OUT.isdisjoint(changed) and (repair.ends_open(text) or repair.lost_its_other_half(post.caption or "", text)):
         yield "unfinished", text[-20:]
     if options.language != "any":
         if code != options.language or score < options.min_language_score:

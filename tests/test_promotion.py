@@ -28,6 +28,7 @@ ADVERTISES = [
     ("Frozen berries from our latest blogpost", "blogpost"),
     ("Tune into the hut radio", "tune into"),
     ("See more about these birds", "see more about"),
+    ("Cactus\nVISIT our other magazines", "visit our other"),
     # be my audience
     ("Comment what you cook in the rain", "comment what"),
     ('Comment "yes" for more hail', 'comment "'),
@@ -80,6 +81,8 @@ ADVERTISES = [
     ("Soup from my second book", "my second book"),
     ("Thanks to all who came to the book launch", "book launch"),
     # an event
+    ("Now booking walks for May", "now booking"),
+    ("A book signing at the hut", "book signing"),
     ("Join us as we explore the cave", "join us as"),
     ("Join the fastest growing club of cooks", "join the fastest"),
     ("The talk is open to the public", "open to the public"),
