@@ -39,6 +39,8 @@ _ENGLISH = words(
 )
 #: A text with so many different ones of them, and so large a share, is English without a closer look.
 ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
+#: Of so many words of a text in another language one may look like an English one.
+TOKENS_WITH_ONE = 12
 _MARKS = str.maketrans(".,!?-’", "     '")
 _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
@@ -96,6 +98,12 @@ def _is_plain_english(bare: str) -> bool:
     return len(set(found)) >= ENGLISH_WORDS and len(found) >= ENGLISH_SHARE * len(tokens) and bare.replace("’", "'").isascii()
 
 
+def _has_english(lower: str) -> bool:
+    """Return whether one in ``TOKENS_WITH_ONE`` words of ``lower``, or one in all, is one of the commonest English ones."""
+    tokens = _tokens(lower)
+    return sum(token in _ENGLISH for token in tokens) > len(tokens) // TOKENS_WITH_ONE
+
+
 def _tokens(lower: str) -> list[str]:
     return lower.translate(_MARKS).split()
 
@@ -113,7 +121,7 @@ def second(text: str, code: str) -> str:
         if (
             len(piece) < MIN_LETTERS_OF_SECOND
             or sum(map(str.isalpha, piece)) < MIN_LETTERS_OF_SECOND
-            or (code == "en" and not _ENGLISH.isdisjoint(_tokens(piece.lower())))
+            or (code == "en" and _has_english(piece.lower()))
         ):
             continue
         ranked = identifier().rank(_bare(piece))

@@ -104,11 +104,13 @@ _INLINE_CREDIT = re.compile(
 _CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 _NAMED_STEMS = ("hoto", "PHOTO", "Pic", "pic", "mage", "Vid", "vid", "Vis", "vis", "Shot", "PH", "Ph", "IG", "ph", "📷", "📸", "🎥")
 _NAMED_CREDIT = re.compile(
-    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|[Pp]icture (?=\w+®)|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
+    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
     r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
     re.MULTILINE,
 )
 
+#: The same without a "by": "pics Audi", "picture ada®".
+_BARE_CREDIT = re.compile(r"^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®", re.MULTILINE)
 #: Who did what, by name: a line of several of these.
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
@@ -131,6 +133,8 @@ def without_credits(text: str) -> str:
     """
     if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
         text = _NAMED_CREDIT.sub("", text)
+    if "pic" in text or "photo" in text:
+        text = _BARE_CREDIT.sub("", text)
     if ":" in text:
         text = _WORN.sub("", text)
     if "Hair" in text or "Styl" in text:

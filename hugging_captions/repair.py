@@ -57,7 +57,7 @@ LEADS_ON: frozenset[str] = words(
     "near about love loved happy is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
-    "kudos credit credits courtesy writes starring"
+    "kudos credit credits courtesy writes starring mr. mrs. ms. dr."
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into quite")
@@ -69,7 +69,8 @@ _POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0
 #: Praise of somebody who is missing, and what to look at.
 _PRAISE = re.compile(
     r"\b(?:by|with|from|to|via|in|the|these|our|my)(?: very| \w+ly| \w+ and| my)? "
-    r"(?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal)$|\bcheck(?:ing)? out$",
+    r"(?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic"
+    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\bcheck(?:ing)? out$|\bthis years$",
     re.IGNORECASE,
 )
 #: What no small word can follow, and what no verb: "I #take the stairs", "telling you #wool is warm".
@@ -96,7 +97,7 @@ _MAKER = re.compile(
 _BREAKS = rf".!?…\"”{EMOJI}"
 #: Tags that stand alone, in no sentence: behind the end of one, before the end of the line, an emoji or the next one.
 _STANDING = re.compile(
-    rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] ))(?:(?:{TAG} *)+(?=$|[{EMOJI}]+ *(?:$|[A-Z]))|#[a-z0-9_]+(?= [A-Z]))", re.MULTILINE
+    rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] ))(?:(?:{TAG} *)+(?:[ •·]*$|(?=[{EMOJI}]+ *(?:$|[A-Z])))|#[a-z0-9_]+(?= [A-Z]))", re.MULTILINE
 )
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
 #: A longer word of a tag in small letters is several ("photography" must stay; nouns of other languages begin with a capital, or have none);
