@@ -84,6 +84,8 @@ _LABEL = re.compile(
 _NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+|&)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(rf"(?<=[.!?\n|/({EMOJI}])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
+#: The last word of a line that named somebody behind it.
+_TAIL_WORD = re.compile(rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$", re.MULTILINE)
 #: A list of who did what: "Planner: @x | Florist: @y".
 _LABELLED = re.compile(rf"[|,/•(]?[ ]*[^\W\d_][\w&/ ]{{0,20}}[:;][ ]*{HANDLE}")
 #: A line with a handle and no more words than this is about the handle: "Hair by @x", "Swimsuit @y".
@@ -110,7 +112,7 @@ _NAMED_CREDIT = re.compile(
 )
 
 #: The same without a "by": "pics Audi", "picture ada®".
-_BARE_CREDIT = re.compile(r"^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®", re.MULTILINE)
+_BARE_CREDIT = re.compile(r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®", re.MULTILINE)
 #: Who did what, by name: a line of several of these.
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
@@ -119,7 +121,7 @@ _ROLES = 3
 
 #: What was worn or put on, a line each: "Lips: ...".
 _WORN = re.compile(
-    r"^[^\w\n]*(?:eyes?|lips?|face|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|nails?|hair"
+    r"^[^\w\n]*(?:eyes?|lips?|face|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer|blush|bronzer|primer|nails?|hair"
     r"|tops?(?! shot)|dress|shoes|boots|bag|jacket|jeans|pants|skirt|outfit|glasses|sunnies|hat|bikini|lipstick|shirt|watch|dets|deets|details|formula)"
     r"\b[^:\n]{0,16}:.*$",
     re.IGNORECASE | re.MULTILINE,
@@ -133,7 +135,8 @@ def without_credits(text: str) -> str:
     """
     if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
         text = _NAMED_CREDIT.sub("", text)
-    if "pic" in text or "photo" in text:
+    text = _TAIL_WORD.sub("", text)
+    if "pic" in text or "hoto" in text:
         text = _BARE_CREDIT.sub("", text)
     if ":" in text:
         text = _WORN.sub("", text)
@@ -241,6 +244,8 @@ def _without_mention(match: re.Match[str]) -> str:
         and not starts
     ):
         return BROKEN
+    if word in ("and", "&") and last in _ADDRESSING and last != "you":
+        return BROKEN
     if (
         not word
         or word in ("you", "your", "u", "ur")
@@ -249,7 +254,9 @@ def _without_mention(match: re.Match[str]) -> str:
     ):
         return HOLE
     if starts:
-        surely = word in _DOES or (word.endswith("ed") and name.islower()) or _IS_SOMEBODY.match(match.string, match.end())
+        surely = (
+            (word in _DOES and name.islower()) or (word.endswith("ed") and name.islower()) or _IS_SOMEBODY.match(match.string, match.end())
+        )
         return f"{space or gap}A friend" if surely else BROKEN
     does = word in _ACTS or (name.islower() and word.endswith(("ed", "s")) and word not in _THINGS)
     return f"{space or gap}a friend" if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and does) else BROKEN

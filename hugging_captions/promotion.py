@@ -15,7 +15,7 @@ _STARTS = (
     ("link links", r"['’]?s?\s*(is |are )?(in|on)\s*(my |our |the )?(bio|profile|site|blog)"),
     ("link links", r"\b[^.\n]{0,40}\bin (~ ){0,2}(bio|profile|header)| (to (my|our|the)|below|is|here)"),
     ("linkinbio newsstand newsstands swipeup instastory instastories", r""),
-    ("bio", r" link"),
+    ("bio profile", r" link"),
     ("here", r"['’]?s (a|the) link"),
     ("visit", r" (my|our) other"),
     ("coming", r" to (the|my|our) (shop|store|site|website)"),
@@ -66,7 +66,8 @@ _STARTS = (
     # be my audience: follow, like, comment, tag, share, vote
     ("subscribe f4f l4l", r""),
     ("follow", r"\b[^.!?\n]{0,40}\bfor (more|our|daily|updates|news|the latest)"),
-    ("follow", r"\s*(for|4|back|4\s?follow)| (us|me|my|our|their|along|@\w+)"),
+    ("follow", r"\s*(for|4|back|4\s?follow)| (us|me|my|our|their|along|@\w+|(him|her|them) (now|here))"),
+    ("follow", r" (his|her) (~ )?(page|feed|work|account)"),
     ("go", r" follow| (and |& |now )?(get|check|listen|stream|download|buy|grab|support|subscribe|vote) (now|this|my|our|them|to)"),
     ("remember", r" to follow"),
     ("and gets", r" a follow"),
@@ -134,7 +135,8 @@ _STARTS = (
     ("order book buy shop reserve preorder register", r" (yours? )?(now|today|online|here)"),
     ("shop", r" (~ ){1,2}(now|today|online|here)| (the|our|my|this|your)"),
     ("online", r" (shop|store)"),
-    ("in", r" stores (now|soon)"),
+    ("in", r" (stores (now|soon)|stock)"),
+    ("ready", r" to be yours"),
     ("pre", r"-?orders?"),
     ("getting", r" yours"),
     ("get", r" yourself an? (ticket|copy)| paid| your(s| tickets?)"),
@@ -174,7 +176,7 @@ _STARTS = (
     # something is out, or will be
     ("to", r" announce"),
     ("stay", r" tuned"),
-    ("going", r" live (here|on|tonight|tomorrow|today|at)"),
+    ("going", r" live"),
     ("coming", r"(?<!\w\scoming) soon|(?<!is\scoming) soon(?=\s*([^\w\s]|$))"),
     ("more something", r" (~ ){0,3}coming (soon|in|this|next)"),
     ("more", r" up now"),
@@ -206,7 +208,7 @@ _STARTS = (
     ("meet", r" (and|&|n) greet"),
     ("opening opens", r" (tonight|tomorrow|(on |this )?(mon|tues|wednes|thurs|fri|satur|sun)day)"),
     ("workshop class exhibition", r" (will be|takes place|taking place)"),
-    ("come", r" (and )?(meet|see|visit|join) (me|us|myself|our|ya)| say hi"),
+    ("come", r" (and )?(meet|see|visit|join) (me|us|myself|our|ya)| (say hi|and hang|watch|find)"),
     ("applications", r" (for|are|is|now)"),
     ("join", r" (me|us) (at|from|live|today|tonight|tomorrow)| us (as|in|for|on|this|every|and)"),
     ("join", r" the (fastest|growing|community|movement|club|challenge)"),
@@ -234,7 +236,7 @@ _ADVERTISES = {
 }
 _WORD = re.compile(r"[a-z0-9]+")
 _PRICE_MARK = re.compile("[$€£%👻]")
-_PRICE = re.compile(r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w")
+_PRICE = re.compile(r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for|cash)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w")
 #: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words, and the
 #: tags of giveaways and sales.
 _DISCLOSING_TAG = re.compile(

@@ -50,7 +50,7 @@ def words(spaced: str) -> frozenset[str]:
 
 
 #: What a sentence that lost its first word goes on with: "#throwbackthursday to last summer".
-_NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by) [a-z]")
+_NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by|is|was|has) [a-z]")
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
 LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
@@ -70,7 +70,7 @@ _POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0
 _PRAISE = re.compile(
     r"\b(?:by|with|from|to|via|in|the|these|our|my)(?: very| \w+ly| \w+ and| my)? "
     r"(?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic"
-    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\bcheck(?:ing)? out$|\bthis years$",
+    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best)$",
     re.IGNORECASE,
 )
 #: What no small word can follow, and what no verb: "I #take the stairs", "telling you #wool is warm".
@@ -220,7 +220,7 @@ def _before_hole(text: str, following: str) -> str:
     """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or none begins behind it."""
     if text[-1:] in _POINTER_ENDS:
         text = _POINTERS.sub("", text)
-    if (not text or text[-1] in ".!?\n") and _NO_BEGINNING.match(following):
+    if (not text or text[-1] in ".!?\n" or text[-1] >= "\u2190") and _NO_BEGINNING.match(following):
         return text + BROKEN
     if text.endswith(("(", "[", "|", " :")) or (text.endswith(":") and _LINE_END.match(following)):
         return text[:-1].rstrip(" ") + BROKEN

@@ -47,6 +47,7 @@ ADVERTISES = [
     ("Follow their walk over the pass", "follow their"),
     ("Go listen to this rain", "go listen to"),
     ("Please join the marmots at noon", "please join"),
+    ("Go vegan and follow him now", "follow him now"),
     # win or buy something
     ("Tag the hut for a chance of feature", "chance of feature"),
     ("A steel pot. Retail price on request", "retail price"),
@@ -62,6 +63,8 @@ ADVERTISES = [
     ("The soup is from our red book", "our red book"),
     ("Complete your wet look with a hat", "complete your wet look"),
     ("Now at your local boot dealer", "your local boot dealer"),
+    ("Now in stock", "in stock"),
+    ("The wool hat is back and ready to be yours", "ready to be yours"),
     # write to me
     ("We are hiring a cook for the hut", "are hiring"),
     ("Few seats in the van, hit me up for one", "hit me up for"),
@@ -89,6 +92,8 @@ ADVERTISES = [
     ("Something new coming soon to the hut", "something new coming soon"),
     ("Applications for a place in the hut are open", "applications for"),
     # an event
+    ("Class in the hut, $35 cash", "$35 cash"),
+    ("Come watch us play in the tent", "come watch"),
     ("Last day in the hut, come say hi", "come say hi"),
     ("Now booking walks for May", "now booking"),
     ("A book signing at the hut", "book signing"),
@@ -115,6 +120,7 @@ TELLS = [
     "Here's the thing about hail",
     "We read the map, then we read the sky",
     "Join a marmot for lunch",
+    "I got to follow him for a week",
     "Winter is coming soon",
     "To see more you have to climb",
     "Follow the path to the lake",
