@@ -281,7 +281,7 @@ def _mend_gaps(text: str) -> str:
     text = re.sub(r"(?<=\s)\)(?=\s|$)", "", text) if " )" in text and "(" not in text else text
     text = re.sub(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+", "", text) if ":." in text else text
     text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;]|:(?![-)(DP]))", r"\1", text))
-    return tidy(re.sub(r"(?m)^(?:[ ,;:]+|\.(?!\.) *)+|[ ,(]+$", "", text))
+    return tidy(re.sub(r"(?m)^(?:[ ,;:|]+|\.(?!\.) *)+|[ ,(]+$", "", text))
 
 
 def holds_private_data(text: str) -> bool:

@@ -60,7 +60,7 @@ _STARTS = (
     ("just", r" (been )?released"),
     ("read", r" (the|our|my|their|his|her) (full |whole )?(story|article|interview|blog|post|review|feature)"),
     ("full", r" (story|article|interview|blog|post|recipe|details|review)"),
-    ("recipe recipes", r" (is |are )?(now )?(on|up|live|at|in (my|our|the))"),
+    ("recipe recipes", r" (is |are )?(now )?(on|up|live|at|in (my|our|the|profile))"),
     ("blog", r" posts?"),
     ("blogpost blogposts", r""),
     # be my audience: follow, like, comment, tag, share, vote
@@ -208,7 +208,7 @@ _STARTS = (
     ("meet", r" (and|&|n) greet"),
     ("opening opens", r" (tonight|tomorrow|(on |this )?(mon|tues|wednes|thurs|fri|satur|sun)day)"),
     ("workshop class exhibition", r" (will be|takes place|taking place)"),
-    ("come", r" (and )?(meet|see|visit|join) (me|us|myself|our|ya)| (say hi|and hang|watch|find)"),
+    ("come", r" (and )?(meet|see|visit|join) (me|us|myself|our|ya)| (say hi|and hang|watch|find|drop by)"),
     ("applications", r" (for|are|is|now)"),
     ("join", r" (me|us) (at|from|live|today|tonight|tomorrow)| us (as|in|for|on|this|every|and)"),
     ("join", r" the (fastest|growing|community|movement|club|challenge)"),
