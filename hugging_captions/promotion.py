@@ -1,4 +1,4 @@
-"""What advertises or begs in a caption.
+"""What advertises or begs in a caption, by its words and its marks.
 
 Pure functions over text: the words of advertisements and pleas, each with what has to follow it, and
 the marks of a paid post.
