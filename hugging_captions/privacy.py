@@ -1,4 +1,4 @@
-"""Take out what leads to a person: credit lines, e-mail addresses, URLs, phone numbers, handles.
+"""Take out what leads to a person: e-mail addresses, URLs, phone numbers, handles.
 
 Pure text functions. What stays still reads: a mention goes with the words that lead to it, becomes
 "a friend" where the sentence needs somebody, or takes its sentence with it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .repair import BROKEN, EMOJI, HANDLE, HOLE, TAG, close_holes, tidy, words
+from .repair import BROKEN, EMOJI, HANDLE, HOLE, close_holes, tidy, words
 
 _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|(?<![@.\w-])(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
@@ -23,19 +23,18 @@ _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 #: The digits that a phone number has at least.
 _MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
 _HANDLE = re.compile(rf"@(?<![^\W_]@){HANDLE[1:]}")
-_TAG_OR_HANDLE = re.compile(rf"{HANDLE}|{TAG}")
-_WORD_RUN = re.compile(r"\w+")
 #: A word with an underscore in it is somebody's name on a platform; "o_O" is not.
 _BARE_HANDLE = re.compile(
     r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
 )
-_LIST = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
+#: Several handles, one behind the other.
+HANDLES = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 _COMPANY = "together with|with|w/|w|cc|feat|ft|featuring|and|&|x"
 _PREPOSITION = rf"{_COMPANY}|by|from|via|to|for|at|of|in|on|off|into|like|than|around"
 #: A list of handles with what leads to it: prepositions, a camera, an article.
 _MENTION = re.compile(
     rf"(?P<lead>(?:[ ,(|]*(?<!\w)(?:{_PREPOSITION}|[📷📸🎥📹]\ufe0f?)(?![\w/])[.:]*)*)(?P<article>[ ]*\b(?:the|my|our|your|this|these|a|an|his|her|their)\b)?"
-    rf"(?P<gap>[ (]*)_*(?<![^\W_]){_LIST}(?P<possessive>[ ]?['’]s\b)?\)?",
+    rf"(?P<gap>[ (]*)_*(?<![^\W_]){HANDLES}(?P<possessive>[ ]?['’]s\b)?\)?",
     re.IGNORECASE,
 )
 #: The characters before an @ that can lead to it.
@@ -84,94 +83,16 @@ _LABEL = re.compile(
 _NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+|&)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(rf"(?<=[.!?\n|/({EMOJI}])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
-#: The last word of a line that named somebody behind it.
-_TAIL_WORD = re.compile(rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$", re.MULTILINE)
-#: A list of who did what: "Planner: @x | Florist: @y".
-_LABELLED = re.compile(rf"[|,/•(]?[ ]*[^\W\d_][\w&/ ]{{0,20}}[:;][ ]*{HANDLE}")
-#: A line with a handle and no more words than this is about the handle: "Hair by @x", "Swimsuit @y".
-_FEW_WORDS = 4
-
-_CREDIT_LINE = re.compile(
-    rf"^[^\w@\n]*(?:[📷📸🎥📹🎬©️]+\s*:?\s*(?:(?:by|credit|cred|via)\b\s*:?\s*)?(?:{HANDLE})"
-    rf"|(?:(?:photo|pic|picture|image|video|shot|captured?|credits?|photographer|photography|edit|model|mua|hair|styling|repost(?:ed)?|regram(?:med)?|rg|rp)\b"
-    rf"[^\n@]{{0,24}}{HANDLE})).*$",
-    re.IGNORECASE | re.MULTILINE,
-)
-#: The same in the middle of a line, and with a name instead of a handle at the start of one.
-_INLINE_CREDIT = re.compile(
-    rf"\(?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?|\b(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?(?:[ ]+(?:and|&)[ ]+\w+)?"
-    rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{_LIST}\)?",
-    re.IGNORECASE,
-)
-_CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
-_NAMED_STEMS = ("hoto", "PHOTO", "Pic", "pic", "mage", "Vid", "vid", "Vis", "vis", "Shot", "PH", "Ph", "IG", "ph", "📷", "📸", "🎥")
-_NAMED_CREDIT = re.compile(
-    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
-    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
-    re.MULTILINE,
-)
-
-#: The same without a "by": "pics Audi", "picture ada®".
-_BARE_CREDIT = re.compile(r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®", re.MULTILINE)
-#: Who did what, by name: a line of several of these.
-_ROLE = re.compile(
-    r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
-)
-_ROLES = 3
-
-#: What was worn or put on, a line each: "Lips: ...".
-_WORN = re.compile(
-    r"^[^\w\n]*(?:eyes?|lips?|face|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer|blush|bronzer|primer|nails?|hair"
-    r"|tops?(?! shot)|dress|shoes|boots|bag|jacket|jeans|pants|skirt|outfit|glasses|sunnies|hat|bikini|lipstick|shirt|watch|dets|deets|details|formula)"
-    r"\b[^:\n]{0,16}:.*$",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
-def without_credits(text: str) -> str:
-    """Return ``text`` without what credits a picture, names the account reposted from, or lists who did what.
-
-    A short line about an account ("Hair by @x") goes too, where another line stays.
-    """
-    if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
-        text = _NAMED_CREDIT.sub("", text)
-    text = _TAIL_WORD.sub("", text)
-    if "pic" in text or "hoto" in text:
-        text = _BARE_CREDIT.sub("", text)
-    if ":" in text:
-        text = _WORN.sub("", text)
-    if "Hair" in text or "Styl" in text:
-        text = "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES)
-    marked = _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text
-    if "@" not in marked:
-        return tidy(text)
-    without = _without_handle_credits(marked)
-    return text if without == marked else without
+def mark_handles(text: str) -> str:
+    """Return ``text`` with an @ before each handle that has none."""
+    return _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text
 
 
-def _without_handle_credits(text: str) -> str:
-    text = _CREDIT_LINE.sub("", text)
-    lower = text.lower()
-    if any(stem in lower for stem in _CREDIT_STEMS):
-        text = _INLINE_CREDIT.sub("", text)
-    if "\n" not in text:
-        return tidy(_without_labelled(text))
-    lines = [_without_labelled(line) for line in text.split("\n")]
-    lines = [line for line in lines if "@" not in line or not _HANDLE.search(line) or _words_beside(line)]
-    told = [line for line in lines if "@" not in line or not _HANDLE.search(line) or _words_beside(line) > _FEW_WORDS]
-    if len(told) < len(lines) and sum(map(_words_beside, told)) >= 3:
-        lines = told
-    return tidy("\n".join(lines))
-
-
-def _words_beside(line: str) -> int:
-    """Return how many words of ``line`` are in no handle or tag."""
-    return len(_WORD_RUN.findall(_TAG_OR_HANDLE.sub("", line)))
-
-
-def _without_labelled(line: str) -> str:
-    labelled = list(_LABELLED.finditer(line)) if line.count("@") > 1 and (":" in line or ";" in line) else []
-    return line[: labelled[0].start()] if len(labelled) > 1 else line
+def holds_handle(text: str) -> bool:
+    """Return whether ``text`` holds a handle."""
+    return "@" in text and bool(_HANDLE.search(text))
 
 
 def without_emails(text: str) -> str:
@@ -197,8 +118,7 @@ def without_handles(text: str) -> str:
     A handle goes with the preposition that leads to it; one that the sentence needs becomes "a friend";
     a sentence that would not surely read either way goes as a whole.
     """
-    if "_" in text:
-        text = _BARE_HANDLE.sub(r"@\g<0>", text)
+    text = mark_handles(text)
     if "@" not in text:
         return text
     text = _without_mentions(text)
@@ -286,7 +206,7 @@ def _mend_gaps(text: str) -> str:
 
 def holds_private_data(text: str) -> bool:
     """Return whether ``text`` holds a handle, a URL, an e-mail address or a phone number."""
-    return bool(_HANDLE.search(text) or _URL.search(text) or _EMAIL.search(text) or any(map(_is_phone, _PHONE.findall(text))))
+    return bool(holds_handle(text) or _URL.search(text) or _EMAIL.search(text) or any(map(_is_phone, _PHONE.findall(text))))
 
 
 def _is_phone(text: str) -> bool:

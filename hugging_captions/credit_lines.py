@@ -1,0 +1,102 @@
+"""Take out the lines that credit: who took the picture, who was reposted, who did what, what was worn.
+
+Pure text functions; what names somebody inside a sentence is ``privacy``'s.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .privacy import HANDLES, holds_handle, mark_handles
+from .repair import EMOJI, HANDLE, TAG, tidy
+
+_WORD_RUN = re.compile(r"\w+")
+_TAG_OR_HANDLE = re.compile(rf"{HANDLE}|{TAG}")
+#: The last word of a line that named somebody behind it.
+_TAIL_WORD = re.compile(rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$", re.MULTILINE)
+#: A list of who did what: "Planner: @x | Florist: @y".
+_LABELLED = re.compile(rf"[|,/•(]?[ ]*[^\W\d_][\w&/ ]{{0,20}}[:;][ ]*{HANDLE}")
+#: A line with a handle and no more words than this is about the handle: "Hair by @x", "Swimsuit @y".
+_FEW_WORDS = 4
+
+_CREDIT_LINE = re.compile(
+    rf"^[^\w@\n]*(?:[📷📸🎥📹🎬©️]+\s*:?\s*(?:(?:by|credit|cred|via)\b\s*:?\s*)?(?:{HANDLE})"
+    rf"|(?:(?:photo|pic|picture|image|video|shot|captured?|credits?|photographer|photography|edit|model|mua|hair|styling|repost(?:ed)?|regram(?:med)?|rg|rp)\b"
+    rf"[^\n@]{{0,24}}{HANDLE})).*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+#: The same in the middle of a line, and with a name instead of a handle at the start of one.
+_INLINE_CREDIT = re.compile(
+    rf"\(?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?"
+    rf"|\b(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?(?:[ ]+(?:and|&)[ ]+\w+)?"
+    rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{HANDLES}\)?",
+    re.IGNORECASE,
+)
+_CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
+_NAMED_STEMS = ("hoto", "PHOTO", "Pic", "pic", "mage", "Vid", "vid", "Vis", "vis", "Shot", "PH", "Ph", "IG", "ph", "📷", "📸", "🎥")
+_NAMED_CREDIT = re.compile(
+    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?"
+    r"(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
+    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
+    re.MULTILINE,
+)
+#: The same without a "by": "pics Audi", "picture ada®".
+_BARE_CREDIT = re.compile(r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®", re.MULTILINE)
+#: Who did what, by name: a line of several of these.
+_ROLE = re.compile(
+    r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
+)
+_ROLES = 3
+#: What was worn or put on, a line each: "Lips: ...".
+_WORN = re.compile(
+    r"^[^\w\n]*(?:eyes?|lips?|face|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer"
+    r"|blush|bronzer|primer|nails?|hair|tops?(?! shot)|dress|shoes|boots|bag|jacket|jeans|pants|skirt|outfit|glasses|sunnies|hat|bikini|lipstick|shirt|watch|dets|deets"
+    r"|formula)\b[^:\n]{0,16}:.*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def without_credits(text: str) -> str:
+    """Return ``text`` without what credits a picture, names the account reposted from, or lists who did what.
+
+    A short line about an account ("Hair by @x") goes too, where another line stays.
+    """
+    if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
+        text = _NAMED_CREDIT.sub("", text)
+    text = _TAIL_WORD.sub("", text)
+    if "pic" in text or "hoto" in text:
+        text = _BARE_CREDIT.sub("", text)
+    if ":" in text:
+        text = _WORN.sub("", text)
+    if "Hair" in text or "Styl" in text:
+        text = "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES)
+    marked = mark_handles(text)
+    if "@" not in marked:
+        return tidy(text)
+    without = _without_handle_credits(marked)
+    return text if without == marked else without
+
+
+def _without_handle_credits(text: str) -> str:
+    text = _CREDIT_LINE.sub("", text)
+    lower = text.lower()
+    if any(stem in lower for stem in _CREDIT_STEMS):
+        text = _INLINE_CREDIT.sub("", text)
+    if "\n" not in text:
+        return tidy(_without_labelled(text))
+    lines = [_without_labelled(line) for line in text.split("\n")]
+    lines = [line for line in lines if not holds_handle(line) or _words_beside(line)]
+    told = [line for line in lines if not holds_handle(line) or _words_beside(line) > _FEW_WORDS]
+    if len(told) < len(lines) and sum(map(_words_beside, told)) >= 3:
+        lines = told
+    return tidy("\n".join(lines))
+
+
+def _words_beside(line: str) -> int:
+    """Return how many words of ``line`` are in no handle or tag."""
+    return len(_WORD_RUN.findall(_TAG_OR_HANDLE.sub("", line)))
+
+
+def _without_labelled(line: str) -> str:
+    labelled = list(_LABELLED.finditer(line)) if line.count("@") > 1 and (":" in line or ";" in line) else []
+    return line[: labelled[0].start()] if len(labelled) > 1 else line
