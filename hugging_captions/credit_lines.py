@@ -41,7 +41,10 @@ _NAMED_CREDIT = re.compile(
     re.MULTILINE,
 )
 #: The same without a "by": "pics Audi", "picture ada®".
-_BARE_CREDIT = re.compile(r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®", re.MULTILINE)
+_BARE_CREDIT = re.compile(
+    r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®|[|🎥📷📸 ]*© ?[A-Z][\w .]*$|\|\|+ ?(?:[🎥📷📸] ?)?\.*$",
+    re.MULTILINE,
+)
 #: Who did what, by name: a line of several of these.
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
@@ -64,7 +67,7 @@ def without_credits(text: str) -> str:
     if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
         text = _NAMED_CREDIT.sub("", text)
     text = _TAIL_WORD.sub("", text)
-    if "pic" in text or "hoto" in text:
+    if "pic" in text or "hoto" in text or "©" in text or "|" in text:
         text = _BARE_CREDIT.sub("", text)
     if ":" in text:
         text = _WORN.sub("", text)

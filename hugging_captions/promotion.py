@@ -139,6 +139,8 @@ _STARTS = (
     ("ready", r" to be yours"),
     ("pre", r"-?orders?"),
     ("getting", r" yours"),
+    ("get", r" your (~ ){1,3}free"),
+    ("become", r" one of (us|our|the|@)"),
     ("get", r" yourself an? (ticket|copy)| paid| your(s| tickets?)"),
     ("grab", r" your(s|self| tickets?)"),
     ("pick", r" (one|yours?|some) up| up (your|a copy|one)"),

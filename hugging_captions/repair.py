@@ -35,7 +35,7 @@ _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
 _TRAILING_EMOJI = re.compile(rf"[\s{EMOJI}]+$")
-_SPACED_DOTS = re.compile(r"(?:\s+(?:[.•·]|\|\.?))+\s*$")
+_SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
 _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?<!\S#)\s*$)")
@@ -54,13 +54,15 @@ _NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by|is|was|has) [a-z]")
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
 LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
-    "near about love loved happy is are was were am be been being so very such no go visit visited explore exploring called named "
+    "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
     "kudos credit credits courtesy writes starring mr. mrs. ms. dr."
 )
 #: Those of them that no caption ends with on purpose.
-_NEEDS_MORE = words("a an the my our your his their of to for from with w/ and or & by via new called named into quite")
+_NEEDS_MORE = words(
+    "a an the my our your his their of to for from with w/ and or & by via new called named into quite a. an. the. my. our. your. and. or. but."
+)
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
 #: What points at the word that is missing.
@@ -70,7 +72,7 @@ _POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0
 _PRAISE = re.compile(
     r"\b(?:by|with|from|to|via|in|the|these|our|my)(?: very| \w+ly| \w+ and| my)? "
     r"(?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic"
-    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best)$",
+    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best)$|(?-i:(?:^|[.!?] |\b(?:a|all|very) )Happy)$",
     re.IGNORECASE,
 )
 #: What no small word can follow, and what no verb: "I #take the stairs", "telling you #wool is warm".
