@@ -38,7 +38,7 @@ _TRAILING_EMOJI = re.compile(rf"[\s{EMOJI}]+$")
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
 _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
-_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?<!\S#)\s*$)")
+_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|(?<!\S#)\s*$)")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
