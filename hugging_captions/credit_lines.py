@@ -50,11 +50,10 @@ _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
 _ROLES = 3
-#: What was worn or put on, a line each: "Lips: ...".
+#: What was put on, a line each: "Lips: ...".
 _WORN = re.compile(
-    r"^[^\w\n]*(?:eyes?|lips?|face|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer"
-    r"|blush|bronzer|primer|nails?|hair|tops?(?! shot)|dress|shoes|boots|bag|jacket|jeans|pants|skirt|outfit|glasses|sunnies|hat|bikini|lipstick|shirt|watch|dets|deets"
-    r"|formula)\b[^:\n]{0,16}:.*$",
+    r"^[^\w\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer"
+    r"|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:.*$|^[^\w\n]*\w+:{3,}.*$",
     re.IGNORECASE | re.MULTILINE,
 )
 

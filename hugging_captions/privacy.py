@@ -155,7 +155,7 @@ def _without_mention(match: re.Match[str]) -> str:
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
     last = re.split(r"\W+", before)[-1].lower()
     if lead.strip(" ,(|"):
-        return BROKEN if last in _NEEDS_OF and lead.strip().lower() == "of" else _without_led_mention(lead, word, starts)
+        return BROKEN if last in _NEEDS_OF and lead.strip().lower() == "of" else _without_led_mention(last, lead, word, starts)
     if (
         not word
         and re.match(r"[ ]*,[ ]*\w", match.string[match.end() :])
@@ -182,15 +182,15 @@ def _without_mention(match: re.Match[str]) -> str:
     return f"{space or gap}a friend" if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and does) else BROKEN
 
 
-def _without_led_mention(lead: str, word: str, starts: bool) -> str:
-    """Return what stays of a mention behind a preposition, before ``word``."""
+def _without_led_mention(last: str, lead: str, word: str, starts: bool) -> str:
+    """Return what stays of a mention behind the word ``last`` and a preposition, before ``word``."""
     if word in ("who", "whose"):
         return f"{lead} a friend"
     if word in ("a", "an") and lead.strip().lower() == "with":
         return f"{lead} a friend,"
     if starts and word:
         return BROKEN
-    if word in ("and", "or", "&") and _LISTS.search(lead):
+    if word in ("and", "or", "&") and (_LISTS.search(lead) or last in _ADDRESSING):
         return f"{lead} a friend"
     return HOLE if not word or _COMPANION.search(lead) or word in _GOES_ON else BROKEN
 

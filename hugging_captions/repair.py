@@ -224,7 +224,9 @@ def _before_hole(text: str, following: str) -> str:
         text = _POINTERS.sub("", text)
     if (not text or text[-1] in ".!?\n" or text[-1] >= "\u2190") and _NO_BEGINNING.match(following):
         return text + BROKEN
-    if text.endswith(("(", "[", "|", " :")) or (text.endswith(":") and _LINE_END.match(following)):
+    if (text.endswith(("(", "[", "|", " :")) and not _SMILEY.search(text, len(text) - 3)) or (
+        text.endswith(":") and _LINE_END.match(following)
+    ):
         return text[:-1].rstrip(" ") + BROKEN
     end = text[-40:]
     if _PRAISE.search(end) or _WORD_END.split(end)[-1].lower() in LEADS_ON:
@@ -249,7 +251,7 @@ def _bracket_open(text: str) -> int:
 def ends_open(text: str) -> bool:
     """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that something has to follow."""
     last = _TRAILING_EMOJI.sub("", text).split()[-1:]
-    return bool(last) and (last[0].lower() in _NEEDS_MORE or last[0][-1] in ":,&(-–+@|/")
+    return bool(last) and (last[0].lower() in _NEEDS_MORE or (last[0][-1] in ":,&(-–+@|/" and not _SMILEY.search(last[0])))
 
 
 def short_runs(text: str) -> str:

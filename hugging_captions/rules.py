@@ -62,7 +62,7 @@ CHANGES = (
     Change("encoding", "undo mojibake, HTML entities and <U+...> escapes", lambda text, options: repair.mend_encoding(text)),
     Change("characters", "NFC; plain spaces, line breaks and letters; nothing invisible, no space before a mark", lambda text, options: repair.plain_characters(text)),
     Change("separators", "drop lines of dots and dashes", lambda text, options: repair.without_separators(text)),
-    Change("credits", "drop what credits a picture or a repost, and lists of who did what and what was worn", lambda text, options: credit_lines.without_credits(text)),
+    Change("credits", "drop what credits a picture or a repost, and lists of who did what and of make-up", lambda text, options: credit_lines.without_credits(text)),
     Change("tags", "drop tag lines, runs of tags, those behind the last sentence of a line and the trailing block; --inline-tags for the others", lambda text, options: repair.without_tags(text, options.inline_tags)),
     Change("emails", "drop the sentences that hold an e-mail address", lambda text, options: privacy.without_emails(text)),
     Change("urls", "take URLs out, with the sentence that needs them", lambda text, options: privacy.without_urls(text)),
