@@ -184,7 +184,7 @@ def _without_mention(match: re.Match[str]) -> str:
 
 def _without_led_mention(last: str, lead: str, word: str, starts: bool) -> str:
     """Return what stays of a mention behind the word ``last`` and a preposition, before ``word``."""
-    if word in ("who", "whose"):
+    if word in ("who", "whose") or (word and last == "proud"):
         return f"{lead} a friend"
     if word in ("a", "an") and lead.strip().lower() == "with":
         return f"{lead} a friend,"

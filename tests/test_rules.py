@@ -207,6 +207,7 @@ KEPT = [
     ("Rain on the red tent\n•Lips: two warm reds\nBoots: old\nAnd soup", "Rain on the red tent\n\nBoots: old\nAnd soup"),
     ("Boots: wet. Socks: wet. Spirit: also wet.", "Boots: wet. Socks: wet. Spirit: also wet."),
     ("A marmot (two feet away) has my lunch :( #rmnp", "A marmot (two feet away) has my lunch :("),
+    ("So proud of @jen for her first long walk!", "So proud of a friend for her first long walk!"),
     ("Big thanks to @jen, @bob and the whole crew of the hut", "Big thanks to a friend and the whole crew of the hut"),
     ("The demon of this lake! 👹 #fog\nIt never left", "The demon of this lake! 👹\nIt never left"),
     ("We spent a long week in the hut. #alonelyweek Now back to the road", "We spent a long week in the hut. Now back to the road"),
