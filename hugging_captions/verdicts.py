@@ -18,7 +18,8 @@ from .posts import Post
 
 #: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
 MAX_ROUNDS = 4
-#: Those before which promotion is judged: with the lines of credits, then with the words of tags and still with handles and links.
+#: Those before which promotion is judged: with the lines of credits, then with the words of tags and still with handles and links. It is
+#: judged a last time when these have gone: "More photos up at example.com now" advertises without its link as well.
 _JUDGED_BEFORE = ("credits", "emails")
 #: Those that can leave a sentence without its end.
 _TAKES_OUT = frozenset(("credits", "tags", "urls", "handles"))
@@ -96,8 +97,9 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
         a text with such words is mended no further.
     """
     changed: dict[str, None] = {}
-    judged_before = list(_JUDGED_BEFORE) if "promotion" not in options.skip_rule else []
-    if judged_before and (advertises := promotion.disclosure(text)):
+    judges = "promotion" not in options.skip_rule
+    judged_before = list(_JUDGED_BEFORE) if judges else []
+    if judges and (advertises := promotion.disclosure(text)):
         return text, (), advertises
     left_alone, judged = 0, ""
     for change in islice(cycle(rules.CHANGES), MAX_ROUNDS * len(rules.CHANGES)):
@@ -114,7 +116,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
         else:
             left_alone, text = 0, after
             changed[change.name] = None
-    return text, tuple(changed), ""
+    return text, tuple(changed), promotion.advertised(text) if judges and text != judged else ""
 
 
 def explain(post: Post, options: CleanOptions) -> str:

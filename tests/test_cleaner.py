@@ -79,6 +79,16 @@ def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
     assert not privacy.holds_private_data(text)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(PIECES | st.sampled_from(["More", "up", "now", "follow", "me", "check", "out"]), st.just(" ")), max_size=14))
+def test_a_kept_caption_is_kept_as_it_is_when_cleaned_again(pairs: list[tuple[str, str]]) -> None:
+    options = CleanOptions(language="any", min_words=1)
+    verdict = verdicts.examine(_post("".join(map("".join, pairs))), options)
+    if not verdict.reason:
+        again = verdicts.examine(_post(verdict.text), options)
+        assert (again.text, again.reason) == (verdict.text, "")
+
+
 def test_a_long_caption_of_tags_ends_in_time() -> None:
     """A single pattern for tag blocks once backtracked for minutes here."""
     for caption in (
