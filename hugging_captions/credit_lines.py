@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from .privacy import HANDLES, holds_handle, mark_handles
-from .repair import EMOJI, HANDLE, TAG, tidy
+from .repair import BROKEN, EMOJI, HANDLE, TAG, close_holes, tidy
 
 _WORD_RUN = re.compile(r"\w+")
 _TAG_OR_HANDLE = re.compile(rf"{HANDLE}|{TAG}")
@@ -32,6 +32,7 @@ _INLINE_CREDIT = re.compile(
     rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{HANDLES}\)?",
     re.IGNORECASE,
 )
+_SMALL_WORD = re.compile(r" [a-z]")
 _CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 _NAMED_STEMS = ("hoto", "PHOTO", "Pic", "pic", "mage", "Vid", "vid", "Vis", "vis", "Shot", "PH", "Ph", "IG", "ph", "📷", "📸", "🎥")
 _NAMED_CREDIT = re.compile(
@@ -83,7 +84,7 @@ def _without_handle_credits(text: str) -> str:
     text = _CREDIT_LINE.sub("", text)
     lower = text.lower()
     if any(stem in lower for stem in _CREDIT_STEMS):
-        text = _INLINE_CREDIT.sub("", text)
+        text = close_holes(_INLINE_CREDIT.sub(_without_inline_credit, text))
     if "\n" not in text:
         return tidy(_without_labelled(text))
     lines = [_without_labelled(line) for line in text.split("\n")]
@@ -92,6 +93,13 @@ def _without_handle_credits(text: str) -> str:
     if len(told) < len(lines) and sum(map(_words_beside, told)) >= 3:
         lines = told
     return tidy("\n".join(lines))
+
+
+def _without_inline_credit(match: re.Match[str]) -> str:
+    """Return nothing, or in the middle of a sentence a mark that takes it along: "a sick photo by @x that never made it"."""
+    before = match.string[: match.start()].rstrip(" ")
+    in_sentence = before[-1:].isalpha() and _SMALL_WORD.match(match.string, match.end())
+    return BROKEN if in_sentence else ""
 
 
 def _words_beside(line: str) -> int:

@@ -45,6 +45,15 @@ _LISTS = re.compile(r"(?:^|\W)(?:with|by)[ ]*$", re.IGNORECASE)
 _NEEDS_OF: frozenset[str] = words(
     "help front because member part founder owner rest side top one some all most lots courtesy home founders members"
 )
+#: "My ring and @brand lipstick" says nothing without the brand.
+_JOINS = re.compile(r"(?:and|&)[ ]*$", re.IGNORECASE)
+#: What can follow a companion with a capital letter: the start of a sentence, a day; anything else may be a product.
+_BEGINS: frozenset[str] = words(
+    "I I'm I've The This That These It We You He She They My Our What Who How Such So Had Have Love Loved Happy Can Can't Now Thanks Thank "
+    "Looking Not And But With At In On For To From "
+    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+)
+_MADE: frozenset[str] = words("made designed created built painted written drawn baked styled sewn knitted carved crafted")
 _COMPANION = re.compile(rf"(?:^|[\W\d_])(?:{_COMPANY})[ ,(.:]*$", re.IGNORECASE)
 #: Before these a bare handle is an address ("thanks @x!") and can go.
 _ADDRESSING = frozenset(
@@ -151,11 +160,13 @@ def _without_mention(match: re.Match[str]) -> str:
     if match["possessive"]:
         return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word and not name[0].isupper() else BROKEN
     if article:
-        reads = word and word not in _ACTS and word not in _STANDS and word not in _GOES_ON
+        reads = word and name.islower() and word not in _ACTS and word not in _STANDS and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
     last = re.split(r"\W+", before)[-1].lower()
+    if "(" in lead and match[0].endswith(")"):
+        return HOLE
     if lead.strip(" ,(|"):
-        return BROKEN if last in _NEEDS_OF and lead.strip().lower() == "of" else _without_led_mention(last, lead, word, starts)
+        return BROKEN if last in _NEEDS_OF and lead.strip().lower() == "of" else _without_led_mention(last, lead, name, starts)
     if (
         not word
         and re.match(r"[ ]*,[ ]*\w", match.string[match.end() :])
@@ -182,8 +193,11 @@ def _without_mention(match: re.Match[str]) -> str:
     return f"{space or gap}a friend" if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and does) else BROKEN
 
 
-def _without_led_mention(last: str, lead: str, word: str, starts: bool) -> str:
-    """Return what stays of a mention behind the word ``last`` and a preposition, before ``word``."""
+def _without_led_mention(last: str, lead: str, name: str, starts: bool) -> str:
+    """Return what stays of a mention behind the word ``last`` and a preposition, before the word ``name``."""
+    word = name.lower()
+    if not word and last in _MADE and lead.strip().lower() == "by":
+        return f"{lead} a friend"
     if word in ("who", "whose") or (word and last == "proud"):
         return f"{lead} a friend"
     if word in ("a", "an") and lead.strip().lower() == "with":
@@ -192,7 +206,11 @@ def _without_led_mention(last: str, lead: str, word: str, starts: bool) -> str:
         return BROKEN
     if word in ("and", "or", "&") and (_LISTS.search(lead) or last in _ADDRESSING):
         return f"{lead} a friend"
-    return HOLE if not word or _COMPANION.search(lead) or word in _GOES_ON else BROKEN
+    if _JOINS.search(lead) and name.islower() and (word in _ACTS or word.endswith("ed")):
+        return f"{lead} a friend"
+    if not word or word in _GOES_ON:
+        return HOLE
+    return HOLE if _COMPANION.search(lead) and (name in _BEGINS or (name.islower() and not _JOINS.search(lead))) else BROKEN
 
 
 def _mend_gaps(text: str) -> str:

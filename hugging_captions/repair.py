@@ -57,7 +57,7 @@ LEADS_ON: frozenset[str] = words(
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
-    "kudos credit credits courtesy writes starring mr. mrs. ms. dr."
+    "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr."
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words(
