@@ -28,7 +28,7 @@ _BARE_HANDLE = re.compile(
     r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
 )
 #: Several handles, one behind the other.
-HANDLES = rf"{HANDLE}(?:(?:\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
+HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 _COMPANY = "together with|with|w/|w|cc|feat|ft|featuring|and|&|x"
 _PREPOSITION = rf"{_COMPANY}|by|from|via|to|for|at|of|in|on|off|into|like|than|around"
 #: A list of handles with what leads to it: prepositions, a camera, an article.
@@ -206,7 +206,7 @@ def _without_led_mention(last: str, lead: str, name: str, starts: bool) -> str:
         return BROKEN
     if word in ("and", "or", "&") and (_LISTS.search(lead) or last in _ADDRESSING):
         return f"{lead} a friend"
-    if _JOINS.search(lead) and name.islower() and (word in _ACTS or word.endswith("ed")):
+    if _JOINS.search(lead) and name.islower() and word != "and" and (word in _ACTS or word.endswith("ed")):
         return f"{lead} a friend"
     if not word or word in _GOES_ON:
         return HOLE

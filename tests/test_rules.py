@@ -212,6 +212,7 @@ KEPT = [
     ("We slept well. Hot soup with @soup.inc Golden Leek powder", "We slept well."),
     ("We built a castle of snow and @jen declared herself queen", "We built a castle of snow and a friend declared herself queen"),
     ("We wrote the tooth fairy (and @jen) a letter", "We wrote the tooth fairy a letter"),
+    ("Dinner with @jen, @bob, and @ann and then a long nap", "Dinner with a friend and then a long nap"),
     ("A long walk with @jen Saturday morning", "A long walk Saturday morning"),
     ("We slept well. Such a sick photo by @jen that never made it", "We slept well."),
     ("A warm hut made by @someone", "A warm hut made by a friend"),
