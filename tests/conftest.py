@@ -78,7 +78,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hugging_captions import models
 
     folder = tmp_path_factory.mktemp("tiny_base")
-    tokenizer = models.train_tokenizer((ROOT / "README.md").read_text(encoding="utf-8").split("\n"), 400)
+    tokenizer = models.train_tokenizer((ROOT / "examples" / "rmnp_posts.jsonl").read_text(encoding="utf-8").split("\n"), 400)
     eos = tokenizer.eos_token_id
     torch.manual_seed(0)
     shape = {"n_positions": 256, "n_embd": 32, "n_layer": 2, "n_head": 2}
