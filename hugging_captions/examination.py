@@ -89,7 +89,7 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
         for start, lines in chunks:
             yield _examine(start, lines, options)
         return
-    language.identifier()  # once, for all that are forked
+    language.load()  # once, for all that are forked
     with _pool(workers) as pool:
         waiting = []
         for start, lines in chunks:  # never more chunks in flight than the workers can use: memory stays bounded

