@@ -6,7 +6,11 @@ Pure text functions; what names somebody inside a sentence is ``privacy``'s.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
+from .automaton import automaton
 from .privacy import HANDLES, holds_handle, mark_handles
 from .repair import BROKEN, EMOJI, HANDLE, TAG, close_holes, tidy
 
@@ -33,8 +37,6 @@ _INLINE_CREDIT = re.compile(
     re.IGNORECASE,
 )
 _SMALL_WORD = re.compile(r" [a-z]")
-_CREDIT_STEMS = ("photo", "pic", "image", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
-_NAMED_STEMS = ("hoto", "PHOTO", "Pic", "pic", "mage", "Vid", "vid", "Vis", "vis", "Shot", "PH", "Ph", "IG", "ph", "📷", "📸", "🎥")
 _NAMED_CREDIT = re.compile(
     r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?"
     r"(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
@@ -59,20 +61,32 @@ _WORN = re.compile(
 )
 
 
+#: What each of the credits without a handle has at least, for RE2.
+SIGNS = (
+    r"(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )\S"
+    r"|(?:[📷📸🎥]\x{fe0f}?|PH|Ph|IG|ph) ?: ?\S|\([📷📸🎥]",
+    r"(?m)[.!?…\x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}] (?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$",
+    r"(?m)[Pp]hoto credits? ?[-–]|^(?:pics?|photos?|picture) [A-Z]|picture [^\s®]+®|© ?[A-Z]|\|\|",
+    r"(?mi):::|^[^a-z0-9_\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation"
+    r"|mascara|glow|concealer|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:",
+    "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",
+)
+_MENDS: tuple[Callable[[str], str], ...] = (
+    lambda text: _NAMED_CREDIT.sub("", text),
+    lambda text: _TAIL_WORD.sub("", text),
+    lambda text: _BARE_CREDIT.sub("", text),
+    lambda text: _WORN.sub("", text),
+    lambda text: "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES),
+)
+
+
 def without_credits(text: str) -> str:
     """Return ``text`` without what credits a picture, names the account reposted from, or lists who did what.
 
     A short line about an account ("Hair by @x") goes too, where another line stays.
     """
-    if (":" in text or " by " in text or "(" in text) and any(stem in text for stem in _NAMED_STEMS):
-        text = _NAMED_CREDIT.sub("", text)
-    text = _TAIL_WORD.sub("", text)
-    if "pic" in text or "hoto" in text or "©" in text or "|" in text:
-        text = _BARE_CREDIT.sub("", text)
-    if ":" in text:
-        text = _WORN.sub("", text)
-    if "Hair" in text or "Styl" in text:
-        text = "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES)
+    for i in _looker().Match(text.encode("utf-8", "replace")) or ():
+        text = _MENDS[i](text)
     marked = mark_handles(text)
     if "@" not in marked:
         return tidy(text)
@@ -80,10 +94,21 @@ def without_credits(text: str) -> str:
     return text if without == marked else without
 
 
+@cache
+def _looker() -> Any:
+    return automaton(SIGNS)
+
+
+@cache
+def _inline_looker() -> Any:
+    """Return what looks for the end of an inline credit: a word of pictures or a camera before a handle."""
+    before = r"photo(?:graph)?s?|pic(?:ture)?s?|images?|videos?|shots?|edits?|hair|make-?up|mua|styl(?:ing|ed)s?|credits?|cred|by|via|from"
+    return automaton([rf"(?i)(?:{before}|[&d] [\pL\pN_]+|[📷📸🎥📹]\x{{fe0f}}?) *:? *(?:by *)?@"])
+
+
 def _without_handle_credits(text: str) -> str:
     text = _CREDIT_LINE.sub("", text)
-    lower = text.lower()
-    if any(stem in lower for stem in _CREDIT_STEMS):
+    if _inline_looker().Match(text.encode("utf-8", "replace")):
         text = close_holes(_INLINE_CREDIT.sub(_without_inline_credit, text))
     if "\n" not in text:
         return tidy(_without_labelled(text))

@@ -27,6 +27,8 @@ _HANDLE = re.compile(rf"@(?<![^\W_]@){HANDLE[1:]}")
 _BARE_HANDLE = re.compile(
     r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
 )
+#: What a text with a handle has, for RE2: an at sign, or an underscore between the characters of a name.
+HANDLE_SIGNS = r"@|[A-Za-z0-9._]_[A-Za-z0-9_.]"
 #: Several handles, one behind the other.
 HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 _COMPANY = "together with|with|w/|w|cc|feat|ft|featuring|and|&|x"
@@ -96,7 +98,9 @@ _TAIL = re.compile(rf"(?<=[.!?\n|/({EMOJI}])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(
 
 def mark_handles(text: str) -> str:
     """Return ``text`` with an @ before each handle that has none."""
-    return _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text
+    if "_" not in text or not any("_" in word and word[0] != "@" for word in text.split()):
+        return text
+    return _BARE_HANDLE.sub(r"@\g<0>", text)
 
 
 def holds_handle(text: str) -> bool:

