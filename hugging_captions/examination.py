@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import language, verdicts
+from . import verdicts
 from .errors import from_os_error
 from .near_duplicates import ShingleSets
 from .options import CleanOptions
@@ -89,7 +90,8 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
         for start, lines in chunks:
             yield _examine(start, lines, options)
         return
-    language.load()  # once, for all that are forked
+    start, lines = next(chunks)
+    yield _examine(start, lines, options)  # here: the models and tables that it takes are read once, and shared by all that are forked
     with _pool(workers) as pool:
         waiting = []
         for start, lines in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
@@ -112,7 +114,11 @@ def _pool(workers: int) -> Pool:
 
 
 def _leave_interrupts_to_the_parent() -> None:
-    """Ignore Ctrl-C and die of SIGTERM without a word: the parent tells, and ends its workers by that signal."""
+    """Ignore Ctrl-C and die of SIGTERM without a word: the parent tells, and ends its workers by that signal.
+
+    What the parent had is left out of garbage collections: looking through it takes time and copies the pages that both share.
+    """
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)

@@ -23,6 +23,12 @@ MAX_ROUNDS = 4
 #: Those before which promotion is judged: with the lines of credits, then with the words of tags and still with handles and links. It is
 #: judged a last time when these have gone: "More photos up at example.com now" advertises without its link as well.
 _JUDGED_BEFORE = ("credits", "emails")
+#: Those after which there may be signs that were not there; what only takes out uncovers work for the next round.
+_REWRITES = frozenset(("encoding", "characters"))
+#: That before which a caption that is surely in another language goes: a quarter of captions need not be mended then.
+_LANGUAGE_LOOKED_AT_BEFORE = "credits"
+#: How sure that has to be; what is less sure is judged by what is left of it.
+_SURELY = 0.5
 #: Those that can leave a sentence without its end.
 _TAKES_OUT = frozenset(("credits", "tags", "urls", "handles"))
 #: The rules that drop a post, in their order, and what each drops. The mending rules (``rules.CHANGES``)
@@ -81,55 +87,68 @@ def examine(post: Post, options: CleanOptions) -> Verdict:
     text, likes = (post.caption or "").strip(), -1 if post.likes is None else post.likes
     if reason := _unless_skipped(_drop_before_mending(post, options), options):
         return Verdict(post.shortcode, text, likes, *reason)
-    text, changed, advertises = mend(text, options)
-    if advertises:
-        return Verdict(post.shortcode, text, likes, "promotion", advertises, changed)
-    code, score = language.detect(text)
+    text, changed, reason = mend(text, options)
+    code, score = ("", 0.0) if reason and reason[0] == "promotion" else language.detect(text)
+    if reason:
+        return Verdict(post.shortcode, text, likes, *reason, changed, code)
     if reason := _unless_skipped(_drop_after_mending(post, text, changed, code, score, options), options):
         return Verdict(post.shortcode, text, likes, *reason, changed, code)
     folded = rules.fold(text) or text
     return Verdict(post.shortcode, text, likes, "", "", changed, code, folded, near_duplicates.shingles(folded))
 
 
-def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], str]:
+def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], tuple[str, str] | None]:
     """Apply the mending rules in turn until each has left the text as it is.
 
     Returns:
-        the text, the names of the rules that changed it, and the words in it that advertise. Unless the promotion rule is skipped,
-        a text with such words is mended no further.
+        the text, the names of the rules that changed it, and the rule that drops it already, with its detail: ``promotion`` for words that
+        advertise, or ``language`` where it is surely in another one. Such a text is mended no further.
     """
     changed: dict[str, None] = {}
     judges = "promotion" not in options.skip_rule
-    if judges and (advertises := promotion.disclosure(text)):
-        return text, (), advertises
-    seen, judged = _signs(text), ""
+    seen, judged, looked_at = _signs(text), "", False
+    if judges and "disclosure" in seen and (advertises := promotion.disclosure(text)):
+        return text, (), ("promotion", advertises)
     for _ in range(MAX_ROUNDS):
         before = text
         for change in rules.CHANGES:
             if judges and change.name in _JUDGED_BEFORE and text != judged:
                 judged = text
                 if advertises := promotion.advertised(text):
-                    return text, tuple(changed), advertises
+                    return text, tuple(changed), ("promotion", advertises)
+            if change.name == _LANGUAGE_LOOKED_AT_BEFORE and not looked_at:
+                looked_at = True
+                if detail := _surely_another_language(text, options):
+                    return text, tuple(changed), ("language", detail)
             if change.name not in seen or change.name in options.skip_rule:
                 continue
             after = change.apply(text, options)
             if after != text:
                 text = after
                 changed[change.name] = None
-                seen = _signs(text)
+                if change.name in _REWRITES:
+                    seen = _signs(text)
         if text == before:
             break
-    return text, tuple(changed), promotion.advertised(text) if judges and text != judged else ""
+        seen = _signs(text)
+    advertises = promotion.advertised(text) if judges and text != judged else ""
+    return text, tuple(changed), ("promotion", advertises) if advertises else None
 
 
 def _signs(text: str) -> set[str]:
-    """Return the names of the mending rules that may have work in ``text``: one look for all, a tenth of the time that asking each takes."""
-    return {rules.CHANGES[i].name for i in _looker().Match(text.encode("utf-8", "replace")) or ()}
+    """Return the names of the mending rules that may have work in ``text``, and ``disclosure`` if it may be a paid post.
+
+    One look for all takes a tenth of the time that asking each does.
+    """
+    return {_LOOKED_FOR[i] for i in _looker().Match(text.encode("utf-8", "replace")) or ()}
+
+
+_LOOKED_FOR = (*(change.name for change in rules.CHANGES), "disclosure")
 
 
 @cache
 def _looker() -> Any:
-    return automaton(change.signs for change in rules.CHANGES)
+    return automaton([*(change.signs for change in rules.CHANGES), promotion.DISCLOSURE_SIGNS])
 
 
 def explain(post: Post, options: CleanOptions) -> str:
@@ -177,6 +196,14 @@ def _drop_after_mending(
         yield "too-few-words", str(count)
     if len(text) > options.max_chars:
         yield "too-long", str(len(text))
+
+
+def _surely_another_language(text: str, options: CleanOptions) -> str:
+    """Return the language of ``text`` and how sure it is, if it is surely none to keep."""
+    if options.language == "any" or "language" in options.skip_rule:
+        return ""
+    code, score = language.detect(text)
+    return f"{code} {score:.2f}" if code not in (options.language, language.UNKNOWN) and score >= _SURELY else ""
 
 
 def _unless_skipped(reasons: Iterable[tuple[str, str]], options: CleanOptions) -> tuple[str, str] | None:

@@ -24,8 +24,8 @@ from hugging_captions.posts import Post, PostLog
 from hugging_captions.storage import Store, read_captions
 
 OPTIONS = CleanOptions()
-#: What advertises is mended to its end as well.
-MENDED_THROUGH = CleanOptions(skip_rule=("promotion",))
+#: What advertises or is in another language is mended to its end as well.
+MENDED_THROUGH = CleanOptions(skip_rule=("promotion", "language"))
 GOLDEN = ROOT / "tests" / "golden"
 
 
