@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any
 
+import orjson
+
 from . import __version__, console, near_duplicates, rules, verdicts
 from .errors import InputError, NothingLeftError
 from .examination import Examined, Survivors, examine_file
@@ -89,7 +91,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         if not store.posts(tag).exists():
             raise InputError(f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist", "pull it, or import posts with --from PATH")
     with ExitStack() as stack:
-        spills = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in tags]
+        spills = [stack.enter_context(tempfile.TemporaryFile()) for _ in tags]
         tallies = [_Tally(tag, options) for tag in tags]
         survivors = Survivors()
         for tally, spill in zip(tallies, spills):
@@ -137,7 +139,7 @@ class _Tally:
         return CleanResult(self.tag, self.posts, self.kept, dropped, changed, languages, self.tokens, self.damaged, examples)
 
 
-def _first_pass(tally: _Tally, spill: IO[str], survivors: Survivors, options: CleanOptions, store: Store) -> None:
+def _first_pass(tally: _Tally, spill: IO[bytes], survivors: Survivors, options: CleanOptions, store: Store) -> None:
     """Examine each post, write its verdict to ``spill``, and add what duplicates are found by to ``survivors``."""
     for examined in examine_file(store.posts(tally.tag), options):
         tally.add(examined)
@@ -175,13 +177,13 @@ def _duplicates(survivors: Survivors, options: CleanOptions) -> list[tuple[str, 
 
 
 def _second_pass(
-    tally: _Tally, spill: IO[str], fates: Iterator[tuple[str, str]], options: CleanOptions, store: Store, tags: Sequence[str]
+    tally: _Tally, spill: IO[bytes], fates: Iterator[tuple[str, str]], options: CleanOptions, store: Store, tags: Sequence[str]
 ) -> CleanResult:
     """Write captions.txt, dropped.jsonl and cleaning.json of one tag from its spilled verdicts and the ``fates`` of its survivors."""
     spill.seek(0)
     with atomic_write(store.captions(tally.tag)) as captions, atomic_write(store.dropped(tally.tag)) as dropped:
         for line in spill:
-            shortcode, text, reason, detail = json.loads(line)
+            shortcode, text, reason, detail = orjson.loads(line)
             if not reason:
                 reason, detail = next(fates)
             if reason:

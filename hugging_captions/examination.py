@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import os
 import signal
 from array import array
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import orjson
 
 from . import verdicts
 from .errors import from_os_error
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 #: Lines that a worker takes at a time, and how many such chunks are worth processes of their own.
 CHUNK, WORTH_PROCESSES = 500, 4
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -70,7 +70,7 @@ class Examined:
 
     posts: int = 0
     damaged: list[tuple[int, str]] = field(default_factory=list)
-    lines: str = ""
+    lines: bytes = b""
     changed: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     survivors: Survivors = field(default_factory=Survivors)
@@ -148,12 +148,13 @@ def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Exami
             examined.damaged.append((number, str(error) or type(error).__name__))
             continue
         verdict = verdicts.examine(post, options)
-        written.append(_as_json([verdict.shortcode, verdict.text, verdict.reason, verdict.detail]) + "\n")
+        row = verdict.shortcode, verdict.text, verdict.reason, verdict.detail
+        written.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         changed += verdict.changed
         languages += [verdict.language] if verdict.language else []
         if not verdict.reason:
             examined.survivors.append(verdict)
-    examined.posts, examined.lines = len(written), "".join(written)
+    examined.posts, examined.lines = len(written), b"".join(written)
     examined.changed, examined.languages = Counter(changed), Counter(languages)
     return examined
 

@@ -63,7 +63,7 @@ TOKENS_WITH_ONE = 12
 #: The share of a text, in per cent, that CLD2 must find in one language to be asked no further.
 MOST_OF_IT = 80
 #: So many characters are enough for fastText, whose time grows with them.
-ENOUGH = 240
+ENOUGH = 160
 #: CLD2's codes that others spell otherwise (ISO 639-1), and what it takes loose English for.
 _CLD2_CODES = {"iw": "he", "jw": "jv", "no": "nb", "zh-Hant": "zh", "bh": "hi", "mfe": "fr"}
 _LOOSE_ENGLISH = frozenset(("sco", "un"))

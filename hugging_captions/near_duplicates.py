@@ -17,8 +17,6 @@ import numpy as np
 
 #: Captions with fewer words are compared by character 5-grams: 3-grams of so few words say little.
 MIN_WORDS = 6
-#: Odd factors that spread the hashes of words over those of 3-grams (xxHash's first two primes).
-_ODD = np.array([0x9E3779B1, 0x85EBCA77], dtype=np.uint32)
 #: Candidates that are compared at a time.
 AT_ONCE = 256
 
@@ -52,11 +50,10 @@ def shingles(folded: str) -> np.ndarray:
     """Return the distinct word 3-grams of a folded caption (``rules.fold``) as sorted uint32 hashes."""
     words = folded.encode("utf-8", "replace").split()
     if len(words) >= MIN_WORDS:
-        hashes = np.array([zlib.crc32(word) for word in words], dtype=np.uint32)
-        grams = (hashes[:-2] * _ODD[0] + hashes[1:-1]) * _ODD[1] + hashes[2:]  # modulo 2^32: as good a hash, in half the time
-        return np.unique(grams * _ODD[0] ^ grams >> np.uint32(15))
-    parts = {folded[i : i + 5] for i in range(max(1, len(folded) - 4))}
-    return np.array(sorted({zlib.crc32(part.encode("utf-8", "replace")) for part in parts}), dtype=np.uint32)
+        grams = set(map(b" ".join, zip(words, words[1:], words[2:])))
+    else:
+        grams = {folded[i : i + 5].encode("utf-8", "replace") for i in range(max(1, len(folded) - 4))}
+    return np.array(sorted(set(map(zlib.crc32, grams))), dtype=np.uint32)
 
 
 def find(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int, int]:

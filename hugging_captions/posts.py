@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import orjson
+
 from .errors import from_os_error
 from .locks import no_links
 
@@ -60,10 +62,7 @@ def parse_post(line: bytes) -> Post:
     Raises:
         KeyError, TypeError, ValueError: the line is no post.
     """
-    try:
-        post = Post(**json.loads(line))
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    post = Post(**orjson.loads(line))
     if not (isinstance(post.shortcode, str) and post.shortcode):
         raise ValueError("no shortcode")
     if not (post.caption is None or isinstance(post.caption, str)):

@@ -121,9 +121,7 @@ _LATIN_LEFTOVER = re.compile(
     "[\xa0-\u058f√\u2500-\u257f][^\x00-\x7f\u0410-\u044f\u0590-\u1fff]|[ÂÃâÎÏÐÑРС√├┬] |[\x80-\x9f]"  # no Russian letter is such a byte
 )
 #: The same for RE2.
-LATIN_LEFTOVER_SIGNS = (
-    r"[\x{a0}-\x{58f}√\x{2500}-\x{257f}][^\x00-\x7f\x{410}-\x{44f}\x{590}-\x{1fff}]|[ÂÃâÎÏÐÑРС√├┬] |[\x{80}-\x{9f}]"
-)
+LATIN_LEFTOVER_SIGNS = r"[\x{a0}-\x{58f}√\x{2500}-\x{257f}][^\x00-\x7f\x{410}-\x{44f}\x{590}-\x{1fff}]|[ÂÃâÎÏÐÑРС√├┬] |[\x{80}-\x{9f}]"
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
 #: What ``plain_characters`` may have work for: one class of characters, which is looked for faster than alternatives.
 _NOT_PLAIN = re.compile(

@@ -38,6 +38,8 @@ def word_count(text: str, enough: int | None = None) -> int:
 def fold(text: str) -> str:
     """Return what two captions share that differ only in case, punctuation, emoji, tags, handles or spacing."""
     bare = _TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
+    if bare.isascii():  # in a tenth of the time
+        return b" ".join(bare.lower().encode().translate(_ASCII_WORDS_ONLY).split()).decode()
     return " ".join(unicodedata.normalize("NFKC", bare).casefold().translate(_WORDS_ONLY).split())
 
 
@@ -51,6 +53,7 @@ class _WordsOnly(dict[int, int]):
 
 
 _WORDS_ONLY = _WordsOnly()
+_ASCII_WORDS_ONLY = bytes(_WORDS_ONLY[code] if code < 128 else 32 for code in range(256))
 _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 
 
