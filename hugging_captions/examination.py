@@ -25,8 +25,8 @@ from .posts import parse_post
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool
 
-#: Lines that a worker takes at a time, and how many such chunks are worth processes of their own.
-CHUNK, WORTH_PROCESSES = 500, 4
+#: Lines that a worker takes at a time, lines of the first such chunk, and how many chunks are worth processes of their own.
+CHUNK, FIRST_CHUNK, WORTH_PROCESSES = 500, 100, 4
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -129,7 +129,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     start = 1
     try:
         with open(path, "rb") as handle:
-            while lines := list(islice(handle, CHUNK)):
+            while lines := list(islice(handle, FIRST_CHUNK if start == 1 else CHUNK)):
                 yield start, lines
                 start += len(lines)
     except OSError as error:
@@ -138,7 +138,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Examined:
     examined = Examined()
-    written: list[str] = []
+    written: list[bytes] = []
     changed: list[str] = []
     languages: list[str] = []
     for number, line in enumerate(lines, start=start):

@@ -71,26 +71,20 @@ _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
 
 
-class _OfLanguage(dict[int, int]):
-    """A table for ``str.translate`` that keeps letters and apostrophes and makes a space of the rest."""
+class _Pieces(dict[int, int]):
+    """A table for ``str.translate``: letters and apostrophes stay, what may stand between two languages is a line break, the rest a space."""
 
     def __missing__(self, code: int) -> int:
         char = chr(code)
-        self[code] = 39 if char in "'’" else code if char.isalnum() and not char.isdecimal() else 32
+        if char in _BREAKS or 0x2190 <= code <= 0x2BFF or 0x1F000 <= code <= 0x1FAFF:
+            self[code] = 10
+        else:
+            self[code] = 39 if char in "'’" else code if char.isalnum() and not char.isdecimal() else 32
         return self[code]
 
 
-class _InPieces(_OfLanguage):
-    """The same, with a line break for what may stand between two languages."""
-
-    def __missing__(self, code: int) -> int:
-        char = chr(code)
-        self[code] = 10 if char in _BREAKS or 0x2190 <= code <= 0x2BFF or 0x1F000 <= code <= 0x1FAFF else super().__missing__(code)
-        return self[code]
-
-
-_OF_LANGUAGE, _IN_PIECES = _OfLanguage(), _InPieces()
-_OF_ASCII = bytes(_OF_LANGUAGE[code] if code < 128 else 32 for code in range(256))
+_PIECES = _Pieces()
+_ASCII_PIECES = bytes(_PIECES[code] if code < 128 else 32 for code in range(256))
 
 
 def detect(text: str) -> tuple[str, float]:
@@ -100,7 +94,7 @@ def detect(text: str) -> tuple[str, float]:
     digits; with fewer than ``MIN_LETTERS`` letters left, and those no plain English, it is ``unknown`` with 0, and so it is, with its
     probability, if it might be English. The same text always gives the same answer.
     """
-    return _judge(_bare(text))
+    return _judge(" ".join(_in_pieces(text).lower().split()))
 
 
 @lru_cache(maxsize=256)  # a caption is judged before it is mended and behind, mostly by the same words
@@ -133,12 +127,12 @@ def refuse_unknown(code: str, flag: str) -> None:
         raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 
-def _bare(text: str) -> str:
-    """Return what of ``text`` is judged, in lower case."""
+@lru_cache(maxsize=2)  # asked for once to detect, once for a second language
+def _in_pieces(text: str) -> str:
+    """Return what of ``text`` is judged: its letters, with a line break where another language may begin."""
     if "#" in text or "@" in text or "://" in text:
         text = _TAG_HANDLE_OR_URL.sub(" ", text)
-    text = text.encode().translate(_OF_ASCII).decode() if text.isascii() else text.translate(_OF_LANGUAGE)  # a twentieth of the time
-    return " ".join(text.lower().split())
+    return text.encode().translate(_ASCII_PIECES).decode() if text.isascii() else text.translate(_PIECES)  # a twentieth of the time
 
 
 def _is_plain_english(bare: str, tokens: Sequence[str]) -> bool:
@@ -165,9 +159,7 @@ def second(text: str, code: str) -> str:
     foreign = len(_ANOTHER_SCRIPT.findall(text)) if not text.isascii() else 0
     if FOREIGN < foreign < sum(map(str.isalpha, text)) / 2:
         return "another script"
-    if "#" in text or "@" in text or "://" in text:
-        text = _TAG_HANDLE_OR_URL.sub(" ", text)
-    pieces = text.translate(_IN_PIECES).split("\n")
+    pieces = _in_pieces(text).split("\n")
     for piece in pieces if len(pieces) > 1 else ():
         tokens = piece.split()
         if len(piece) < MIN_LETTERS_OF_SECOND or sum(map(len, tokens)) < MIN_LETTERS_OF_SECOND:

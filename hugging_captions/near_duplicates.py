@@ -17,7 +17,9 @@ import numpy as np
 
 #: Captions with fewer words are compared by character 5-grams: 3-grams of so few words say little.
 MIN_WORDS = 6
-#: Candidates that are compared at a time.
+#: Odd factors that spread the hashes of three words over that of their 3-gram (the first two primes of xxHash).
+_FACTORS = np.array([0x9E3779B1, 0x85EBCA77], np.uint32)
+#: Captions that are looked up, and candidates that are compared, at a time.
 AT_ONCE = 256
 
 
@@ -50,10 +52,13 @@ def shingles(folded: str) -> np.ndarray:
     """Return the distinct word 3-grams of a folded caption (``rules.fold``) as sorted uint32 hashes."""
     words = folded.encode("utf-8", "replace").split()
     if len(words) >= MIN_WORDS:
-        grams = set(map(b" ".join, zip(words, words[1:], words[2:])))
+        hashes = np.fromiter(map(zlib.crc32, words), np.uint32, len(words))
+        grams = (hashes[:-2] * _FACTORS[0] + hashes[1:-1]) * _FACTORS[1] + hashes[2:]  # modulo 2^32
     else:
-        grams = {folded[i : i + 5].encode("utf-8", "replace") for i in range(max(1, len(folded) - 4))}
-    return np.array(sorted(set(map(zlib.crc32, grams))), dtype=np.uint32)
+        parts = [folded[i : i + 5].encode("utf-8", "replace") for i in range(max(1, len(folded) - 4))]
+        grams = np.fromiter(map(zlib.crc32, parts), np.uint32, len(parts))
+    grams.sort()
+    return grams[np.concatenate(([True], grams[1:] != grams[:-1]))]
 
 
 def find(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int, int]:
@@ -69,15 +74,18 @@ def find(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int,
     grams, counts = _repeated(sets)
     twins: dict[int, int] = {}
     kept_with: dict[int, list[int]] = {}
-    for place, i in enumerate(order):
-        shared = _rarest(sets[i], grams, counts, threshold)
-        places = sorted({better for gram in shared for better in kept_with.get(gram, ())})
-        twin = _first_near(sets, i, [order[better] for better in places], threshold)
-        if twin is None:
-            for gram in shared:
-                kept_with.setdefault(gram, []).append(place)
-        else:
-            twins[i] = twin
+    for start in range(0, len(order), AT_ONCE):
+        part = order[start : start + AT_ONCE]
+        for place, (i, shared) in enumerate(zip(part, _rarest([sets[i] for i in part], grams, counts, threshold)), start):
+            if not shared:
+                continue
+            places = sorted({better for gram in shared for better in kept_with.get(gram, ())})
+            twin = _first_near(sets, i, [order[better] for better in places], threshold)
+            if twin is None:
+                for gram in shared:
+                    kept_with.setdefault(gram, []).append(place)
+            else:
+                twins[i] = twin
     return twins
 
 
@@ -92,14 +100,22 @@ def _repeated(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(grams), np.concatenate(counts)
 
 
-def _rarest(own: np.ndarray, grams: np.ndarray, counts: np.ndarray, threshold: float) -> list[int]:
-    """Return those of a caption's rarest 3-grams that another caption has; one near to it shares at least one of them."""
+def _rarest(sets: Sequence[np.ndarray], grams: np.ndarray, counts: np.ndarray, threshold: float) -> list[list[int]]:
+    """Return for each caption those of its rarest 3-grams that another caption has; one near to it shares at least one of them."""
     if not len(grams):
-        return []
-    places = np.minimum(np.searchsorted(grams, own), len(grams) - 1)
-    often = np.where(grams[places] == own, counts[places], 0)
-    rarest = np.argsort(often, kind="stable")[: len(own) - math.ceil(threshold * len(own)) + 1]
-    return own[rarest][often[rarest] > 0].tolist()
+        return [[] for _ in sets]
+    flat = np.concatenate(sets)
+    places = np.minimum(np.searchsorted(grams, flat), len(grams) - 1)
+    often = np.where(grams[places] == flat, counts[places], 0)
+    found: list[list[int]] = []
+    start = 0
+    for own in sets:
+        mine = often[start : start + len(own)]
+        start += len(own)
+        first = len(own) - math.ceil(threshold * len(own)) + 1
+        alone = len(own) - np.count_nonzero(mine)
+        found.append(own[np.argsort(mine, kind="stable")[alone:first]].tolist() if alone < first else [])
+    return found
 
 
 def _first_near(sets: ShingleSets, i: int, candidates: Sequence[int], threshold: float) -> int | None:
