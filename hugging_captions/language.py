@@ -105,7 +105,7 @@ def _judge(bare: str) -> tuple[str, float]:
     if not _ENOUGH_LETTERS.search(bare):
         return UNKNOWN, 0.0
     code, share = _by_cld2(bare)
-    foreign = sum(token in _NOT_ENGLISH for token in tokens) > len(tokens) // TOKENS_WITH_ONE
+    foreign = sum(map(_NOT_ENGLISH.__contains__, tokens)) > len(tokens) // TOKENS_WITH_ONE
     if code and (code != "en" or (not foreign and _words_support(tokens))):
         return code, share
     careful, probability = _by_fasttext(bare)
@@ -136,19 +136,20 @@ def _in_pieces(text: str) -> str:
 
 
 def _is_plain_english(bare: str, tokens: Sequence[str]) -> bool:
-    found = [token for token in tokens if token in _ENGLISH]
-    return len(set(found)) >= ENGLISH_WORDS and len(found) >= ENGLISH_SHARE * len(tokens) and bare.isascii()
+    if not bare.isascii() or len(_ENGLISH.intersection(tokens)) < ENGLISH_WORDS:
+        return False
+    return sum(map(_ENGLISH.__contains__, tokens)) >= ENGLISH_SHARE * len(tokens)
 
 
 def _words_support(tokens: Sequence[str]) -> bool:
     """Return whether enough of these words are English where CLD2 says so."""
-    return sum(token in _SUPPORTS for token in tokens) >= max(1, SUPPORTED_SHARE * len(tokens))
+    return sum(map(_SUPPORTS.__contains__, tokens)) >= max(1, SUPPORTED_SHARE * len(tokens))
 
 
 def _has_english(bare: str) -> bool:
     """Return whether one in ``TOKENS_WITH_ONE`` words of a bare text, or one in all, is one of the commonest English ones."""
     tokens = bare.split()
-    return sum(token in _ENGLISH for token in tokens) > len(tokens) // TOKENS_WITH_ONE
+    return sum(map(_ENGLISH.__contains__, tokens)) > len(tokens) // TOKENS_WITH_ONE
 
 
 def second(text: str, code: str) -> str:

@@ -93,6 +93,13 @@ _LABEL = re.compile(
     rf"(?:^|(?<=[.!?,;|/()•{EMOJI}]))[ ]*[^\W\d_][\w& ]{{0,23}}:[ ]*{HOLE}(?=\s*(?:[),|/•]|$))",
     re.MULTILINE,
 )
+#: What a removal leaves: brackets with nothing in them or half of them, a label of nothing, commas before other marks, marks at the ends.
+_EMPTY_BRACKETS = re.compile(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)")
+_LONE_BRACKET = re.compile(r"(?<=\s)\)(?=\s|$)")
+_LABEL_OF_NOTHING = re.compile(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+")
+_STRAY_MARK = re.compile(r"[ ,]+([,.!?;]|:(?![-)(DP]))")
+_LONE_COLON = re.compile(r"(?<=[.!?]) ?: ")
+_LOOSE_ENDS = re.compile(r"(?m)^(?:[ ,;:|]+|\.(?!\.) *)+|[ ,(]+$")
 _NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+|&)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(rf"(?<=[.!?\n|/({EMOJI}])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
@@ -229,11 +236,11 @@ def _without_led_mention(last: str, lead: str, name: str, starts: bool) -> str:
 
 def _mend_gaps(text: str) -> str:
     """Return ``text`` without the empty brackets and stray commas that a removal leaves."""
-    text = re.sub(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)", "", text)
-    text = re.sub(r"(?<=\s)\)(?=\s|$)", "", text) if " )" in text and "(" not in text else text
-    text = re.sub(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+", "", text) if ":." in text else text
-    text = re.sub(r"(?<=[.!?]) ?: ", " ", re.sub(r"[ ,]+([,.!?;]|:(?![-)(DP]))", r"\1", text))
-    return tidy(re.sub(r"(?m)^(?:[ ,;:|]+|\.(?!\.) *)+|[ ,(]+$", "", text))
+    text = _EMPTY_BRACKETS.sub("", text)
+    text = _LONE_BRACKET.sub("", text) if " )" in text and "(" not in text else text
+    text = _LABEL_OF_NOTHING.sub("", text) if ":." in text else text
+    text = _LONE_COLON.sub(" ", _STRAY_MARK.sub(r"\1", text))
+    return tidy(_LOOSE_ENDS.sub("", text))
 
 
 def holds_private_data(text: str) -> bool:

@@ -42,7 +42,7 @@ _IS_EMOJI = re.compile(rf"[{EMOJI}]")
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
 _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, and one that was never written.
-_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|(?<!\S#)\s*$)")
+_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d]))|(?<!\S)(?:#\s*)+$")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"
@@ -122,6 +122,7 @@ _LATIN_LEFTOVER = re.compile(
 )
 #: The same for RE2.
 LATIN_LEFTOVER_SIGNS = r"[\x{a0}-\x{58f}√\x{2500}-\x{257f}][^\x00-\x7f\x{410}-\x{44f}\x{590}-\x{1fff}]|[ÂÃâÎÏÐÑРС√├┬] |[\x{80}-\x{9f}]"
+_SPACES, _SPACED_BREAK, _BREAKS_IN_A_ROW = re.compile(" {2,}"), re.compile(r" ?\n ?"), re.compile(r"\n{3,}")
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
 #: What ``plain_characters`` may have work for: one class of characters, which is looked for faster than alternatives.
 _NOT_PLAIN = re.compile(
@@ -176,9 +177,9 @@ def tidy(text: str) -> str:
     """Return ``text`` without runs of spaces, spaces at line ends, and more than one empty line."""
     if "  " not in text and " \n" not in text and "\n " not in text and "\n\n\n" not in text:
         return text.strip()
-    text = re.sub(r" {2,}", " ", text)
-    text = re.sub(r" ?\n ?", "\n", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    text = _SPACES.sub(" ", text)
+    text = _SPACED_BREAK.sub("\n", text)
+    return _BREAKS_IN_A_ROW.sub("\n\n", text).strip()
 
 
 def without_separators(text: str) -> str:
