@@ -23,9 +23,9 @@ from .repair import words
 #: A caption with fewer letters than this is in no language that could be told.
 MIN_LETTERS = 6
 UNKNOWN = "unknown"
-#: A part with so many letters makes a caption bilingual, if both detectors say the other language, or one does and so many of its words
-#: begin small, or all are in capitals (names are in no language). So do more letters of another script.
-MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 13, 3, 1
+#: A part with so many letters makes a caption bilingual if both detectors say the other language. One with more does if one of them says so
+#: and so many of its words begin small, or all are in capitals (names are in no language). So do more letters of another script.
+LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 8, 13, 3, 1
 
 _ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
 #: Where a caption may change its language: a line, a bar or dash, the end of a sentence, an emoji.
@@ -58,6 +58,8 @@ ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
 SUPPORTED_SHARE = 0.25
 #: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere; and a second language that CLD2 does not name.
 LIKELY, SURE, SURE_OF_SECOND = 0.25, 0.7, 0.6
+#: And one that words of other languages speak for, where CLD2 says English.
+HALF_SURE = 0.4
 #: Of so many words of a text in one language one may look like one of another.
 TOKENS_WITH_ONE = 12
 #: The share of a text, in per cent, that CLD2 must find in one language to be asked no further.
@@ -163,18 +165,22 @@ def second(text: str, code: str) -> str:
     pieces = _in_pieces(text).split("\n")
     for piece in pieces if len(pieces) > 1 else ():
         tokens = piece.split()
-        if len(piece) < MIN_LETTERS_OF_SECOND or sum(map(len, tokens)) < MIN_LETTERS_OF_SECOND:
+        if len(piece) < LEAST_OF_SECOND or (letters := sum(map(len, tokens))) < LEAST_OF_SECOND:
             continue
         bare = " ".join(tokens).lower()
         if code == "en" and _has_english(bare):
             continue
         fast, _ = _by_cld2(bare)
-        if fast == code:
+        denied = code == "en" and not _NOT_ENGLISH.isdisjoint(bare.split())
+        if fast == code and not denied:
             continue
         careful, probability = _by_fasttext(bare)
-        other = fast or (careful if probability >= SURE_OF_SECOND else "")
+        other = careful if fast == code or (not fast and probability >= SURE_OF_SECOND) else fast
+        if not other or other == code or (fast == code and probability < HALF_SURE):
+            continue
         small = len(tokens) if piece.isupper() else sum(token[0].islower() for token in tokens)
-        if other and other != code and ((careful == fast and len(set(tokens)) > 1) or small >= SMALL_WORDS):
+        both = careful == fast and len(set(tokens)) > 1
+        if both or (letters >= MIN_LETTERS_OF_SECOND and (small >= SMALL_WORDS or (denied and len(tokens) >= SMALL_WORDS))):
             return other
     return ""
 

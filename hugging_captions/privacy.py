@@ -43,8 +43,21 @@ _ANY_WORD = re.compile(r"\w+")
 _LEADS = words(rf"{_PREPOSITION}|the|my|our|your|this|these|a|an|his|her|their".replace("|", " ").replace("w/", ""))
 #: The characters before an @ that can lead to it.
 _LEAD = 40
-#: A list of people goes on behind them: "with @x and so many others", "designed by @x and Ann".
-_LISTS = re.compile(r"(?:^|\W)(?:with|by)[ ]*$", re.IGNORECASE)
+#: A list of people goes on behind them: "with @x and so many others".
+_LISTS = re.compile(r"(?:^|\W)with[ ]*$", re.IGNORECASE)
+#: What speaks of a handle that has gone: "shared by @x, my favourite", "in the words of @x 'never'".
+_QUOTED = re.compile(r"[ ]*[\"“‘']\w")
+_APPOSED = re.compile(r"[ ]*,[ ]*(?!and\b|but\b|so\b)(?P<speaks>(?:who|whose|my|our|the|an?|he|she|they)\b)?(?=\w|(?<=\w))")
+#: These say nothing without whom they belong with.
+_NEEDS_MORE_BEHIND: frozenset[str] = words(
+    "collab collaboration collaborating collaborated partnership partnered partnering partner teamed teaming according compared belongs listening "
+    "shoutout courtesy words dressed wearing wore rocking available exclusively inspired powered sponsored brought "
+    "presented hosted provided gifted signed obsessed mysterious look looking love loving new pair"
+)
+#: What a handle behind it was the noun of.
+_OF_ADJECTIVES = ("ous", "ful", "able", "ible", "less", "est")
+#: Before these it is somebody's who owns what follows: "the cats in @x's kitchen", "this is @x's bench".
+_BEFORE_OWNER: frozenset[str] = words("is was are were did does love loved like see saw")
 #: These say nothing without the "of" behind them.
 _NEEDS_OF: frozenset[str] = words(
     "help front because member part founder owner rest side top one some all most lots courtesy home founders members"
@@ -86,7 +99,7 @@ _IS_SOMEBODY = re.compile(
 #: What can follow a place or a person that was taken out: "dinner at @x with the family".
 _GOES_ON: frozenset[str] = words(
     "to and in on for this today tonight last with but where when while before after as because yesterday tomorrow then so "
-    "until during at by from near is was who whose"
+    "until during at by from near is was who whose about over under along across through around up down out inside outside instead"
 )
 #: What led to a handle that has gone: "Shirt:", "Consulting:".
 _LABEL = re.compile(
@@ -177,17 +190,23 @@ def _without_mention(match: re.Match[str]) -> str:
     lead, article, gap = match["lead"], match["article"] or "", match["gap"] or ""
     word = name.lower() if name != "&" or lead else ""
     space = " " if match[0][:1] == " " else ""
+    last = re.split(r"\W+", before)[-1].lower()
     starts = not before or before[-1] in '.!?:\n"“' or before[-1] >= "\u2190"  # behind an emoji too
     if match["possessive"]:
-        return f"{lead}{space or gap}{'A' if starts and not lead else 'a'} friend's" if word and not name[0].isupper() else BROKEN
+        owns = word and name.islower() and (lead.strip() or starts or last in _BEFORE_OWNER)
+        return f"{lead}{space or gap}{'A' if starts and not lead.strip() else 'a'} friend's" if owns else BROKEN
+    if lead.strip() or article:
+        apposed = _APPOSED.match(match.string, match.end())
+        if _QUOTED.match(match.string, match.end()) or (apposed and (apposed["speaks"] or not _COMPANION.search(lead))):
+            return BROKEN
     if article:
         reads = word and name.islower() and word not in _ACTS and word not in _STANDS and word not in _GOES_ON
         return f"{lead}{article}" if reads else HOLE if lead.strip() and not word else BROKEN
-    last = re.split(r"\W+", before)[-1].lower()
     if "(" in lead and match[0].endswith(")"):
         return HOLE
     if lead.strip(" ,(|"):
-        return BROKEN if last in _NEEDS_OF and lead.strip().lower() == "of" else _without_led_mention(last, lead, name, starts)
+        needs = (last in _NEEDS_OF and lead.strip().lower() == "of") or last in _NEEDS_MORE_BEHIND
+        return BROKEN if needs else _without_led_mention(last, lead, name, starts)
     if (
         not word
         and re.match(r"[ ]*,[ ]*\w", match.string[match.end() :])
@@ -197,6 +216,8 @@ def _without_mention(match: re.Match[str]) -> str:
     ):
         return BROKEN
     if word in ("and", "&") and last in _ADDRESSING and last != "you":
+        return BROKEN
+    if not word and before[-1:].isalpha() and last.endswith(_OF_ADJECTIVES):
         return BROKEN
     if (
         not word
@@ -225,13 +246,13 @@ def _without_led_mention(last: str, lead: str, name: str, starts: bool) -> str:
         return f"{lead} a friend,"
     if starts and word:
         return BROKEN
-    if word in ("and", "or", "&") and (_LISTS.search(lead) or last in _ADDRESSING):
+    if word in ("and", "or", "&") and (_LISTS.search(lead) or last in _ADDRESSING or (last in _MADE and lead.strip().lower() == "by")):
         return f"{lead} a friend"
     if _JOINS.search(lead) and name.islower() and word != "and" and (word in _ACTS or word.endswith("ed")):
         return f"{lead} a friend"
     if not word or word in _GOES_ON:
         return HOLE
-    return HOLE if _COMPANION.search(lead) and (name in _BEGINS or (name.islower() and not _JOINS.search(lead))) else BROKEN
+    return HOLE if _COMPANION.search(lead) and name in _BEGINS else BROKEN
 
 
 def _mend_gaps(text: str) -> str:

@@ -20,7 +20,7 @@ _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3
 # Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls. ZWJ, ZWNJ and the
 # variation selectors stay: emoji and several scripts need them.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000\ue001]"
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\ue002]"
 )
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
 _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
@@ -33,19 +33,7 @@ _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 #: What every run of emoji has: a quarter of the time.
 _FOUR_SYMBOLS = re.compile(r"[^\w\s\x00-\x7f]{4}")
-_TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
-_TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
-#: What may stand between the tags of a block, and behind it.
-_BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
-#: Dots that lead to a block of tags on the same line.
 _IS_EMOJI = re.compile(rf"[{EMOJI}]")
-_SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
-_DOTS = frozenset(".•·")
-#: A tag of nothing but an emoji, and one that was never written.
-_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d]))|(?<!\S)(?:#\s*)+$")
-_GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
-_HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
-_BLOCK_LEADS = " \n,•·|/-–—"
 
 
 def words(spaced: str) -> frozenset[str]:
@@ -96,24 +84,16 @@ _WORD_END = re.compile(r"[\s(\[|]")
 BROKEN = "\ue001"
 #: What speaks of somebody or something in the sentence before; without that one it says nothing.
 _BACKWARD = "They|It|It['’]s|She|He|Their|Its|His|Her|They['’](?:re|ve)|(?:This|That|These|Those)(?= (?:is|was|are|were|guys?|one)\\b)"
+#: The dot of an abbreviation ends no sentence; what stands for it meanwhile.
+_ABBREVIATION, _NO_END = (
+    re.compile(
+        r"(?:(?<=\bMr)|(?<=\bMrs)|(?<=\bMs)|(?<=\b[DMS]r)|(?<=\bSt)|(?<=\bRep)|(?<=\bSen)|(?<=\bGov)|(?<=\bProf)|(?<=\bvs)|(?<=\bft))\.(?= )"
+    ),
+    "\ue002",
+)
 _BROKEN_SENTENCE = re.compile(
     rf"(?<![^.!?\n|)\]\"”’])(?!(?<=[.!?])[)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*(?:[ ]+(?:{_BACKWARD})\b[^.!?\n|]*[.!?]*)*"
 )
-#: Who made it, as a tag that ends a line or a sentence.
-_MAKER = re.compile(
-    r"#(?:(?<=\bby #)|(?<=\bBy #)|(?<=\bvia #)|(?<=\bcourtesy of #))[a-z0-9_]+(?=\s*(?:$|[.!?\n\u2190-\u2bff\U0001f000-\U0001faff]))"
-)
-_BREAKS = rf".!?…\"”{EMOJI}"
-#: Tags that stand alone, in no sentence: behind the end of one, before the end of the line, an emoji or the next one.
-_STANDING = re.compile(
-    rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] ))(?:(?:{TAG} *)+(?:[ •·]*$|(?=[{EMOJI}]+ *(?:$|[A-Z])))|#[a-z0-9_]+(?= [A-Z]))", re.MULTILINE
-)
-_TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
-#: A longer word of a tag in small letters is several ("photography" must stay; nouns of other languages begin with a capital, or have none);
-#: so are letters with a year behind them.
-LONGEST_WORD = 12
-_YEAR_BEHIND = re.compile(r"[^\W\d_]{3,}\d{2,}")
-_WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 #: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte; or a C1 control.
@@ -187,51 +167,15 @@ def without_separators(text: str) -> str:
     return tidy(_SEPARATOR_LINE.sub("", text)) if "\n" in text or _SEPARATOR_LINE.match(text) else text
 
 
-def without_tags(text: str, inline_tags: str = "word") -> str:
-    """Return ``text`` without tag lines and the trailing block of tags, also behind a column of dots or glued.
-
-    Args:
-        inline_tags: what becomes of a tag inside a sentence: ``word`` keeps its word (5 % of
-            captions need it), ``keep`` the whole tag, ``drop`` nothing.
-    """
-    if "#" not in text:
-        return text
-    text = _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text))
-    if "@" in text:
-        text = _HANDLE_BEHIND_TAG.sub(r"\1 @", text)
-    before = None
-    while before != text:  # a block behind a column of dots behind a block
-        before = text
-        text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
-        text = _without_trailing_tags(text)
-    if "#" not in text:
-        return tidy(text)
-    text = _STANDING.sub(HOLE, _MAKER.sub(HOLE, text))
-    text = close_holes(_TAG_RUN.sub(HOLE, text) if text.count("#") > 2 else text)
-    if inline_tags != "keep":
-        text = close_holes(re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))
-    return tidy(text)
-
-
-def _as_words(tag: str) -> str:
-    """Return the words of a tag: ``#RockyMountain_Park`` is Rocky Mountain Park; of several glued without a sign, a ``HOLE``."""
-    words = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
-    glued = any(
-        (len(word) > LONGEST_WORD and word.islower())
-        or _YEAR_BEHIND.fullmatch(word)
-        or (len(word) == 1 and word.isalpha() and word not in "AIaiOo")
-        for word in words
-    )
-    return HOLE if glued else " ".join(words)
-
-
 def close_holes(text: str) -> str:
     """Return ``text`` with each ``HOLE`` closed; a sentence that can't end before its hole, or has a ``BROKEN`` one, goes whole."""
     if HOLE not in text and BROKEN not in text:
         return text
     pieces = text.split(HOLE)
     text = "".join([*map(_before_hole, pieces[:-1], pieces[1:]), pieces[-1]])
-    return tidy(_BROKEN_SENTENCE.sub("", text) if BROKEN in text else text)
+    if BROKEN not in text:
+        return tidy(text)
+    return tidy(_BROKEN_SENTENCE.sub("", _ABBREVIATION.sub(_NO_END, text)).replace(_NO_END, "."))
 
 
 def _before_hole(text: str, following: str) -> str:
@@ -285,28 +229,3 @@ def without_emoji(text: str) -> str:
     import emoji
 
     return tidy(emoji.replace_emoji(text, ""))
-
-
-def _without_trailing_tags(text: str) -> str:
-    """Drop the tags that end ``text``, with the handles among them; emoji behind them stay.
-
-    A few tags on the line of a word that leads on to them are part of the sentence and stay.
-    """
-    cut, count, end = len(text), 0, len(text)
-    tokens = list(_TAG_OR_HANDLE.finditer(text))
-    for token in reversed(tokens):
-        if not _BLOCK_GAP.fullmatch(text, token.end(), end):
-            break
-        end = token.start()
-        if text[end] == "#":
-            cut, count = end, count + 1
-    if count == 0:
-        return text
-    before = text[:cut]
-    last_word = before.split()[-1:]
-    if count <= 3 and last_word and last_word[0].lower() in LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
-        return text
-    tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", text[tokens[-1].end() :])
-    if before.rstrip()[-1:] in _DOTS:
-        before = _SPACED_DOTS.sub("", before)
-    return close_holes(f"{before.rstrip(_BLOCK_LEADS)}{HOLE} {tail}")

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import credit_lines, privacy, repair
+from . import credit_lines, privacy, repair, tags
 from .options import CleanOptions
 from .repair import HANDLE, TAG
 
@@ -91,7 +91,7 @@ CHANGES = (
            lambda text, options: credit_lines.without_credits(text)),
     Change("tags", "drop tag lines, runs of tags, those behind the last sentence of a line and the trailing block; --inline-tags for the others",
            "#",
-           lambda text, options: repair.without_tags(text, options.inline_tags)),
+           lambda text, options: tags.without_tags(text, options.inline_tags)),
     Change("emails", "drop the sentences that hold an e-mail address",
            r"[^\s@]@[^\s@]",
            lambda text, options: privacy.without_emails(text)),

@@ -48,7 +48,7 @@ KEPT = [
     ("See you at #estes_park tomorrow morning", "See you at estes park tomorrow morning"),
     ("Up before the sun. A pot of coffee with #wakeupandhike today", "Up before the sun."),
     ("Snow on every single step of #summer2019 today. We went anyway", "We went anyway"),
-    ("#throwbackthursday to the week of the hail. I was very brave", "I was very brave"),
+    ("#throwbackthursday to the week of the hail. I was very brave", "throwback thursday to the week of the hail. I was very brave"),
     ("Auf dem #Weihnachtsmarkt war es kalt", "Auf dem Weihnachtsmarkt war es kalt"),
     ("More #photography from the old bridge", "More photography from the old bridge"),
     ("Love how this tent folds. By #tentfactory", "Love how this tent folds."),

@@ -1,0 +1,128 @@
+"""Take tags out of a caption, or keep what they say: blocks of them go, a tag inside a sentence keeps its words.
+
+Pure text functions, each of which leaves a mended caption as it is. Shares in comments are of 31,000 real captions.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .repair import EMOJI, HANDLE, HOLE, LEADS_ON, TAG, close_holes, tidy, without_separators, words
+
+_TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
+_TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
+#: What may stand between the tags of a block, and behind it.
+_BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
+#: Dots that lead to a block of tags on the same line.
+_SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
+_DOTS = frozenset(".•·")
+#: A tag of nothing but an emoji, and one that was never written.
+_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d]))|(?<!\S)(?:#\s*)+$")
+_GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
+_HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
+_BLOCK_LEADS = " \n,•·|/-–—"
+
+#: Who made it, as a tag that ends a line or a sentence.
+_MAKER = re.compile(
+    r"#(?:(?<=\bby #)|(?<=\bBy #)|(?<=\bvia #)|(?<=\bcourtesy of #))[a-z0-9_]+(?=\s*(?:$|[.!?\n\u2190-\u2bff\U0001f000-\U0001faff]))"
+)
+_BREAKS = rf".!?…\"”{EMOJI}"
+#: Tags that stand alone, in no sentence: behind the end of one, before the end of the line, an emoji or the next one.
+_STANDING = re.compile(
+    rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] )|^(?=#[a-z0-9_]+ (?!I\b)[A-Z]))(?:(?:{TAG} *)+(?:[ •·]*$|(?=[{EMOJI}]+ *(?:$|[A-Z])))|#[a-z0-9_]+(?= [A-Z]))",
+    re.MULTILINE,
+)
+_TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
+#: A word of so many letters may be several glued ("throwback" is not, "happyweekend" is); one of so many that can't be split is a name
+#: or an abbreviation. A longer one of another alphabet than ASCII, which is not split, is several.
+SHORTEST_GLUED, SHORTEST_UNREADABLE, LONGEST_WORD = 7, 8, 12
+#: Words younger than the list that splits them.
+_WHOLE = words(
+    "selfie selfies badass tshirt tshirts influencer influencers hashtag hashtags instagram podcast podcasts podcaster airbnb vlogger vlogging "
+    "blogger bloggers blogging emoji emojis staycation glamping babymoon brunching brunched crossfit bulletproof balayage edamame cappadocia "
+    "portofino losangeles glutamine agrotourism foodie foodies rewilding upcycled upcycling crowdfunding bitcoin smoothie smoothies"
+)
+#: Words of one or two letters that others are glued to.
+_SMALL = words("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
+_YEAR_BEHIND = re.compile(r"[^\W\d_]{3,}\d{2,}")
+_WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def without_tags(text: str, inline_tags: str = "word") -> str:
+    """Return ``text`` without tag lines and the trailing block of tags, also behind a column of dots or glued.
+
+    Args:
+        inline_tags: what becomes of a tag inside a sentence: ``word`` keeps its word (5 % of
+            captions need it), ``keep`` the whole tag, ``drop`` nothing.
+    """
+    if "#" not in text:
+        return text
+    text = _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text))
+    if "@" in text:
+        text = _HANDLE_BEHIND_TAG.sub(r"\1 @", text)
+    before = None
+    while before != text:  # a block behind a column of dots behind a block
+        before = text
+        text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
+        text = _without_trailing_tags(text)
+    if "#" not in text:
+        return tidy(text)
+    text = _STANDING.sub(HOLE, _MAKER.sub(HOLE, text))
+    text = close_holes(_TAG_RUN.sub(HOLE, text) if text.count("#") > 2 else text)
+    if inline_tags != "keep":
+        text = close_holes(re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))
+    return tidy(text)
+
+
+def _as_words(tag: str) -> str:
+    """Return the words of a tag: ``#RockyMountain_Park`` is Rocky Mountain Park, ``#followme`` follow me; where they can't be told, a ``HOLE``."""
+    parts = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
+    told = [_unglued(part) if part.islower() and part.isascii() else part for part in parts]
+    unclear = any(
+        (len(word) > LONGEST_WORD and word.islower() and not word.isascii())
+        or _YEAR_BEHIND.fullmatch(word)
+        or (len(word) == 1 and word.isalpha() and word not in "AIaiOo")
+        for word in parts
+    )
+    return HOLE if unclear or not all(told) else " ".join(told)
+
+
+@lru_cache(maxsize=4096)
+def _unglued(word: str) -> str:
+    """Return the two words that ``word`` is made of, itself where it is one, and nothing for a name or a whole phrase, which no sentence needs."""
+    if len(word) < SHORTEST_GLUED or not word.isalpha() or word in _WHOLE:
+        return word
+    import wordninja
+
+    parts = wordninja.split(word)
+    if len(parts) == 1 or parts[-1] == "s":
+        return word
+    if len(parts) == 2 and all(len(part) > 2 or part in _SMALL for part in parts):
+        return " ".join(parts)
+    return word if len(word) < SHORTEST_UNREADABLE else ""
+
+
+def _without_trailing_tags(text: str) -> str:
+    """Drop the tags that end ``text``, with the handles among them; emoji behind them stay.
+
+    A tag on the line of a word that leads on to it is part of the sentence and stays.
+    """
+    cut, count, end = len(text), 0, len(text)
+    tokens = list(_TAG_OR_HANDLE.finditer(text))
+    for token in reversed(tokens):
+        if not _BLOCK_GAP.fullmatch(text, token.end(), end):
+            break
+        end = token.start()
+        if text[end] == "#":
+            cut, count = end, count + 1
+    if count == 0:
+        return text
+    before = text[:cut]
+    last_word = before.split()[-1:]
+    if count == 1 and last_word and last_word[0].lower() in LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
+        return text
+    tail = re.sub(r"[\s\x00-\x7f•·–—…]+", "", text[tokens[-1].end() :])
+    if before.rstrip()[-1:] in _DOTS:
+        before = _SPACED_DOTS.sub("", before)
+    return close_holes(f"{before.rstrip(_BLOCK_LEADS)}{HOLE} {tail}")
