@@ -31,7 +31,7 @@ _CREDIT_LINE = re.compile(
 )
 #: The same in the middle of a line, and with a name instead of a handle at the start of one.
 _INLINE_CREDIT = re.compile(
-    rf"\(?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?"
+    rf"\(?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ]|(?<=[.!?…{EMOJI}] )[A-Z]\w+[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?"
     rf"|\b(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?(?:[ ]+(?:and|&)[ ]+\w+)?"
     rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{HANDLES}\)?",
     re.IGNORECASE,
@@ -53,6 +53,19 @@ _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
 _ROLES = 3
+#: Camera, lens and settings; so many of them are a list.
+_GEAR = re.compile(
+    r"\bISO[ -]?\d+|\bf/? ?\d+(?:\.\d)?\b|\b\d/\d{2,4}\b|\b(?:\d+-)?\d+ ?mm\b|\bshot (?:with|on) (?=[A-Z])"
+    r"|\b(?:sony|canon|nikon|fujifilm|leica|minolta|olympus|lumix|sigma|tamron|hasselblad)\b",
+    re.IGNORECASE,
+)
+_GEAR_PARTS = 2
+#: A label that named somebody who has gone, alone at the end of a line.
+_LABEL_ALONE = re.compile(r"[ /|]*\b(?:ph|cr|pc)\.?[ ]*$", re.IGNORECASE | re.MULTILINE)
+#: A credit by name that begins a line and has no end of its own: "Photograph by Ann Lee Things look different from up there".
+_NAMED_AT_START = re.compile(
+    r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)", re.MULTILINE
+)
 #: What was put on, a line each: "Lips: ...".
 _WORN = re.compile(
     r"^[^\w\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer"
@@ -70,6 +83,8 @@ SIGNS = (
     r"(?mi):::|^[^a-z0-9_\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation"
     r"|mascara|glow|concealer|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:",
     "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",
+    r"(?i)\b(?:iso|f)[ -/]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.",
+    r"(?:Photograph|Photo|Text|Story|Words) by [A-Z]",
 )
 _MENDS: tuple[Callable[[str], str], ...] = (
     lambda text: _NAMED_CREDIT.sub("", text),
@@ -77,7 +92,14 @@ _MENDS: tuple[Callable[[str], str], ...] = (
     lambda text: _BARE_CREDIT.sub("", text),
     lambda text: _WORN.sub("", text),
     lambda text: "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES),
+    lambda text: _LABEL_ALONE.sub("", "\n".join(line for line in text.split("\n") if not _is_gear(line))),
+    lambda text: _NAMED_AT_START.sub("", text),
 )
+
+
+def _is_gear(line: str) -> bool:
+    """Return whether ``line`` lists with what camera, lens and settings a picture was taken."""
+    return len(_GEAR.findall(line)) >= _GEAR_PARTS
 
 
 def without_credits(text: str) -> str:
@@ -85,7 +107,7 @@ def without_credits(text: str) -> str:
 
     A short line about an account ("Hair by @x") goes too, where another line stays.
     """
-    for i in _looker().Match(text.encode("utf-8", "replace")) or ():
+    for i in sorted(_looker().Match(text.encode("utf-8", "replace")) or ()):
         text = _MENDS[i](text)
     marked = mark_handles(text)
     if "@" not in marked:

@@ -85,6 +85,8 @@ class _Pieces(dict[int, int]):
         return self[code]
 
 
+#: What most captions have beside ASCII; each is a break.
+_SYMBOLS = re.compile("[•–—…\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff]+")
 _PIECES = _Pieces()
 _ASCII_PIECES = bytes(_PIECES[code] if code < 128 else 32 for code in range(256))
 
@@ -96,7 +98,7 @@ def detect(text: str) -> tuple[str, float]:
     digits; with fewer than ``MIN_LETTERS`` letters left, and those no plain English, it is ``unknown`` with 0, and so it is, with its
     probability, if it might be English. The same text always gives the same answer.
     """
-    return _judge(" ".join(_in_pieces(text).lower().split()))
+    return _judge(" ".join(words_of(text)))
 
 
 @lru_cache(maxsize=256)  # a caption is judged before it is mended and behind, mostly by the same words
@@ -114,6 +116,11 @@ def _judge(bare: str) -> tuple[str, float]:
     if careful == "en" and probability < (LIKELY if code and not foreign else SURE):
         return UNKNOWN, probability
     return careful, probability
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of ``text`` that are judged, in lower case."""
+    return _in_pieces(text).lower().split()
 
 
 def refuse_unknown(code: str, flag: str) -> None:
@@ -134,6 +141,8 @@ def _in_pieces(text: str) -> str:
     """Return what of ``text`` is judged: its letters, with a line break where another language may begin."""
     if "#" in text or "@" in text or "://" in text:
         text = _TAG_HANDLE_OR_URL.sub(" ", text)
+    if not text.isascii():
+        text = _SYMBOLS.sub("\n", text).replace("’", "'").replace("“", " ").replace("”", " ")
     return text.encode().translate(_ASCII_PIECES).decode() if text.isascii() else text.translate(_PIECES)  # a twentieth of the time
 
 

@@ -52,10 +52,17 @@ _APPOSED = re.compile(r"[ ]*,[ ]*(?!and\b|but\b|so\b)(?P<speaks>(?:who|whose|my|
 _NEEDS_MORE_BEHIND: frozenset[str] = words(
     "collab collaboration collaborating collaborated partnership partnered partnering partner teamed teaming according compared belongs listening "
     "shoutout courtesy words dressed wearing wore rocking available exclusively inspired powered sponsored brought "
-    "presented hosted provided gifted signed obsessed mysterious look looking love loving new pair"
+    "presented hosted provided gifted signed obsessed introduced collaborate mysterious look looking love loving new pair"
 )
+#: What is done by somebody: "a car owned by @x".
+_DONE = ("ed", "wn", "ven", "ken", "ten", "orn", "ght")
+_TWO_WORDS = re.compile(r"[ ]*\w+(?:,|[ ]+[\w“\"])")
 #: What a handle behind it was the noun of.
 _OF_ADJECTIVES = ("ous", "ful", "able", "ible", "less", "est")
+#: What is praised so is no friend's.
+_PRAISES: frozenset[str] = words(
+    "new newest latest first own amazing beautiful incredible marvelous wonderful gorgeous awesome great best official upcoming fabulous"
+)
 #: Before these it is somebody's who owns what follows: "the cats in @x's kitchen", "this is @x's bench".
 _BEFORE_OWNER: frozenset[str] = words("is was are were did does love loved like see saw")
 #: These say nothing without the "of" behind them.
@@ -70,14 +77,14 @@ _BEGINS: frozenset[str] = words(
     "Looking Not And But With At In On For To From "
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 )
-_MADE: frozenset[str] = words("made designed created built painted written drawn baked styled sewn knitted carved crafted")
+_MADE: frozenset[str] = words("made built painted written drawn baked styled sewn knitted carved crafted")
 _COMPANION = re.compile(rf"(?:^|[\W\d_])(?:{_COMPANY})[ ,(.:]*$", re.IGNORECASE)
 #: Before these a bare handle is an address ("thanks @x!") and can go.
 _ADDRESSING = frozenset(
     "thanks you thx ty love sorry hi hey hello birthday bday welcome congrats congratulations miss follow tag".split()  # noqa: SIM905
 )
 #: After these a bare handle is somebody: "so did @x", "ask @x about it".
-_BEFORE_SOMEBODY: frozenset[str] = words("did does ask asked told tell met meet saw see traded gave give made let said says")
+_BEFORE_SOMEBODY: frozenset[str] = words("did does ask asked told tell met saw traded gave give made let said says")
 #: After these it is, if it does something: "when @x nails it", but not "when @x pants got here".
 _BEFORE_CLAUSE: frozenset[str] = words("that when if but because while then and as")
 #: What somebody at the start of a sentence can do; "a friend" in front of any other word ("@brand boots") might be a thing.
@@ -193,7 +200,7 @@ def _without_mention(match: re.Match[str]) -> str:
     last = re.split(r"\W+", before)[-1].lower()
     starts = not before or before[-1] in '.!?:\n"“' or before[-1] >= "\u2190"  # behind an emoji too
     if match["possessive"]:
-        owns = word and name.islower() and (lead.strip() or starts or last in _BEFORE_OWNER)
+        owns = word and name.islower() and word not in _PRAISES and (lead.strip() or starts or last in _BEFORE_OWNER)
         return f"{lead}{space or gap}{'A' if starts and not lead.strip() else 'a'} friend's" if owns else BROKEN
     if lead.strip() or article:
         apposed = _APPOSED.match(match.string, match.end())
@@ -215,7 +222,9 @@ def _without_mention(match: re.Match[str]) -> str:
         and not starts
     ):
         return BROKEN
-    if word in ("and", "&") and last in _ADDRESSING and last != "you":
+    if last in _ADDRESSING and last != "you" and (word in ("and", "&") or (name[:1].isupper() and name not in _BEGINS)):
+        return BROKEN
+    if last in ("w/o", "o", "without") and word:
         return BROKEN
     if not word and before[-1:].isalpha() and last.endswith(_OF_ADJECTIVES):
         return BROKEN
@@ -228,7 +237,9 @@ def _without_mention(match: re.Match[str]) -> str:
         return HOLE
     if starts:
         surely = (
-            (word in _DOES and name.islower()) or (word.endswith("ed") and name.islower()) or _IS_SOMEBODY.match(match.string, match.end())
+            (word in _DOES and name.islower())
+            or (word.endswith("ed") and name.islower() and _TWO_WORDS.match(match.string, match.end()))
+            or _IS_SOMEBODY.match(match.string, match.end())
         )
         return f"{space or gap}A friend" if surely else BROKEN
     does = word in _ACTS or (name.islower() and word.endswith(("ed", "s")) and word not in _THINGS)
@@ -238,8 +249,8 @@ def _without_mention(match: re.Match[str]) -> str:
 def _without_led_mention(last: str, lead: str, name: str, starts: bool) -> str:
     """Return what stays of a mention behind the word ``last`` and a preposition, before the word ``name``."""
     word = name.lower()
-    if not word and last in _MADE and lead.strip().lower() == "by":
-        return f"{lead} a friend"
+    if not word and lead.strip().lower() == "by" and (last in _MADE or last.endswith(_DONE)):
+        return f"{lead} a friend" if last in _MADE else BROKEN
     if word in ("who", "whose") or (word and last == "proud"):
         return f"{lead} a friend"
     if word in ("a", "an") and lead.strip().lower() == "with":

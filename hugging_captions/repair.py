@@ -27,6 +27,9 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 #: What a separator line is made of, as a class of characters.
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
+#: Marks that stand alone at the end of a line, and the same for RE2.
+_LOOSE_MARK = re.compile(r"(?:(?<=\s)(?:[|/•·*_]+|~|-{2,}|\.)[ ]*)+$", re.MULTILINE)
+LOOSE_MARK_SIGNS = r"[ ](?:[|/•·*_]+|~|--+|\.)$"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
 _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
@@ -49,7 +52,7 @@ LEADS_ON: frozenset[str] = words(
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
-    "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr."
+    "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during than versus vs vs."
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words(
@@ -71,7 +74,7 @@ _PRAISE_ENDS = words(
     "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy"
 )
 #: What no small word can follow, and what no verb: "I #take the stairs", "telling you #wool is warm".
-_BEFORE_SMALL = re.compile(r"(?:['’]s|\b(?:I|[Ww]e|[Tt]hey|[Hh]e|[Ss]he|can|will|would|could|should))$")
+_BEFORE_SMALL = re.compile(r"(?:\b(?:I|[Ww]e|[Tt]hey|[Hh]e|[Ss]he|can|will|would|could|should))$")
 _BEFORE_VERB = re.compile(r"\b(?:you|me|him|us|them|how)$")
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
 _SMALL, _VERB = re.compile(r" [a-z]"), re.compile(r" (?:is|was|has)\b")
@@ -163,8 +166,8 @@ def tidy(text: str) -> str:
 
 
 def without_separators(text: str) -> str:
-    """Return ``text`` without the lines that hold nothing but dots, dashes and the like."""
-    return tidy(_SEPARATOR_LINE.sub("", text)) if "\n" in text or _SEPARATOR_LINE.match(text) else text
+    """Return ``text`` without the lines that hold nothing but dots, dashes and the like, and without such marks that stand alone at their ends."""
+    return tidy(_LOOSE_MARK.sub("", _SEPARATOR_LINE.sub("", text)))
 
 
 def close_holes(text: str) -> str:
@@ -190,7 +193,7 @@ def _before_hole(text: str, following: str) -> str:
         return text[:-1].rstrip(" ") + BROKEN
     end = text[-40:]
     last = _WORD_END.split(end)[-1].lower()
-    if last in LEADS_ON or ((last in _PRAISE_ENDS or last.endswith("est")) and _PRAISE.search(end)):
+    if last in LEADS_ON or last.endswith(("'s", "’s")) or ((last in _PRAISE_ENDS or last.endswith("est")) and _PRAISE.search(end)):
         return text + BROKEN
     if (_SMALL.match(following) and _BEFORE_SMALL.search(end)) or (_VERB.match(following) and _BEFORE_VERB.search(end)):
         return text + BROKEN

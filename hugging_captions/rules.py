@@ -38,6 +38,8 @@ def word_count(text: str, enough: int | None = None) -> int:
 def fold(text: str) -> str:
     """Return what two captions share that differ only in case, punctuation, emoji, tags, handles or spacing."""
     bare = _TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
+    if not bare.isascii():
+        bare = _SYMBOLS.sub(" ", bare)
     if bare.isascii():  # in a tenth of the time
         return b" ".join(bare.lower().encode().translate(_ASCII_WORDS_ONLY).split()).decode()
     return " ".join(unicodedata.normalize("NFKC", bare).casefold().translate(_WORDS_ONLY).split())
@@ -53,6 +55,8 @@ class _WordsOnly(dict[int, int]):
 
 
 _WORDS_ONLY = _WordsOnly()
+#: Symbols that most captions have; none is a letter, nor does NFKC make one of it.
+_SYMBOLS = re.compile("[•–—‘’“”…\u2190-\u21ff\u2600-\u27bf\ufe0f\u200d\U0001f300-\U0001faff]+")
 _ASCII_WORDS_ONLY = bytes(_WORDS_ONLY[code] if code < 128 else 32 for code in range(256))
 _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 
@@ -84,7 +88,7 @@ CHANGES = (
            rf"[^{_PLAIN}]| [.,!?;]|  | \n|\n |\n\n\n|\A\s|\s\z",
            lambda text, options: repair.plain_characters(text)),
     Change("separators", "drop lines of dots and dashes",
-           rf"(?m)^[{repair.SEPARATORS}]+$",
+           rf"(?m)^[{repair.SEPARATORS}]+$|{repair.LOOSE_MARK_SIGNS}",
            lambda text, options: repair.without_separators(text)),
     Change("credits", "drop what credits a picture or a repost, and lists of who did what and of make-up",
            "|".join((privacy.HANDLE_SIGNS, *credit_lines.SIGNS)),

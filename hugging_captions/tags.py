@@ -30,7 +30,7 @@ _MAKER = re.compile(
 _BREAKS = rf".!?…\"”{EMOJI}"
 #: Tags that stand alone, in no sentence: behind the end of one, before the end of the line, an emoji or the next one.
 _STANDING = re.compile(
-    rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] )|^(?=#[a-z0-9_]+ (?!I\b)[A-Z]))(?:(?:{TAG} *)+(?:[ •·]*$|(?=[{EMOJI}]+ *(?:$|[A-Z])))|#[a-z0-9_]+(?= [A-Z]))",
+    rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] )|^(?=#[a-z0-9_]+ (?!I\b)[A-Z]))(?:(?:{TAG} *)+(?:[ .*•·]*$|(?=[{EMOJI}]+ *(?:$|[A-Z])))|#[a-z0-9_]+(?= [A-Z]))",
     re.MULTILINE,
 )
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
@@ -45,7 +45,9 @@ _WHOLE = words(
 )
 #: Words of one or two letters that others are glued to.
 _SMALL = words("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
-_YEAR_BEHIND = re.compile(r"[^\W\d_]{3,}\d{2,}")
+#: Letters and digits that nobody writes as one word: a year behind a name, the days of a challenge; "4th", "10k" and "mp3" are words.
+_WITH_DIGITS = re.compile(r"[^\W\d_]{3,}\d{2,}|(?=\w*\d)(?=\w*[^\W\d])\w{6,}")
+LONGEST_ACRONYM = 8
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -78,10 +80,13 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
 def _as_words(tag: str) -> str:
     """Return the words of a tag: ``#RockyMountain_Park`` is Rocky Mountain Park, ``#followme`` follow me; where they can't be told, a ``HOLE``."""
     parts = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
-    told = [_unglued(part) if part.islower() and part.isascii() else part for part in parts]
+    told = [
+        _unglued(part.lower()) if part.isascii() and (part.islower() or (part.isupper() and len(part) > LONGEST_ACRONYM)) else part
+        for part in parts
+    ]
     unclear = any(
         (len(word) > LONGEST_WORD and word.islower() and not word.isascii())
-        or _YEAR_BEHIND.fullmatch(word)
+        or _WITH_DIGITS.fullmatch(word)
         or (len(word) == 1 and word.isalpha() and word not in "AIaiOo")
         for word in parts
     )
