@@ -45,7 +45,7 @@ _NAMED_CREDIT = re.compile(
 )
 #: The same without a "by": "pics Audi", "picture ada®".
 _BARE_CREDIT = re.compile(
-    r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture \w+®|[|🎥📷📸 ]*© ?[A-Z][\w .]*$|\|\|+ ?(?:[🎥📷📸] ?)?\.*$",
+    r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture [\w.]+®|\b(?:Project|Designed|Images?) (?:by|via):? [A-Z][^.!?\n]{0,60}$|[|🎥📷📸 ]*© ?[A-Z][\w .]*$|\|\|+ ?(?:[🎥📷📸] ?)?\.*$",
     re.MULTILINE,
 )
 #: Who did what, by name: a line of several of these.
@@ -79,7 +79,7 @@ SIGNS = (
     r"(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )\S"
     r"|(?:[📷📸🎥]\x{fe0f}?|PH|Ph|IG|ph) ?: ?\S|\([📷📸🎥]",
     r"(?m)[.!?…\x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}] (?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$",
-    r"(?m)[Pp]hoto credits? ?[-–]|^(?:pics?|photos?|picture) [A-Z]|picture [^\s®]+®|© ?[A-Z]|\|\|",
+    r"(?m)[Pp]hoto credits? ?[-–]|^(?:pics?|photos?|picture) [A-Z]|picture [^\s®]+®|(?:Project|Designed|Images?) (?:by|via):? [A-Z]|© ?[A-Z]|\|\|",
     r"(?mi):::|^[^a-z0-9_\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation"
     r"|mascara|glow|concealer|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:",
     "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",

@@ -52,7 +52,7 @@ _APPOSED = re.compile(r"[ ]*,[ ]*(?!and\b|but\b|so\b)(?P<speaks>(?:who|whose|my|
 _NEEDS_MORE_BEHIND: frozenset[str] = words(
     "collab collaboration collaborating collaborated partnership partnered partnering partner teamed teaming according compared belongs listening "
     "shoutout courtesy words dressed wearing wore rocking available exclusively inspired powered sponsored brought "
-    "presented hosted provided gifted signed obsessed introduced collaborate mysterious look looking love loving new pair"
+    "presented hosted provided gifted signed obsessed only introduced collaborate mysterious look looking love loving new pair"
 )
 #: What is done by somebody: "a car owned by @x".
 _DONE = ("ed", "wn", "ven", "ken", "ten", "orn", "ght")
@@ -119,7 +119,7 @@ _LONE_BRACKET = re.compile(r"(?<=\s)\)(?=\s|$)")
 _LABEL_OF_NOTHING = re.compile(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+")
 _STRAY_MARK = re.compile(r"[ ,]+([,.!?;]|:(?![-)(DP]))")
 _LONE_COLON = re.compile(r"(?<=[.!?]) ?: ")
-_LOOSE_ENDS = re.compile(r"(?m)^(?:[ ,;:|]+|\.(?!\.) *)+|[ ,(]+$")
+_LOOSE_ENDS = re.compile(r"(?m)^(?:[ ,;:|/]+|\.(?!\.) *)+|[ ,(]+$")
 _NEXT_WORD = re.compile(r"[ ]*([A-Za-z]+|&)")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(rf"(?<=[.!?\n|/({EMOJI}])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
@@ -226,7 +226,7 @@ def _without_mention(match: re.Match[str]) -> str:
         return BROKEN
     if last in ("w/o", "o", "without") and word:
         return BROKEN
-    if not word and before[-1:].isalpha() and last.endswith(_OF_ADJECTIVES):
+    if not word and before[-1:].isalpha() and (last.endswith(_OF_ADJECTIVES) or last in _NEEDS_MORE_BEHIND):
         return BROKEN
     if (
         not word
@@ -251,7 +251,7 @@ def _without_led_mention(last: str, lead: str, name: str, starts: bool) -> str:
     word = name.lower()
     if not word and lead.strip().lower() == "by" and (last in _MADE or last.endswith(_DONE)):
         return f"{lead} a friend" if last in _MADE else BROKEN
-    if word in ("who", "whose") or (word and last == "proud"):
+    if (word in ("who", "whose") and lead.strip().lower() != "by") or (word and last == "proud"):
         return f"{lead} a friend"
     if word in ("a", "an") and lead.strip().lower() == "with":
         return f"{lead} a friend,"

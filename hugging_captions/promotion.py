@@ -87,6 +87,7 @@ _STARTS = (
     ("return", r" all (comments|likes|follows)"),
     ("comment comments", r" (down )?(below|down|your)"),
     ("comment", r" (an?|any|one|\d+) (~ )?(word|emoji)s?| (~ )?emojis?| ([^\w\s]+\s*)?(if|with)"),
+    ("comment", r" \w-\w"),
     ("comment", r" (what|which|who|where|how|why)| [\"“']|,? (and |or )?(pm|dm|mail|tag|like)| an? [^\w\s]"),
     ("leave", r" (me |us )?(a|your) comments?"),
     ("leave drop", r" (an?|one|it|['’]?(e?m|me)|us|yours?) (~ ){0,3}below"),

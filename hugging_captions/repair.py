@@ -28,7 +28,7 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
 #: Marks that stand alone at the end of a line, and the same for RE2.
-_LOOSE_MARK = re.compile(r"(?:(?<=\s)(?:[|/•·*_]+|~|-{2,}|\.)[ ]*)+$", re.MULTILINE)
+_LOOSE_MARK = re.compile(r"(?: (?:[|/•·*_]+|~|-{2,}|\.))+ *$", re.MULTILINE)
 LOOSE_MARK_SIGNS = r"[ ](?:[|/•·*_]+|~|--+|\.)$"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
@@ -88,12 +88,7 @@ BROKEN = "\ue001"
 #: What speaks of somebody or something in the sentence before; without that one it says nothing.
 _BACKWARD = "They|It|It['’]s|She|He|Their|Its|His|Her|They['’](?:re|ve)|(?:This|That|These|Those)(?= (?:is|was|are|were|guys?|one)\\b)"
 #: The dot of an abbreviation ends no sentence; what stands for it meanwhile.
-_ABBREVIATION, _NO_END = (
-    re.compile(
-        r"(?:(?<=\bMr)|(?<=\bMrs)|(?<=\bMs)|(?<=\b[DMS]r)|(?<=\bSt)|(?<=\bRep)|(?<=\bSen)|(?<=\bGov)|(?<=\bProf)|(?<=\bvs)|(?<=\bft))\.(?= )"
-    ),
-    "\ue002",
-)
+_ABBREVIATION, _NO_END = re.compile(r"\b(Mrs?|Ms|Dr|Sr|Jr|St|Rep|Sen|Gov|Prof|vs|ft)\.(?= )"), "\ue002"
 _BROKEN_SENTENCE = re.compile(
     rf"(?<![^.!?\n|)\]\"”’])(?!(?<=[.!?])[)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*(?:[ ]+(?:{_BACKWARD})\b[^.!?\n|]*[.!?]*)*"
 )
@@ -178,7 +173,7 @@ def close_holes(text: str) -> str:
     text = "".join([*map(_before_hole, pieces[:-1], pieces[1:]), pieces[-1]])
     if BROKEN not in text:
         return tidy(text)
-    return tidy(_BROKEN_SENTENCE.sub("", _ABBREVIATION.sub(_NO_END, text)).replace(_NO_END, "."))
+    return tidy(_BROKEN_SENTENCE.sub("", _ABBREVIATION.sub(rf"\1{_NO_END}", text)).replace(_NO_END, "."))
 
 
 def _before_hole(text: str, following: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from .repair import EMOJI, HANDLE, HOLE, LEADS_ON, TAG, close_holes, tidy, without_separators, words
+from .repair import BROKEN, EMOJI, HANDLE, HOLE, LEADS_ON, TAG, close_holes, tidy, without_separators, words
 
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
 _TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
@@ -70,7 +70,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
         text = _without_trailing_tags(text)
     if "#" not in text:
         return tidy(text)
-    text = _STANDING.sub(HOLE, _MAKER.sub(HOLE, text))
+    text = _STANDING.sub(HOLE, _MAKER.sub(BROKEN, text))
     text = close_holes(_TAG_RUN.sub(HOLE, text) if text.count("#") > 2 else text)
     if inline_tags != "keep":
         text = close_holes(re.sub(TAG, lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))
