@@ -156,7 +156,7 @@ _STARTS = (
     ("can", r" still (purchase|buy|order|get|register|sign)"),
     ("if", r" you(['’]re| are) interested in| you(['’]d| would) like to (join|book|order|buy)"),
     ("now", r" available"),
-    ("available", r" (now|online|here|today|in|at|from|on|via|as prints?)|\.?$"),
+    ("available", r" (now|online|here|today|in|at|from|on|via|as prints?)|\.?(?=\s*(?:$|#))"),
     ("available", r" for (purchase|order|pre-?order|bookings?|hire|sale|download)"),
     ("print prints", r" (are )?available"),
     ("will", r" (be (available|released|on sale)|launch|ship)"),
@@ -295,9 +295,11 @@ for _words, _rest in _STARTS:
 #: For each of the words one expression, in which the word comes first: what begins with a literal is found fastest. A caption is looked
 #: at with those of its own words only, in a tenth of the time that one large expression takes.
 _ADVERTISES = {
-    word: re.compile(rf"{word}(?<![a-z0-9]{word})(?![a-z0-9])(?:{'|'.join(rests)})(?:(?<!\w)|(?!\w))") for word, rests in _rests.items()
+    word.encode(): re.compile(rf"{word}(?<![a-z0-9]{word})(?![a-z0-9])(?:{'|'.join(rests)})(?:(?<!\w)|(?!\w))")
+    for word, rests in _rests.items()
 }
-_WORD = re.compile(r"[a-z0-9]+")
+#: Bytes for ``bytes.translate``: those of such words stay, the others are spaces.
+_WORDS_ONLY = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
 _PRICE_MARK = re.compile("[$€£%👻]")
 _PRICE = re.compile(r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for|cash)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w")
 #: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words, and the
@@ -352,9 +354,10 @@ def _looker() -> Any:
 def advertised(text: str) -> str:
     """Return the words in ``text`` that advertise, in lower case, or an empty string."""
     lower = text.lower().replace("e-mail", "email")
-    if not _looker().Match(lower.encode("utf-8", "replace")):
+    data = lower.encode("utf-8", "replace")
+    if not _looker().Match(data):
         return ""
-    starts = _ADVERTISES.keys() & _WORD.findall(lower)
+    starts = _ADVERTISES.keys() & data.translate(_WORDS_ONLY).split()
     if found := [match for match in (_ADVERTISES[word].search(lower) for word in starts) if match]:
         return min(found, key=re.Match.start)[0]
     match = _PRICE.search(lower) if _PRICE_MARK.search(lower) else None

@@ -64,10 +64,9 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     if "@" in text:
         text = _HANDLE_BEHIND_TAG.sub(r"\1 @", text)
     before = None
-    while before != text:  # a block behind a column of dots behind a block
+    while "#" in text and before != text:  # a block behind a column of dots behind a block
         before = text
-        text = _TAGS_ONLY_LINE.sub("", without_separators(text)).strip()
-        text = _without_trailing_tags(text)
+        text = without_separators(_without_trailing_tags(_TAGS_ONLY_LINE.sub("", text).strip()))
     if "#" not in text:
         return tidy(text)
     text = _STANDING.sub(HOLE, _MAKER.sub(BROKEN, text))

@@ -106,13 +106,13 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], tuple[
     """
     changed: dict[str, None] = {}
     judges = "promotion" not in options.skip_rule
-    seen, judged, looked_at = _signs(text), "", False
+    seen, judged, looked_at = _signs(text), "", False  # a text of which only the end has gone need not be judged again
     if judges and "disclosure" in seen and (advertises := promotion.disclosure(text)):
         return text, (), ("promotion", advertises)
     for _ in range(MAX_ROUNDS):
         before = text
         for change in rules.CHANGES:
-            if judges and change.name in _JUDGED_BEFORE and text != judged:
+            if judges and change.name in _JUDGED_BEFORE and not judged.startswith(text):
                 judged = text
                 if advertises := promotion.advertised(text):
                     return text, tuple(changed), ("promotion", advertises)
@@ -131,7 +131,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], tuple[
         if text == before:
             break
         seen = _signs(text)
-    advertises = promotion.advertised(text) if judges and text != judged else ""
+    advertises = promotion.advertised(text) if judges and not judged.startswith(text) else ""
     return text, tuple(changed), ("promotion", advertises) if advertises else None
 
 
