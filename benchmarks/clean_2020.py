@@ -1,9 +1,9 @@
 """How captions were cleaned in 2020, rebuilt from its description, as the peer of ``clean.py``.
 
 Fewer likes, another language by langdetect on the raw caption, any of twenty words of promotion on a plain ``in`` of the first line,
-which is all that is kept, and an exact duplicate drop it, in this order: it asked langdetect first (its pull_and_clean.py, ``get_captions``,
-then ``extract``). ``cheap_first`` asks it last, which nobody ran but is the most that its rules could do. One process, as it was; langdetect
-is seeded here, which it was not.
+which is all that is kept, and an exact duplicate drop it, in this order: langdetect was asked first (antoninodimaggio/Hugging-Captions,
+pull_and_clean.py, ``get_captions``, then ``extract``). ``cheap_first`` asks it last, which nobody ran but is the most that its rules
+could do. One process, as it was; langdetect is seeded here, which it was not.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ MEMORY = 256 << 20
 
 
 def automaton(expressions: Iterable[str]) -> Any:
-    """Return an RE2 set of ``expressions``; its ``Match(text)`` gives the numbers of those with a match anywhere in a UTF-8 text, or None."""
+    """Return an RE2 set of ``expressions``: its ``Match`` gives the numbers of those with a match anywhere in a UTF-8 text, or None."""
     import re2
 
     options = re2.Options()

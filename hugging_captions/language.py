@@ -42,21 +42,22 @@ _SUPPORTS = _ENGLISH | words("a an is in on to i me i'm as do if no or go day da
 #: Words that English has not, of the languages that it is mistaken for: romanised Hindi, German, the Romance languages, Dutch, Swedish,
 #: Indonesian, Tagalog, Turkish. One of them and CLD2's English is looked at again.
 _NOT_ENGLISH = words(
-    "hai hain nahi nahin nhi ni kya ka ki ke ko se mein mai hota hoti hoga hua hui bhi aur toh tha thi kar kr karo karna karte raha rahi "
-    "rahe rha rhi wala wale wali yeh ye woh wo jo jab tab agar lekin par ek apna apne mera meri mere tera teri tere aap kuch koi kaise kyun "
-    "kyu abhi bhai yaar ji gaya gayi liye dekho bol bolo baat kaam zindagi pyar dil desh sirf phir fir chahiye sakta naam bade kaha kaun acha "
-    "accha bahut bohot sahi mil milta jai bharat hamara humko mujhe tujhe kisi kahin jaye hori und ist nicht ich du ihr ein eine mit auf für "
-    "von zu dem auch noch nur wie sind aber oder el la los las una un que de y con lo del al mi tu su es muy pero como más está esta este hoy "
-    "todo yo les des une est et pas je il elle nous vous dans pour sur avec au aux ce cette qui mais très bien sont mon mes gli che di non sono "
-    "della nel alla più ti ci si anche questo questa oggi o os uma não nao e da dos das com muito meu minha seu sua você het een van en niet ik "
-    "dat op voor met zijn och att det som på är av för inte jag ett ang ng mga ako mo po lang yang ini itu dengan untuk dari tidak aku kamu ada "
-    "bir bu da için ile çok"
+    "hai hain nahi nahin nhi ni kya ka ki ke ko se mein mai hota hoti hoga hua hui bhi aur toh tha thi kar kr karo karna karte "
+    "raha rahi rahe rha rhi wala wale wali yeh ye woh wo jo jab tab agar lekin par ek apna apne mera meri mere tera teri tere aap "
+    "kuch koi kaise kyun kyu abhi bhai yaar ji gaya gayi liye dekho bol bolo baat kaam zindagi pyar dil desh sirf phir fir chahiye "
+    "sakta naam bade kaha kaun acha accha bahut bohot sahi mil milta jai bharat hamara humko mujhe tujhe kisi kahin jaye hori und "
+    "ist nicht ich du ihr ein eine mit auf für von zu dem auch noch nur wie sind aber oder el la los las una un que de y con lo "
+    "del al mi tu su es muy pero como más está esta este hoy todo yo les des une est et pas je il elle nous vous dans pour sur "
+    "avec au aux ce cette qui mais très bien sont mon mes gli che di non sono della nel alla più ti ci si anche questo questa oggi "
+    "o os uma não nao e da dos das com muito meu minha seu sua você het een van en niet ik dat op voor met zijn och att det som på "
+    "är av för inte jag ett ang ng mga ako mo po lang yang ini itu dengan untuk dari tidak aku kamu ada bir bu da için ile çok"
 )
 #: A text with so many different ones of ``_ENGLISH``, and so large a share, is English without a closer look.
 ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
 #: So large a share of ``_SUPPORTS``, one at least, is enough where CLD2 says English.
 SUPPORTED_SHARE = 0.25
-#: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere; and a second language that CLD2 does not name.
+#: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere; and a second language
+#: that CLD2 does not name.
 LIKELY, SURE, SURE_OF_SECOND = 0.25, 0.7, 0.6
 #: And one that words of other languages speak for, where CLD2 says English.
 HALF_SURE = 0.4
@@ -74,7 +75,7 @@ _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
 
 
 class _Pieces(dict[int, int]):
-    """A table for ``str.translate``: letters and apostrophes stay, what may stand between two languages is a line break, the rest a space."""
+    """A table for ``str.translate``: letters and apostrophes stay, what may stand between two languages is a break, the rest a space."""
 
     def __missing__(self, code: int) -> int:
         char = chr(code)

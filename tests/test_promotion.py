@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hugging_captions import promotion
+from hugging_captions import language, promotion
 
 ADVERTISES = [
     # look elsewhere
@@ -104,6 +104,12 @@ ADVERTISES = [
     ("Catch their tour bus in the valley", "catch their tour"),
     # it was paid for
     ("A paid partnership of soup and bread", "paid partnership"),
+    ("We can't wait. Sign up to take part in the clean-up", "sign up to take part"),
+    ("Find a link my bio", "link my bio"),
+    ("Our shop is open", "shop is open"),
+    ("Swipe to watch the otter", "swipe to watch"),
+    ("The trailer is out", "the trailer is out"),
+    ("A sneak peek of our new tent", "sneak peek of our"),
 ]
 
 TELLS = [
@@ -143,6 +149,12 @@ TELLS = [
     "Follow the path to the lake",
     "Check out of the hut by ten",
     "A full bottle is a heavy bottle",
+    "The road is now open",
+    "The campsite is open and sold out",
+    "New colors in the sky tonight",
+    "A must see, they must have been told",
+    "You can see it from the pass",
+    "On YouTube they make it look easy",
 ]
 
 
@@ -164,3 +176,16 @@ def test_a_paid_post_is_told_by_its_mark(text: str) -> None:
 @pytest.mark.parametrize("text", ["Warm boots #adventure", "In partnership we trust", "Read/add to it"])
 def test_a_word_like_a_mark_is_none(text: str) -> None:
     assert promotion.disclosure(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The new app of the studio, on their channel", "app, channel"),
+        ("My favorite app for maps", ""),
+        ("We read the whole magazine, watched one episode and " + "slept and ate and " * 12, ""),
+        ("A magazine, an episode, a podcast and " + "we slept and ate and " * 12, "episode, magazine, podcast"),
+    ],
+)
+def test_several_words_of_trade_advertise(text: str, words: str) -> None:
+    assert promotion.trades(language.words_of(text)) == words

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from itertools import islice
 
-from hugging_captions import privacy, verdicts
+import pytest
+from conftest import SHARED
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hugging_captions import privacy, promotion, repair, rules, verdicts
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post
 
@@ -49,6 +55,13 @@ KEPT = [
     ("Up before the sun. A pot of coffee with #wakeupandhike today", "Up before the sun."),
     ("Snow on every single step of #summer2019 today. We went anyway", "We went anyway"),
     ("#throwbackthursday to the week of the hail. I was very brave", "throwback thursday to the week of the hail. I was very brave"),
+    ("Hot soup and a #happyweekend to all", "Hot soup and a happy weekend to all"),
+    ("The #selfie on the summit was blurred", "The selfie on the summit was blurred"),
+    ("We slept well. Day nine of my #30dayhike went fine", "We slept well."),
+    ("We slept well. I ate a #GREENCHILIBURGER at noon", "We slept well."),
+    ("Green #CHILI and snow", "Green CHILI and snow"),
+    ("#grandmeadow Beautiful light up there", "Beautiful light up there"),
+    ("We slept well. I saw her at this year's #hutfestival", "We slept well."),
     ("Auf dem #Weihnachtsmarkt war es kalt", "Auf dem Weihnachtsmarkt war es kalt"),
     ("More #photography from the old bridge", "More photography from the old bridge"),
     ("Love how this tent folds. By #tentfactory", "Love how this tent folds."),
@@ -260,6 +273,25 @@ KEPT = [
     ("No comment from the marmot about the bread", "No comment from the marmot about the bread"),
     ("Leave the tent open, it is only snow", "Leave the tent open, it is only snow"),
     ("The biography of this mountain is long", "The biography of this mountain is long"),
+    # what speaks of a handle that went goes with it
+    ("We slept well. Soup shared by @someone, my favorite cook of all", "We slept well."),
+    ("We slept well. In the words of @someone 'never eat the yellow snow'", "We slept well."),
+    ("We slept well. Three pies, one dog and @someone, who passed me twice", "We slept well."),
+    ("We slept well. An old red truck owned by @someone", "We slept well."),
+    ("We slept well. My first night in mysterious @thevalley 🌴", "We slept well."),
+    ("We slept well. I wrote this with @brand silicon pens", "We slept well."),
+    ("We slept well. I can't wait for @maker's new boots to dry", "We slept well."),
+    ("We slept well. Congrats @someone Qualified on day one", "We slept well."),
+    ("We slept well. W/o @someone you would be lost", "We slept well."),
+    ("Mr. Moose came by @someone 'at last'. We slept well.", "We slept well."),
+    ("Dinner with @someone, socks still wet", "Dinner, socks still wet"),
+    # marks that stand alone, and what a camera was set to
+    ("Catch of the day |", "Catch of the day"),
+    ("Back in the valley 🌟 . .", "Back in the valley 🌟"),
+    ("A heron in the reeds\nSony a7R II | 16-35 mm | f/4 | ISO 100", "A heron in the reeds"),
+    ("A heron in the reeds\nShot with FUJIFILM X-T1 and 50-140mm", "A heron in the reeds"),
+    ("The old hut at noon\nProject by: North Wall Builders", "The old hut at noon"),
+    ("A quiet morning\nph. @someone", "A quiet morning"),
 ]
 
 
@@ -393,9 +425,82 @@ DROPPED = [
     ("Warm boots in the snow | Sponsored", 50, "promotion"),
     ("Good morning", 50, "too-few-words"),
     ("No no!!! 😍😍😍", 50, "language"),
+    ("# # # #@some.body", 50, "no-text"),
+    ("Good evening from the hut ✌\nGuten Abend Freunde 🙋", 50, "language"),
+    ("Le pont du grand lac illuminé! ✨/ the lights of the long bridge! ✨", 50, "language"),
+    ("Die ganze Familie war vor dem Frühstück wandern mit @some.body. So fun!", 50, "language"),
+    ("The new app of the studio, on their channel in an hour", 50, "promotion"),
 ]
 
 
 @pytest.mark.parametrize(("caption", "likes", "reason"), DROPPED)
 def test_a_post_is_charged_to_the_first_rule_that_it_fails(caption: str | None, likes: int, reason: str) -> None:
     assert verdicts.examine(_post(caption, likes), OPTIONS).reason == reason
+
+
+SIGNLESS = st.lists(
+    st.sampled_from(
+        [
+            "a ",
+            "the ",
+            "Lake",
+            "é",
+            "ñ ",
+            "🌲",
+            "“",
+            "’",
+            "…",
+            "!",
+            "?",
+            ".",
+            ",",
+            ":",
+            "\n",
+            "|",
+            "•",
+            "-",
+            "/",
+            "@",
+            "#",
+            "_",
+            "x",
+            "3",
+            "%",
+            "5 ",
+            "(",
+            ")",
+            "photo ",
+            "by ",
+            "com",
+            "\u200d",
+            "\u00a0",
+        ]
+    ),
+    max_size=24,
+).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(SIGNLESS)
+def test_a_rule_leaves_alone_what_has_none_of_its_signs(caption: str) -> None:
+    caption = repair.plain_characters(caption)
+    seen = verdicts._signs(caption)
+    for change in rules.CHANGES:
+        if change.name not in seen:
+            assert change.apply(caption, OPTIONS) == caption, change.name
+
+
+def test_nor_do_real_captions_have_work_without_a_sign() -> None:
+    path = SHARED / "data" / "influencers_2017.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    with open(path, encoding="utf-8") as handle:
+        captions = [json.loads(line)["caption"] or "" for line in islice(handle, 3000)]
+    for caption in captions:
+        text = caption.strip()
+        for change in rules.CHANGES:
+            after = change.apply(text, OPTIONS)
+            assert after == text or change.name in verdicts._signs(text), change.name
+            text = after
+        looked_for = any(expression.search(text.lower()) for expression in promotion._ADVERTISES.values())
+        assert bool(promotion.advertised(text)) >= looked_for, text
