@@ -37,7 +37,7 @@ DROPS = {
     "no-caption": "no caption at all",
     "unknown-likes": "with --unknown-likes drop: the count is hidden",
     "too-few-likes": "fewer likes than --min-likes",
-    "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, order now, tag a friend, follow for follow",
+    "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, order now, tag a friend, several words of trade",
     "no-text": "no letter left once tags, handles and the like are out",
     "unfinished": "ends in mid-sentence, or has one bracket of two, where a tag, a handle or a link was taken out",
     "language": "another language than --language, less sure than --min-language-score, or partly in a second one",
