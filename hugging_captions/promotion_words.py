@@ -248,6 +248,8 @@ STARTS = (
     ("perfect best", r" app"),
     ("browse", r" (through )?(my|our)"),
     ("google", r" (my|our|us|me)\b"),
+    ("from", r" my (new )?(cook|e-?)book"),
+    ("read", r" about\b[^.!?\n]{0,60}\bmagazine"),
     ("the my our", r" (new )?(cover|trailer|teaser|music video|lookbook|ep|single|mixtape) is (out|here|finally|up|now)"),
     (
         "new",
