@@ -7,26 +7,29 @@ import hashlib
 import os
 import signal
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
 from . import verdicts
-from .errors import from_os_error
+from .errors import ResourceError, from_os_error
 from .near_duplicates import ShingleSets
 from .options import CleanOptions
 from .posts import parse_post
 
 if TYPE_CHECKING:
-    from multiprocessing.pool import Pool
+    from multiprocessing.connection import Connection
 
 #: Lines that a worker takes at a time, lines of the first such chunk, and how many chunks are worth processes of their own.
 CHUNK, FIRST_CHUNK, WORTH_PROCESSES = 500, 100, 4
+#: Chunks that a worker has been told at most: memory stays bounded.
+IN_FLIGHT = 3
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -87,51 +90,105 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
     first = list(islice(chunks, WORTH_PROCESSES))
     chunks = chain(first, chunks)
     if workers == 1 or len(first) < WORTH_PROCESSES:
-        for start, lines in chunks:
+        for start, _, lines in chunks:
             yield _examine(start, lines, options)
         return
-    start, lines = next(chunks)
+    start, _, lines = next(chunks)
     yield _examine(start, lines, options)  # here: the models and tables that it takes are read once, and shared by all that are forked
-    with _pool(workers) as pool:
-        waiting = []
-        for start, lines in chunks:  # never more chunks in flight than the workers can use: memory stays bounded
-            waiting.append(pool.apply_async(_examine, (start, lines, options)))
-            if len(waiting) > 2 * workers:
-                yield waiting.pop(0).get()
-        for examined in waiting:
-            yield examined.get()
+    with _processes(workers, path, options) as connections:
+        waiting: deque[Connection] = deque()
+        for (start, offset, lines), connection in zip(chunks, cycle(connections)):
+            with _killed_is_told():
+                connection.send((start, offset, len(lines)))
+            waiting.append(connection)
+            if len(waiting) > IN_FLIGHT * workers:
+                yield _result(waiting.popleft())
+        while waiting:
+            yield _result(waiting.popleft())
 
 
-def _pool(workers: int) -> Pool:
-    """Return a pool of processes that leave interrupts to this one; none comes before they do, for a pool can hang of a lost worker."""
+@contextmanager
+def _processes(workers: int, path: Path, options: CleanOptions) -> Iterator[list[Connection]]:
+    """Start ``workers`` processes that examine the chunks they are told, and end them with the block.
+
+    Each has a pipe of its own, through which go places in the file one way and what is held of posts the other. ``multiprocessing.Pool``
+    has queues with locks; a worker that is ended at the wrong moment leaves one locked, and the pool waits for it without end.
+    """
     import multiprocessing
 
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    connections: list[Connection] = []
+    processes: list[multiprocessing.Process] = []
     try:
-        return multiprocessing.Pool(workers, _leave_interrupts_to_the_parent)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)  # none comes before the workers ignore it
+        try:
+            for _ in range(workers):
+                ours, theirs = multiprocessing.Pipe()
+                connections.append(ours)
+                process = multiprocessing.Process(target=_work, args=(theirs, list(connections), path, options), daemon=True)
+                process.start()
+                processes.append(process)
+                theirs.close()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        yield connections
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for process in processes:
+            process.terminate()
+            process.join()
+        for connection in connections:
+            connection.close()
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ignore Ctrl-C and die of SIGTERM without a word: the parent tells, and ends its workers by that signal.
+def _result(connection: Connection) -> Examined:
+    """Return what a worker made of its next chunk; raise what it raised."""
+    with _killed_is_told():
+        examined = connection.recv()
+    if isinstance(examined, BaseException):
+        raise examined
+    return cast(Examined, examined)
 
-    What the parent had is left out of garbage collections: looking through it takes time and copies the pages that both share.
+
+@contextmanager
+def _killed_is_told() -> Iterator[None]:
+    """Raise a ResourceError where a worker's pipe has closed: it has been killed, which the kernel does where memory runs out."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise ResourceError("a cleaning process was killed, as happens where memory runs out", "clean with --workers 1") from error
+
+
+def _work(connection: Connection, of_the_parent: Sequence[Connection], path: Path, options: CleanOptions) -> None:
+    """Examine the chunks that come through ``connection`` until the parent ends, with which the other end of it closes.
+
+    Ignores Ctrl-C and dies of SIGTERM without a word: the parent tells, and ends its workers by that signal. What the parent had is left
+    out of garbage collections: looking through it takes time and copies the pages that both share.
     """
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+    for inherited in of_the_parent:
+        inherited.close()
+    with suppress(EOFError, OSError), open(path, "rb") as handle:
+        while True:
+            start, offset, count = connection.recv()
+            handle.seek(offset)
+            try:
+                examined: Examined | Exception = _examine(start, list(islice(handle, count)), options)
+            except Exception as error:  # told by the parent
+                examined = error
+            connection.send(examined)
 
 
-def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield the number of the first line of each chunk, and its lines."""
-    start = 1
+def _chunks(path: Path) -> Iterator[tuple[int, int, list[bytes]]]:
+    """Yield the number of the first line of each chunk, its place in the file, and its lines."""
+    start, offset = 1, 0
     try:
         with open(path, "rb") as handle:
             while lines := list(islice(handle, FIRST_CHUNK if start == 1 else CHUNK)):
-                yield start, lines
+                yield start, offset, lines
                 start += len(lines)
+                offset += sum(map(len, lines))
     except OSError as error:
         raise from_os_error(error, "read", path) from error
 

@@ -68,7 +68,7 @@ MOST_OF_IT = 80
 #: So many characters are enough for fastText, whose time grows with them.
 ENOUGH = 160
 #: CLD2's codes that others spell otherwise (ISO 639-1), and what it takes loose English for.
-_CLD2_CODES = {"iw": "he", "jw": "jv", "zh-Hant": "zh", "bh": "hi", "mfe": "fr"}
+_CLD2_CODES = {"iw": "he", "jw": "jv", "zh-Hant": "zh"}
 _LOOSE_ENGLISH = frozenset(("sco", "un"))
 _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")

@@ -234,17 +234,31 @@ def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.Capt
     assert "no post 'nope' in tag 'rmnp'" in capsys.readouterr().err
 
 
-def test_an_interrupt_reaches_the_workers_and_nobody_hears_of_them(root: Path) -> None:
+def _cleaning_of_many(root: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """Return a cleaning in a session of its own, and the processes that it has at work."""
     _store(root, [(f"Number {number} of the days that it rained on our tent", 50) for number in range(40_000)])
     command = [sys.executable, str(ROOT / "pull_and_clean.py"), "--root", str(root), "--tag", "rmnp", "--skip-pull", "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
     while running.poll() is None and len(children.read_text().split()) < 2:
         time.sleep(0.01)
-    time.sleep(0.5)  # they are at work
+    time.sleep(0.3)
+    return running, [int(child) for child in children.read_text().split()]
+
+
+def test_an_interrupt_reaches_the_workers_and_nobody_hears_of_them(root: Path) -> None:
+    running, _ = _cleaning_of_many(root)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    _, told = running.communicate(timeout=60)
+    _, told = running.communicate(timeout=50)
     assert (running.returncode, told) == (130, "error: interrupted; what was written so far is kept\n")
+
+
+def test_a_worker_that_is_killed_is_told(root: Path) -> None:
+    running, workers = _cleaning_of_many(root)
+    os.kill(workers[0], signal.SIGKILL)  # as the kernel does where memory runs out
+    _, told = running.communicate(timeout=50)
+    assert running.returncode == 6
+    assert told == "error: a cleaning process was killed, as happens where memory runs out\nhint: clean with --workers 1\n"
 
 
 def test_missing_posts_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
