@@ -60,8 +60,8 @@ _GEAR = re.compile(
     re.IGNORECASE,
 )
 _GEAR_PARTS = 2
-#: A label that named somebody who has gone, alone at the end of a line.
-_LABEL_ALONE = re.compile(r"[ /|]*\b(?:ph|cr|pc)\.?[ ]*$", re.IGNORECASE | re.MULTILINE)
+#: A label that named somebody who has gone, alone on a line or behind a bar ("soil with a low ph." is none).
+_LABEL_ALONE = re.compile(r"(?:^|[ ]*[/|])[ ]*(?:ph|cr)\.[ ]*$", re.IGNORECASE | re.MULTILINE)
 #: A credit by name that begins a line and has no end of its own: "Photograph by Ann Lee Things look different from up there".
 _NAMED_AT_START = re.compile(
     r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)", re.MULTILINE
@@ -83,7 +83,7 @@ SIGNS = (
     r"(?mi):::|^[^a-z0-9_\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation"
     r"|mascara|glow|concealer|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:",
     "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",
-    r"(?i)\b(?:iso|f)[ -/]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.",
+    r"(?i)\b(?:iso|f)[ /-]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.",
     r"(?:Photograph|Photo|Text|Story|Words) by [A-Z]",
 )
 _MENDS: tuple[Callable[[str], str], ...] = (

@@ -47,12 +47,12 @@ _LEAD = 40
 _LISTS = re.compile(r"(?:^|\W)with[ ]*$", re.IGNORECASE)
 #: What speaks of a handle that has gone: "shared by @x, my favourite", "in the words of @x 'never'".
 _QUOTED = re.compile(r"[ ]*[\"“‘']\w")
-_APPOSED = re.compile(r"[ ]*,[ ]*(?!and\b|but\b|so\b)(?P<speaks>(?:who|whose|my|our|the|an?|he|she|they)\b)?(?=\w|(?<=\w))")
+_APPOSED = re.compile(r"[ ]*,[ ]*(?=\w)(?!and\b|but\b|so\b)(?P<speaks>(?:who|whose|my|our|the|an?|he|she|they)\b)?")
 #: These say nothing without whom they belong with.
 _NEEDS_MORE_BEHIND: frozenset[str] = words(
     "collab collaboration collaborating collaborated partnership partnered partnering partner teamed teaming according compared belongs listening "
     "shoutout courtesy words dressed wearing wore rocking available exclusively inspired powered sponsored brought "
-    "presented hosted provided gifted signed obsessed only introduced collaborate mysterious look looking love loving new pair"
+    "presented hosted provided gifted signed obsessed only introduced collaborate look looking love loving new pair"
 )
 #: What is done by somebody: "a car owned by @x".
 _DONE = ("ed", "wn", "ven", "ken", "ten", "orn", "ght")
@@ -224,7 +224,7 @@ def _without_mention(match: re.Match[str]) -> str:
         return BROKEN
     if last in _ADDRESSING and last != "you" and (word in ("and", "&") or (name[:1].isupper() and name not in _BEGINS)):
         return BROKEN
-    if last in ("w/o", "o", "without") and word:
+    if last in ("o", "without") and word:  # the end of "w/o", too
         return BROKEN
     if not word and before[-1:].isalpha() and (last.endswith(_OF_ADJECTIVES) or last in _NEEDS_MORE_BEHIND):
         return BROKEN

@@ -292,6 +292,7 @@ KEPT = [
     ("A heron in the reeds\nShot with FUJIFILM X-T1 and 50-140mm", "A heron in the reeds"),
     ("The old hut at noon\nProject by: North Wall Builders", "The old hut at noon"),
     ("A quiet morning\nph. @someone", "A quiet morning"),
+    ("The garden has soil with a low ph.", "The garden has soil with a low ph."),
 ]
 
 
