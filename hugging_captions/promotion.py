@@ -55,16 +55,22 @@ def _sign(words: str, rest: str) -> str:
 
 
 @cache
-def _looker() -> Any:
-    """Return what looks for all of ``STARTS`` and for prices at once, in a sixth of the time that they take one by one."""
-    return automaton(["|".join(_sign(*start) for start in STARTS) + r"|[$€£]\s?\p{Nd}|\p{Nd}\s?%\s|👻"])
+def _lookers() -> tuple[Any, Any]:
+    """Return what look for all of ``STARTS`` and for prices at once, in a sixth of the time that they take one by one.
+
+    Those in which any words may stand have an automaton of their own: one of all takes twice the time to warm up.
+    """
+    signs = [_sign(*start) for start in STARTS]
+    gaps = [sign for sign in signs if "*" in sign]
+    others = [sign for sign in signs if "*" not in sign]
+    return automaton(["|".join(gaps)]), automaton(["|".join(others) + r"|[$€£]\s?\p{Nd}|\p{Nd}\s?%\s|👻"])
 
 
 def advertised(text: str) -> str:
     """Return the words in ``text`` that advertise, in lower case, or an empty string."""
     lower = text.lower().replace("e-mail", "email")
     data = lower.encode("utf-8", "replace")
-    if not _looker().Match(data):
+    if not any(looker.Match(data) for looker in _lookers()):
         return ""
     starts = _ADVERTISES.keys() & data.translate(_WORDS_ONLY).split()
     if found := [match for match in (_ADVERTISES[word].search(lower) for word in starts) if match]:

@@ -20,7 +20,7 @@ _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3
 # Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls. ZWJ, ZWNJ and the
 # variation selectors stay: emoji and several scripts need them.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\ue002]"
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\ue003]"
 )
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
 _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
@@ -44,15 +44,14 @@ def words(spaced: str) -> frozenset[str]:
     return frozenset(spaced.split())
 
 
-#: What a sentence that lost its first word goes on with: "#throwbackthursday to last summer".
-_NO_BEGINNING = re.compile(r" (?:to|from|of|and|with|by|is|was|has) [a-z]")
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
 LEADS_ON: frozenset[str] = words(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
-    "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during than versus vs vs."
+    "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during than versus vs vs. "
+    "off around through along across over under toward towards next aka"
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words(
@@ -73,11 +72,7 @@ _PRAISE = re.compile(
 _PRAISE_ENDS = words(
     "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy"
 )
-#: What no small word can follow, and what no verb: "I #take the stairs", "telling you #wool is warm".
-_BEFORE_SMALL = re.compile(r"(?:\b(?:I|[Ww]e|[Tt]hey|[Hh]e|[Ss]he|can|will|would|could|should))$")
-_BEFORE_VERB = re.compile(r"\b(?:you|me|him|us|them|how)$")
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
-_SMALL, _VERB = re.compile(r" [a-z]"), re.compile(r" (?:is|was|has)\b")
 #: A sentence begins behind the missing word.
 _NEW_SENTENCE = re.compile(
     r" (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
@@ -85,13 +80,18 @@ _NEW_SENTENCE = re.compile(
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
 BROKEN = "\ue001"
-#: What speaks of somebody or something in the sentence before; without that one it says nothing.
-_BACKWARD = "They|It|It['’]s|She|He|Their|Its|His|Her|They['’](?:re|ve)|(?:This|That|These|Those)(?= (?:is|was|are|were|guys?|one)\\b)"
+#: What is left of a sentence that went for a ``BROKEN`` word.
+GONE = "\ue003"
 #: The dot of an abbreviation ends no sentence; what stands for it meanwhile.
 _ABBREVIATION, _NO_END = re.compile(r"\b(Mrs?|Ms|Dr|Sr|Jr|St|Rep|Sen|Gov|Prof|vs|ft)\.(?= )"), "\ue002"
 _BROKEN_SENTENCE = re.compile(
-    rf"(?<![^.!?\n|)\]\"”’])(?!(?<=[.!?])[)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*(?:[ ]+(?:{_BACKWARD})\b[^.!?\n|]*[.!?]*)*"
+    rf"(?<![^.!?\n|)\]\"”’])(?!(?<=[.!?])[)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*"
 )
+#: No sentence is open behind this.
+_ENDED = re.compile(rf"(?:^|[.!?…\n|)\]\"”{EMOJI}])[ ]*$")
+#: The sentence goes on behind the missing word.
+_GOES_ON = re.compile(r"[ ,;:]*[\w&$€£\"“'‘(]")
+_CAPITAL = re.compile(r"[ ]*[\"“'‘(]?[^\W\d_a-z]")
 
 
 #: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte; or a C1 control.
@@ -166,21 +166,26 @@ def without_separators(text: str) -> str:
 
 
 def close_holes(text: str) -> str:
-    """Return ``text`` with each ``HOLE`` closed; a sentence that can't end before its hole, or has a ``BROKEN`` one, goes whole."""
+    """Return ``text`` with each ``HOLE`` closed; a sentence that can't do without its hole, or has a ``BROKEN`` one, goes and leaves ``GONE``."""
     if HOLE not in text and BROKEN not in text:
         return text
     pieces = text.split(HOLE)
     text = "".join([*map(_before_hole, pieces[:-1], pieces[1:]), pieces[-1]])
     if BROKEN not in text:
         return tidy(text)
-    return tidy(_BROKEN_SENTENCE.sub("", _ABBREVIATION.sub(rf"\1{_NO_END}", text)).replace(_NO_END, "."))
+    return tidy(_BROKEN_SENTENCE.sub(GONE, _ABBREVIATION.sub(rf"\1{_NO_END}", text)).replace(_NO_END, "."))
+
+
+def without_gone(text: str) -> str:
+    """Return ``text`` without the marks of the sentences that went."""
+    return tidy(text.replace(GONE, "")) if GONE in text else text
 
 
 def _before_hole(text: str, following: str) -> str:
-    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or none begins behind it."""
+    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or goes on behind it."""
     if text[-1:] in _POINTER_ENDS:
         text = _POINTERS.sub("", text)
-    if (not text or text[-1] in ".!?\n" or text[-1] >= "\u2190") and _NO_BEGINNING.match(following):
+    if _GOES_ON.match(following) and not (_CAPITAL.match(following) if _ENDED.search(text) else _NEW_SENTENCE.match(following)):
         return text + BROKEN
     if (text.endswith(("(", "[", "|", " :")) and not _SMILEY.search(text, len(text) - 3)) or (
         text.endswith(":") and _LINE_END.match(following)
@@ -189,8 +194,6 @@ def _before_hole(text: str, following: str) -> str:
     end = text[-40:]
     last = _WORD_END.split(end)[-1].lower()
     if last in LEADS_ON or last.endswith(("'s", "’s")) or ((last in _PRAISE_ENDS or last.endswith("est")) and _PRAISE.search(end)):
-        return text + BROKEN
-    if (_SMALL.match(following) and _BEFORE_SMALL.search(end)) or (_VERB.match(following) and _BEFORE_VERB.search(end)):
         return text + BROKEN
     return f"{text}." if end[-1:].isalpha() and _NEW_SENTENCE.match(following) else text
 

@@ -5,8 +5,14 @@ Pure text functions, each of which leaves a mended caption as it is. Shares in c
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
 
 from .repair import BROKEN, EMOJI, HANDLE, HOLE, LEADS_ON, TAG, close_holes, tidy, without_separators, words
 
@@ -37,6 +43,10 @@ _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
 #: A word of so many letters may be several glued ("throwback" is not, "happyweekend" is); one of so many that can't be split is a name
 #: or an abbreviation. A longer one of another alphabet than ASCII, which is not split, is several.
 SHORTEST_GLUED, SHORTEST_UNREADABLE, LONGEST_WORD = 7, 8, 12
+#: Longer words are looked for in no tag.
+LONGEST_LISTED = 24
+#: Two words are told of each other where they are among so many: #earthday is Earth Day, #actonclimate is not Acton Climate.
+COMMONEST = 3000
 #: Words younger than the list that splits them.
 _WHOLE = words(
     "selfie selfies badass tshirt tshirts influencer influencers hashtag hashtags instagram podcast podcasts podcaster airbnb vlogger vlogging "
@@ -97,14 +107,48 @@ def _unglued(word: str) -> str:
     """Return the two words that ``word`` is made of, itself where it is one, and nothing for a name or a whole phrase, which no sentence needs."""
     if len(word) < SHORTEST_GLUED or not word.isalpha() or word in _WHOLE:
         return word
-    import wordninja
-
-    parts = wordninja.split(word)
+    parts = _likeliest_words(word)
     if len(parts) == 1 or parts[-1] == "s":
         return word
-    if len(parts) == 2 and all(len(part) > 2 or part in _SMALL for part in parts):
+    if len(parts) == 2 and all((len(part) > 2 or part in _SMALL) and _is_common(part) for part in parts):
         return " ".join(parts)
     return word if len(word) < SHORTEST_UNREADABLE else ""
+
+
+def _is_common(word: str) -> bool:
+    """Return whether ``word`` is one of the ``COMMONEST`` English ones."""
+    costs = _costs()
+    return costs.get(word, math.inf) <= math.log(COMMONEST * math.log(len(costs)))
+
+
+def _likeliest_words(glued: str) -> list[str]:
+    """Return the words that ``glued`` is likeliest made of; letters that are in none stand alone."""
+    costs = _costs()
+    best, starts = [0.0], [0]  # of each beginning: the lowest cost, and where its last word starts
+    for end in range(1, len(glued) + 1):
+        ways = [
+            (best[start] + costs[word], start) for start in range(max(0, end - LONGEST_LISTED), end) if (word := glued[start:end]) in costs
+        ]
+        cost, start = min(ways, default=(math.inf, end - 1))
+        best.append(cost)
+        starts.append(start)
+    parts, end = [], len(glued)
+    while end:
+        parts.append(glued[starts[end] : end])
+        end = starts[end]
+    return parts[::-1]
+
+
+@cache
+def _costs() -> dict[str, float]:
+    """Return minus the logarithm of how likely each of 126,000 English words is, by Zipf's law from its rank.
+
+    wordninja only brings the list: importing that package takes 0.1 s or more, for it computes with one word after the other.
+    """
+    folder = Path(str(find_spec("wordninja").origin)).parent  # type: ignore[union-attr]
+    with gzip.open(folder / "wordninja" / "wordninja_words.txt.gz") as handle:
+        ranked = handle.read().decode().split()
+    return dict(zip(ranked, np.log(np.arange(1, len(ranked) + 1) * math.log(len(ranked))).tolist()))
 
 
 def _without_trailing_tags(text: str) -> str:
