@@ -12,7 +12,7 @@ from typing import Any
 
 from .automaton import automaton
 from .privacy import HANDLES, holds_handle, mark_handles
-from .repair import BROKEN, EMOJI, HANDLE, TAG, close_holes, tidy
+from .repair import BROKEN, EMOJI, HANDLE, TAG, close_holes, tidy, words
 
 _WORD_RUN = re.compile(r"\w+")
 _TAG_OR_HANDLE = re.compile(rf"{HANDLE}|{TAG}")
@@ -31,12 +31,12 @@ _CREDIT_LINE = re.compile(
 )
 #: The same in the middle of a line, and with a name instead of a handle at the start of one.
 _INLINE_CREDIT = re.compile(
-    rf"\(?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ]|(?<=[.!?…{EMOJI}] )[A-Z]\w+[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?"
+    rf"\(?(?:(?:(?<![^\n])|(?<=[.!?…{EMOJI}][ ]))(?:[\w'’]+[ ]+){{1,3}}?)?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ]|(?<=[.!?…{EMOJI}] )[A-Z]\w+[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?"
     rf"|\b(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?(?:[ ]+(?:and|&)[ ]+\w+)?"
     rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{HANDLES}\)?",
     re.IGNORECASE,
 )
-_SMALL_WORD = re.compile(r" [a-z]")
+_SMALL_WORD = re.compile(r"[ (]*[a-z]")
 _NAMED_CREDIT = re.compile(
     r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?"
     r"(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
@@ -66,6 +66,19 @@ _LABEL_ALONE = re.compile(r"(?:^|[ ]*[/|])[ ]*(?:ph|cr)\.[ ]*$", re.IGNORECASE |
 _NAMED_AT_START = re.compile(
     r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)", re.MULTILINE
 )
+#: A sentence that says by whom the picture or the text is: "Text written by Ann Lee.", "(Makeup by me)".
+_SAID_BY = re.compile(
+    rf"(?:^|(?<=[.!?…{EMOJI}] )|(?<=[.!?…{EMOJI}]))[ (]*(?:Photo(?:graph)?|Pic(?:ture)?|Image|Text|Story|Words|Caption|Article|Glam|Make-?[Uu]p|MUA|Hair"
+    rf"|Styling|Art(?:work)?|Design)s?(?: (?:written|taken|shot|done))? ?(?:\b(?:by|via)|[-–:] ?(?=(?:me|Me|ME)\b))\b[^.!?\n{EMOJI}]*(?:[.!?]+|[{EMOJI}]+(?=\)))?\)?"
+    r"(?: Published in [^\n]*)?",
+    re.MULTILINE,
+)
+#: A title and its maker are a line of their own: so few of its words are written small, by these not counted.
+_MADE_BY = re.compile(r"\b[Bb]y (?!\w+day\b|Night|Christmas|Easter|I\b)[^\W\d_a-z]")
+_OF_TITLES = words("a an and at by for from in of the to with")
+SMALL_IN_TITLE, LONGEST_TITLE = 1, 16
+#: Where it was taken or is from, and with what, each a line.
+_LABEL_LINE = re.compile(rf"^\W*(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^[{EMOJI}]+ ?: ?\w.*$", re.MULTILINE)
 #: What was put on, a line each: "Lips: ...".
 _WORN = re.compile(
     r"^[^\w\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer"
@@ -85,6 +98,9 @@ SIGNS = (
     "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",
     r"(?i)\b(?:iso|f)[ /-]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.",
     r"(?:Photograph|Photo|Text|Story|Words) by [A-Z]",
+    r"(?:Photo|Pic|Image|Text|Story|Words|Caption|Article|Glam|Make|MUA|Hair|Styling|Art|Design)[A-Za-z-]*(?: [a-z]+)? ?(?:by|via|[-–:] ?[Mm][Ee])",
+    r"\b[Bb]y \pL",
+    r"(?m)^[^\n\pL\pN]*[Ll](?:oc|OC)[A-Za-z]* ?:|^via |^[^\x00-\x7f\pL]+ ?:",
 )
 _MENDS: tuple[Callable[[str], str], ...] = (
     lambda text: _NAMED_CREDIT.sub("", text),
@@ -94,7 +110,18 @@ _MENDS: tuple[Callable[[str], str], ...] = (
     lambda text: "\n".join(line for line in text.split("\n") if len(set(_ROLE.findall(line))) < _ROLES),
     lambda text: _LABEL_ALONE.sub("", "\n".join(line for line in text.split("\n") if not _is_gear(line))),
     lambda text: _NAMED_AT_START.sub("", text),
+    lambda text: _SAID_BY.sub("", text),
+    lambda text: "\n".join(line for line in text.split("\n") if not _is_title(line)),
+    lambda text: _LABEL_LINE.sub("", text),
 )
+
+
+def _is_title(line: str) -> bool:
+    """Return whether ``line`` is the title of something with the name of its maker: "The Glass Hut by Ann Lee Architects in Oslo"."""
+    if not _MADE_BY.search(line):
+        return False
+    found = _WORD_RUN.findall(line)
+    return len(found) <= LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in found) <= SMALL_IN_TITLE
 
 
 def _is_gear(line: str) -> bool:
@@ -145,7 +172,7 @@ def _without_handle_credits(text: str) -> str:
 def _without_inline_credit(match: re.Match[str]) -> str:
     """Return nothing, or in the middle of a sentence a mark that takes it along: "a sick photo by @x that never made it"."""
     before = match.string[: match.start()].rstrip(" ")
-    in_sentence = before[-1:].isalpha() and _SMALL_WORD.match(match.string, match.end())
+    in_sentence = before[-1:].isalpha() and (_SMALL_WORD.match(match[0]) or _SMALL_WORD.match(match.string, match.end()))
     return BROKEN if in_sentence else ""
 
 

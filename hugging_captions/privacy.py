@@ -67,7 +67,7 @@ _STRAY_MARK = re.compile(r"[ ,]+([,.!?;]|:(?![-)(DP]))")
 _LONE_COLON = re.compile(r"(?<=[.!?]) ?: ")
 _LOOSE_ENDS = re.compile(r"(?m)^(?:[ ,;:|/]+|\.(?!\.) *)+|[ ,(]+$")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
-_TAIL = re.compile(rf"(?<=[.!?\n|/({EMOJI}])[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
+_TAIL = re.compile(rf"(?:(?<=[.!?\n|({EMOJI}])|(?<= /))[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
 
 
 def mark_handles(text: str) -> str:

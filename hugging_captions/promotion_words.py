@@ -180,7 +180,7 @@ STARTS = (
     ("stay", r" tuned"),
     ("going", r" live"),
     ("coming", r"(?<!\w\scoming) soon|(?<!is\scoming) soon(?=\s*([^\w\s]|$))"),
-    ("more something", r" (~ ){0,3}coming (soon|in|this|next)"),
+    ("more something", r" (~ ){0,5}coming (soon|in|this|next)"),
     ("more", r" up now"),
     ("campaign", r" (now )?live"),
     ("keep", r" an eye out\b(?! for\b)"),
@@ -275,6 +275,13 @@ STARTS = (
         r" (the|my|our) (new |~ ){0,2}(watch|dress|leggings|top|collection|skirt|jeans|sneakers|boots|jacket|bikini|set|suit) (in|from|by|of)\b",
     ),
     ("in", r" the (~ ){2,3}(skirt|dress|jumpsuit|romper|leggings|bodysuit)(?=\s*([^\w\s]|$))"),
+    ("page chapter part episode", r" \d+ (is )?(now )?(up|out|live)(?=\s*([^\w\s]|$))"),
+    ("world", r" tour(?=\s*([^\w\s]|$))"),
+    ("my our", r" ((~ )?new (~ )?project|(~ )?(program|programme|e-?guide))(?=\s*([^\w\s]|$))"),
+    ("number amount", r" of likes"),
+    ("new", r" in(?=\s*(!|$))"),
+    ("made", r" in (italy|france|germany|portugal|spain|(the )?usa?|england|britain|japan)(?=\s*([^\w\s]|$))"),
+    ("tell", r" (us|me)(?=\s*([^\w\s]|$))"),
     # it was paid for
     ("paid", r" (partnership|promotion)"),
     ("sponsored", r" (post|by)"),
@@ -291,7 +298,8 @@ OF_TRADE = words(
     "customers customer orders shipping ships shop shops follow tag comment vote subscribe download available designed designer "
     "designers collab collaboration campaign hosted hosting sponsor sponsored ambassador reveal revealing announce announcement "
     "announced upcoming release released releasing catalog stock restock personalized custom handcrafted luxury boutique earrings "
-    "necklace smartphone battery resort spa showroom"
+    "necklace smartphone battery resort spa showroom showcase handmade bridal swarovski crystals jewelry jewellery signet diamond diamonds "
+    "gemstone dial chronograph openwork caliber calibre tourbillon bezel titanium streetwear"
 )
 #: So many of them are too many in a caption of at most so many words.
 TOO_MANY_OF_TRADE = ((40, 2), (120, 3), (10**6, 4))

@@ -25,11 +25,11 @@ _INVISIBLE = re.compile(
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
 _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 #: What a separator line is made of, as a class of characters.
-SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…"
+SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
-#: Marks that stand alone at the end of a line, and the same for RE2.
-_LOOSE_MARK = re.compile(r"(?: (?:[|/•·*_]+|~|-{2,}|\.))+ *$", re.MULTILINE)
-LOOSE_MARK_SIGNS = r"[ ](?:[|/•·*_]+|~|--+|\.)$"
+#: Marks that stand alone at the end of a line or begin a caption, and the same for RE2.
+_LOOSE_MARK = re.compile(r"(?: (?:[|/•·*_]+|~|-{2,}|\.|[➖〰☲▬]+\ufe0f?))+ *$|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])) *)+(?=[ \w])", re.MULTILINE)
+LOOSE_MARK_SIGNS = r"[ ](?:[|/•·*_]+|~|--+|\.|[➖〰☲▬]+\x{fe0f}?)$|\A[,;|/•·:.]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
 _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
@@ -55,7 +55,8 @@ LEADS_ON: frozenset[str] = words(
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words(
-    "a an the my our your his their of to for from with w/ and or & by via new called named into quite a. an. the. my. our. your. and. or. but."
+    "a an the my our your his their is are was were of to for from with w/ and or & by via new called named into quite "
+    "a. an. the. my. our. your. and. or. but."
 )
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
@@ -66,11 +67,11 @@ _POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0
 _PRAISE = re.compile(
     r"\b(?:by|with|from|to|via|in|the|these|our|my)(?: very| \w+ly| \w+ and| my)? "
     r"(?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic"
-    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best)$|(?-i:(?:^|[.!?] |\b(?:a|all|very) )Happy)$",
+    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best|picture perfect)$|(?-i:(?:^|[.!?] |\b(?:a|all|very) )Happy)$",
     re.IGNORECASE,
 )
 _PRAISE_ENDS = words(
-    "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy"
+    "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy perfect"
 )
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
 #: A sentence begins behind the missing word.
@@ -87,10 +88,11 @@ _ABBREVIATION, _NO_END = re.compile(r"\b(Mrs?|Ms|Dr|Sr|Jr|St|Rep|Sen|Gov|Prof|vs
 _BROKEN_SENTENCE = re.compile(
     rf"(?<![^.!?\n|)\]\"”’])(?!(?<=[.!?])[)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*"
 )
+_EMOJI_END = re.compile(rf"[ {EMOJI}]+$")
 #: No sentence is open behind this.
 _ENDED = re.compile(rf"(?:^|[.!?…\n|)\]\"”{EMOJI}])[ ]*$")
 #: The sentence goes on behind the missing word.
-_GOES_ON = re.compile(r"[ ,;:]*[\w&$€£\"“'‘(]")
+_GOES_ON = re.compile(r"[ ,;:]*(?:[-–—] )?[\w&$€£\"“'‘(]")
 _CAPITAL = re.compile(r"[ ]*[\"“'‘(]?[^\W\d_a-z]")
 
 
@@ -193,6 +195,8 @@ def _before_hole(text: str, following: str) -> str:
         return text[:-1].rstrip(" ") + BROKEN
     end = text[-40:]
     last = _WORD_END.split(end)[-1].lower()
+    if end[-1:] >= "\u2190" and _WORD_END.split(_EMOJI_END.sub("", end))[-1].lower() in _NEEDS_MORE:  # "every day is 🌎"
+        return text + BROKEN
     if last in LEADS_ON or last.endswith(("'s", "’s")) or ((last in _PRAISE_ENDS or last.endswith("est")) and _PRAISE.search(end)):
         return text + BROKEN
     return f"{text}." if end[-1:].isalpha() and _NEW_SENTENCE.match(following) else text
