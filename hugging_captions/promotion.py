@@ -48,6 +48,14 @@ DISCLOSURE_SIGNS = (
     r"|[^\s#]*contest|gewinnspiel|(?:for|on|flash|print)?sale|linkin)|liketk|sponsored|paid\s|(?:collaboration|partnership)\s+with|[/*(]ad"
 )
 
+#: A question of those that are asked to be answered below, and nothing besides.
+_ONLY_ASKS = re.compile(
+    r"\W*(?:what(?:['’]?s| is| are| was| were) (?:your|the first)|which [^?.!\n]* (?:you|your)|where are you (?:guys )?from|would you|who would you"
+    r"|if you could|have you (?:ever|guys)|(?:can|could) you (?:guess|spot)|how many [^?.!\n]* do you|do you (?:guys )?(?:like|prefer|want)"
+    r"|true or false)\b[^?.!\n]*\?\W*",
+    re.IGNORECASE,
+)
+
 _LOOK_AROUND = re.compile(r"\(\?<?[=!](?:\\.|[^()\\]|\((?:\\.|[^()\\])*\))*\)")
 
 
@@ -88,6 +96,11 @@ def trades(words: Sequence[str]) -> str:
     found = OF_TRADE.intersection(words)
     enough = next(count for length, count in TOO_MANY_OF_TRADE if len(words) <= length)
     return ", ".join(sorted(found)) if len(found) >= enough else ""
+
+
+def only_asks(text: str) -> bool:
+    """Return whether ``text`` is nothing but a question to be answered below: "What's your favourite hut?"."""
+    return "?" in text and bool(_ONLY_ASKS.fullmatch(text))
 
 
 def disclosure(text: str) -> str:

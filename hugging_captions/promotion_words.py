@@ -191,7 +191,7 @@ STARTS = (
     ("uploaded", r" (an?|my|the) (~ ){0,3}(video|vlog|playlist)"),
     ("video videos vlog content episode collection dates tutorial merch app review", r" (is |are )?(coming|dropping)"),
     ("watch", r" this space| (it |us |me )?live| (the )?(full|whole) (video|episode|vlog|tutorial|interview)"),
-    ("upcoming", r" (~ ){0,2}(workshops?|class|feature|issue|tour|shows?|album|book|release|collection|webinar|course|sale)"),
+    ("upcoming", r" (~ ){0,2}(workshops?|class|movie|film|event|feature|issue|tour|shows?|album|book|release|collection|webinar|course|sale)"),
     ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(issue|collection|book|cookbook|album\b(?! of)|single|range|menu|app)"),
     ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(campaign|podcast|arrivals?|products?|designs?|store|merch|song)"),
     ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(website|track|series|course|palette|video|vlog|film|documentary)"),
@@ -282,6 +282,9 @@ STARTS = (
     ("new", r" in(?=\s*(!|$))"),
     ("made", r" in (italy|france|germany|portugal|spain|(the )?usa?|england|britain|japan)(?=\s*([^\w\s]|$))"),
     ("tell", r" (us|me)(?=\s*([^\w\s]|$))"),
+    ("live", r" (feed|stream|q&a)"),
+    ("new", r" (page|chapter|episode|post)(?=\s*!)"),
+    ("photo", r" (contest|competition)"),
     # it was paid for
     ("paid", r" (partnership|promotion)"),
     ("sponsored", r" (post|by)"),

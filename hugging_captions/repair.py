@@ -28,8 +28,8 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
 #: Marks that stand alone at the end of a line or begin a caption, and the same for RE2.
-_LOOSE_MARK = re.compile(r"(?: (?:[|/•·*_]+|~|-{2,}|\.|[➖〰☲▬]+\ufe0f?))+ *$|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])) *)+(?=[ \w])", re.MULTILINE)
-LOOSE_MARK_SIGNS = r"[ ](?:[|/•·*_]+|~|--+|\.|[➖〰☲▬]+\x{fe0f}?)$|\A[,;|/•·:.]"
+_LOOSE_MARK = re.compile(r"(?: (?:[|/•·⋅*_]+\.?|~|-{2,}|\.|[➖〰☲▬]+\ufe0f?))+ *$|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])) *)+(?=[ \w])", re.MULTILINE)
+LOOSE_MARK_SIGNS = r"[ ](?:[|/•·⋅*_]+\.?|~|--+|\.|[➖〰☲▬]+\x{fe0f}?)$|\A[,;|/•·:.]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
 _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")

@@ -196,6 +196,8 @@ def _drop_after_mending(
         yield "no-text", ""
     if detail := promotion.trades(language.words_of(text)):
         yield "promotion", detail
+    if promotion.only_asks(text):
+        yield "promotion", "only asks"
     if not _TAKES_OUT.isdisjoint(changed) and (repair.ends_open(text) or repair.lost_its_other_half(post.caption or "", text)):
         yield "unfinished", text[-20:]
     if options.language != "any":
