@@ -29,18 +29,19 @@ _CREDIT_LINE = re.compile(
     rf"[^\n@]{{0,24}}{HANDLE})).*$",
     re.IGNORECASE | re.MULTILINE,
 )
-#: The same in the middle of a line, and with a name instead of a handle at the start of one.
+_PICTURE = r"(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?"
+#: The same in the middle of a line, and with a few words before it ("Lovely pic by @x") that go along.
 _INLINE_CREDIT = re.compile(
-    rf"\(?(?:(?:(?<![^\n])|(?<=[.!?…{EMOJI}][ ]))(?:[\w'’]+[ ]+){{1,3}}?)?(?:(?:(?<!\w)(?:with|by|from|and|&)[ ]|(?<=[.!?…{EMOJI}] )[A-Z]\w+[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?"
-    rf"|\b(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?(?:[ ]+(?:and|&)[ ]+\w+)?"
-    rf"(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{HANDLES}\)?",
+    rf"\(?(?P<few>(?-i:(?:(?<![^\n])|(?<=[.!?…{EMOJI}] ))(?:[\w'’]+ +){{1,3}}(?={_PICTURE}\b)))?"
+    rf"(?:(?:(?<!\w)(?:with|by|from|and|&)[ ]|(?<=[.!?…{EMOJI}] )[A-Z]\w+[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?"
+    rf"|(?P<picture>\b{_PICTURE})(?:[ ]+(?:and|&)[ ]+\w+)?(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:))[ ]*(?:by[ ]+)?{HANDLES}\)?",
     re.IGNORECASE,
 )
-_SMALL_WORD = re.compile(r"[ (]*[a-z]")
+_SMALL_WORD = re.compile(r" [a-z]")
 _NAMED_CREDIT = re.compile(
     r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?"
-    r"(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
-    r"(?:(?:[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
+    r"(?: ?[Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
+    r"(?:(?>[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
     re.MULTILINE,
 )
 #: The same without a "by": "pics Audi", "picture ada®".
@@ -66,16 +67,20 @@ _LABEL_ALONE = re.compile(r"(?:^|[ ]*[/|])[ ]*(?:ph|cr)\.[ ]*$", re.IGNORECASE |
 _NAMED_AT_START = re.compile(
     r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)", re.MULTILINE
 )
-#: A sentence that says by whom the picture or the text is: "Text written by Ann Lee.", "(Makeup by me)".
+#: A sentence that says by whom the picture, the text or what they show is, or how it was taken: "Text written by Ann Lee.", "(Makeup by me)".
 _SAID_BY = re.compile(
-    rf"(?:^|(?<=[.!?…{EMOJI}] )|(?<=[.!?…{EMOJI}]))[ (]*(?:Photo(?:graph)?|Pic(?:ture)?|Image|Text|Story|Words|Caption|Article|Glam|Make-?[Uu]p|MUA|Hair"
-    rf"|Styling|Art(?:work)?|Design)s?(?: (?:written|taken|shot|done))? ?(?:\b(?:by|via)|[-–:] ?(?=(?:me|Me|ME)\b))\b[^.!?\n{EMOJI}]*(?:[.!?]+|[{EMOJI}]+(?=\)))?\)?"
-    r"(?: Published in [^\n]*)?",
+    rf"(?:^|(?<=[.!?…{EMOJI}] )|(?<=[.!?…{EMOJI}]))[ (]*"
+    r"(?:(?:Photo(?:graph)?|Pic(?:ture)?|Image|Text|Story|Words|Caption|Article|Glam|Make-?[Uu]p|MUA|Hair|Styling|Art(?:work)?|Design)"
+    r"(?:s(?= (?:by|via) [^\W\d_a-z]))?(?: (?:written|taken|shot|done))? ?(?:\b(?:by|via)|[-–:] ?(?=(?:me|Me|ME)\b))"
+    r"|(?:Photograph(?:y|ed)?|Photo|Image|Picture) (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) (?:a|an|my|the) "
+    r"|[^.!?\n]{0,60} (?:is|are|was|were) designed (?:and built )?by )\b"
+    rf"[^.!?\n@{EMOJI}]*(?:[.!?]+(?!\w)|[{EMOJI}]+(?=\))|(?=\)|[{EMOJI}])|$)\)?(?: Published in [^\n]*)?",
     re.MULTILINE,
 )
 #: A title and its maker are a line of their own: so few of its words are written small, by these not counted.
 _MADE_BY = re.compile(r"\b[Bb]y (?!\w+day\b|Night|Christmas|Easter|I\b)[^\W\d_a-z]")
 _OF_TITLES = words("a an and at by for from in of the to with")
+_SENTENCE_END = re.compile(r"[.!?] ")
 SMALL_IN_TITLE, LONGEST_TITLE = 1, 16
 #: Where it was taken or is from, and with what, each a line.
 _LABEL_LINE = re.compile(rf"^\W*(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^[{EMOJI}]+ ?: ?\w.*$", re.MULTILINE)
@@ -89,7 +94,7 @@ _WORN = re.compile(
 
 #: What each of the credits without a handle has at least, for RE2.
 SIGNS = (
-    r"(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: [Cc]red(?:it)?s?)?(?: by |: ?| by: )\S"
+    r"(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: ?[Cc]red(?:it)?s?)?(?: by |: ?| by: )\S"
     r"|(?:[📷📸🎥]\x{fe0f}?|PH|Ph|IG|ph) ?: ?\S|\([📷📸🎥]",
     r"(?m)[.!?…\x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}] (?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$",
     r"(?m)[Pp]hoto credits? ?[-–]|^(?:pics?|photos?|picture) [A-Z]|picture [^\s®]+®|(?:Project|Designed|Images?) (?:by|via):? [A-Z]|© ?[A-Z]|\|\|",
@@ -98,7 +103,8 @@ SIGNS = (
     "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",
     r"(?i)\b(?:iso|f)[ /-]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.",
     r"(?:Photograph|Photo|Text|Story|Words) by [A-Z]",
-    r"(?:Photo|Pic|Image|Text|Story|Words|Caption|Article|Glam|Make|MUA|Hair|Styling|Art|Design)[A-Za-z-]*(?: [a-z]+)? ?(?:by|via|[-–:] ?[Mm][Ee])",
+    r"(?:Photo|Pic|Image|Text|Story|Words|Caption|Article|Glam|Make|MUA|Hair|Styling|Art|Design)[A-Za-z-]*(?: [a-z]+)? ?(?:by|via|[-–:] ?[Mm][Ee])"
+    r"|(?:Photo|Image|Picture)[a-z]* (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) | designed (?:and built )?by ",
     r"\b[Bb]y \pL",
     r"(?m)^[^\n\pL\pN]*[Ll](?:oc|OC)[A-Za-z]* ?:|^via |^[^\x00-\x7f\pL]+ ?:",
 )
@@ -118,7 +124,7 @@ _MENDS: tuple[Callable[[str], str], ...] = (
 
 def _is_title(line: str) -> bool:
     """Return whether ``line`` is the title of something with the name of its maker: "The Glass Hut by Ann Lee Architects in Oslo"."""
-    if not _MADE_BY.search(line):
+    if not _MADE_BY.search(line) or _SENTENCE_END.search(line):
         return False
     found = _WORD_RUN.findall(line)
     return len(found) <= LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in found) <= SMALL_IN_TITLE
@@ -171,9 +177,11 @@ def _without_handle_credits(text: str) -> str:
 
 def _without_inline_credit(match: re.Match[str]) -> str:
     """Return nothing, or in the middle of a sentence a mark that takes it along: "a sick photo by @x that never made it"."""
-    before = match.string[: match.start()].rstrip(" ")
-    in_sentence = before[-1:].isalpha() and (_SMALL_WORD.match(match[0]) or _SMALL_WORD.match(match.string, match.end()))
-    return BROKEN if in_sentence else ""
+    follows = _SMALL_WORD.match(match.string, match.end())
+    if match["few"]:
+        return BROKEN if follows else ""
+    in_sentence = match.string[: match.start()].rstrip(" ")[-1:].isalpha() and match[0][0] != "("
+    return BROKEN if in_sentence and (follows or (match["picture"] or "")[:1].islower()) else ""
 
 
 def _words_beside(line: str) -> int:

@@ -37,8 +37,8 @@ _ENGLISH = words(
     "more some very into over after before where being where's that's he's she's we're you're i've i'll we'll isn't doesn't "
     "one get got going back here now every always never thing things people still"
 )
-#: Words that support CLD2 when it says English: not "a", "do", "me" or "no", which are Portuguese as well.
-_SUPPORTS = _ENGLISH | words("an is in on to i i'm as if or go day days good love happy new life best time morning night today")
+#: Words that support CLD2 when it says English: not "do" and "no", which are Portuguese as well.
+_SUPPORTS = _ENGLISH | words("a an is in on to i me i'm as if or go day days good love happy new life best time morning night today")
 #: Words that English has not, of the languages that it is mistaken for: romanised Hindi, German, the Romance languages, Dutch, Swedish,
 #: Indonesian, Tagalog, Turkish. One of them and CLD2's English is looked at again.
 _NOT_ENGLISH = words(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from .repair import BROKEN, EMOJI, HANDLE, HOLE, close_holes, tidy, words
+from .repair import BROKEN, EMOJI, HANDLE, HOLE, NEW_SENTENCE, close_holes, tidy, words
 
 _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|(?<![@.\w-])(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
@@ -133,7 +133,7 @@ def _behind_last_word(text: str, start: int, at: int) -> int:
 
 def _stands_beside(match: re.Match[str]) -> bool:
     """Return whether a mention is no part of a sentence: one ends with it that has no need of somebody."""
-    if not _ENDS.match(match.string, match.end()):
+    if not (_ENDS.match(match.string, match.end()) or NEW_SENTENCE.match(match.string, match.end())):
         return False
     before = _BREAK.split(match.string[max(0, match.start() - _LONGEST_SENTENCE) : match.start()])[-1]
     return not _NEEDS_SOMEBODY.search(before) and not before.rstrip().lower().endswith(_OF_ADJECTIVES)

@@ -50,9 +50,9 @@ DISCLOSURE_SIGNS = (
 
 #: A question of those that are asked to be answered below, and nothing besides.
 _ONLY_ASKS = re.compile(
-    r"\W*(?:what(?:['’]?s| is| are| was| were) (?:your|the first)|which [^?.!\n]* (?:you|your)|where are you (?:guys )?from|would you|who would you"
-    r"|if you could|have you (?:ever|guys)|(?:can|could) you (?:guess|spot)|how many [^?.!\n]* do you|do you (?:guys )?(?:like|prefer|want)"
-    r"|true or false)\b[^?.!\n]*\?\W*",
+    r"\W*(?:what(?:['’]?s| is| are| was| were) (?:your|the first)|which [^?.!\n]* (?:you|your)|where are you (?:guys )?from"
+    r"|(?:who )?would you|if you could|have you (?:ever|guys)|(?:can|could) you (?:guess|spot)|how many [^?.!\n]* do you"
+    r"|do you (?:guys )?(?:like|prefer|want)|true or false)\b[^?.!\n]*\?\W*",
     re.IGNORECASE,
 )
 

@@ -28,7 +28,9 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
 #: Marks that stand alone at the end of a line or begin a caption, and the same for RE2.
-_LOOSE_MARK = re.compile(r"(?: (?:[|/•·⋅*_]+\.?|~|-{2,}|\.|[➖〰☲▬]+\ufe0f?))+ *$|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])) *)+(?=[ \w])", re.MULTILINE)
+_LOOSE_MARK = re.compile(
+    r"(?: (?:[|/•·⋅*_]+\.?|~|-{2,}|\.|[➖〰☲▬]+\ufe0f?))+ *$|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])) *)+(?=[ \w])", re.MULTILINE
+)
 LOOSE_MARK_SIGNS = r"[ ](?:[|/•·⋅*_]+\.?|~|--+|\.|[➖〰☲▬]+\x{fe0f}?)$|\A[,;|/•·:.]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
@@ -55,9 +57,10 @@ LEADS_ON: frozenset[str] = words(
 )
 #: Those of them that no caption ends with on purpose.
 _NEEDS_MORE = words(
-    "a an the my our your his their is are was were of to for from with w/ and or & by via new called named into quite "
+    "a an the my our your his their of to for from with w/ and or & by via new called named into quite "
     "a. an. the. my. our. your. and. or. but."
 )
+_IS = words("is are was were am")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
 #: What points at the word that is missing.
@@ -75,7 +78,7 @@ _PRAISE_ENDS = words(
 )
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
 #: A sentence begins behind the missing word.
-_NEW_SENTENCE = re.compile(
+NEW_SENTENCE = re.compile(
     r" (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
 )
 _WORD_END = re.compile(r"[\s(\[|]")
@@ -187,7 +190,7 @@ def _before_hole(text: str, following: str) -> str:
     """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or goes on behind it."""
     if text[-1:] in _POINTER_ENDS:
         text = _POINTERS.sub("", text)
-    if _GOES_ON.match(following) and not (_CAPITAL.match(following) if _ENDED.search(text) else _NEW_SENTENCE.match(following)):
+    if _GOES_ON.match(following) and not (_CAPITAL.match(following) if _ENDED.search(text) else NEW_SENTENCE.match(following)):
         return text + BROKEN
     if (text.endswith(("(", "[", "|", " :")) and not _SMILEY.search(text, len(text) - 3)) or (
         text.endswith(":") and _LINE_END.match(following)
@@ -195,11 +198,11 @@ def _before_hole(text: str, following: str) -> str:
         return text[:-1].rstrip(" ") + BROKEN
     end = text[-40:]
     last = _WORD_END.split(end)[-1].lower()
-    if end[-1:] >= "\u2190" and _WORD_END.split(_EMOJI_END.sub("", end))[-1].lower() in _NEEDS_MORE:  # "every day is 🌎"
+    if end[-1:] >= "\u2190" and _WORD_END.split(_EMOJI_END.sub("", end))[-1].lower() in _NEEDS_MORE | _IS:  # "every day is 🌎"
         return text + BROKEN
     if last in LEADS_ON or last.endswith(("'s", "’s")) or ((last in _PRAISE_ENDS or last.endswith("est")) and _PRAISE.search(end)):
         return text + BROKEN
-    return f"{text}." if end[-1:].isalpha() and _NEW_SENTENCE.match(following) else text
+    return f"{text}." if end[-1:].isalpha() and NEW_SENTENCE.match(following) else text
 
 
 def lost_its_other_half(before: str, after: str) -> bool:

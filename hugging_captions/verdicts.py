@@ -192,7 +192,7 @@ def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[st
 def _drop_after_mending(
     post: Post, text: str, changed: Collection[str], code: str, score: float, options: CleanOptions
 ) -> Iterator[tuple[str, str]]:
-    if not any(char.isalpha() for char in text):
+    if not any(map(str.isalpha, text)):
         yield "no-text", ""
     if detail := promotion.trades(language.words_of(text)):
         yield "promotion", detail
