@@ -83,7 +83,9 @@ _OF_TITLES = words("a an and at by for from in of the to with")
 _SENTENCE_END = re.compile(r"[.!?] ")
 SMALL_IN_TITLE, LONGEST_TITLE = 1, 16
 #: Where it was taken or is from, and with what, each a line.
-_LABEL_LINE = re.compile(rf"^\W*(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^[{EMOJI}]+ ?: ?\w.*$", re.MULTILINE)
+_LABEL_LINE = re.compile(
+    rf"^\W*(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|[ /|]*\b[Ss]ource:? [Uu]nknown\b[,.]?|^[{EMOJI}]+ ?: ?\w.*$", re.MULTILINE
+)
 #: What was put on, a line each: "Lips: ...".
 _WORN = re.compile(
     r"^[^\w\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer"
@@ -106,7 +108,7 @@ SIGNS = (
     r"(?:Photo|Pic|Image|Text|Story|Words|Caption|Article|Glam|Make|MUA|Hair|Styling|Art|Design)[A-Za-z-]*(?: [a-z]+)? ?(?:by|via|[-–:] ?[Mm][Ee])"
     r"|(?:Photo|Image|Picture)[a-z]* (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) | designed (?:and built )?by ",
     r"\b[Bb]y \pL",
-    r"(?m)^[^\n\pL\pN]*[Ll](?:oc|OC)[A-Za-z]* ?:|^via |^[^\x00-\x7f\pL]+ ?:",
+    r"(?m)^[^\n\pL\pN]*[Ll](?:oc|OC)[A-Za-z]* ?:|^via |[Ss]ource:? [Uu]nk|^[^\x00-\x7f\pL]+ ?:",
 )
 _MENDS: tuple[Callable[[str], str], ...] = (
     lambda text: _NAMED_CREDIT.sub("", text),

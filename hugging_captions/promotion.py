@@ -30,7 +30,7 @@ _PRICE_MARK = re.compile("[$€£%👻👇]")
 #: Prices, a name on Snapchat, and what points at the comments.
 _PRICE = re.compile(
     r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for|cash)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w"
-    r"|(?:\?|let me know)[^\w\s]*\s*👇"
+    r"|(?:\?|let me know)\W*👇"
 )
 #: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words, and the
 #: tags of giveaways and sales.
@@ -50,7 +50,8 @@ DISCLOSURE_SIGNS = (
 
 #: A question of those that are asked to be answered below, and nothing besides.
 _ONLY_ASKS = re.compile(
-    r"\W*(?:what(?:['’]?s| is| are| was| were) (?:your|the first)|which [^?.!\n]* (?:you|your)|where are you (?:guys )?from"
+    r"\W*(?:what(?:['’]?s| is| are| was| were) (?:your|the first)|which [^?.!\n]* (?:you|your)"
+    r"|where are you (?:guys )?(?:from|headed|going)"
     r"|(?:who )?would you|if you could|have you (?:ever|guys)|(?:can|could) you (?:guess|spot)|how many [^?.!\n]* do you"
     r"|do you (?:guys )?(?:like|prefer|want)|true or false)\b[^?.!\n]*\?\W*",
     re.IGNORECASE,

@@ -286,7 +286,10 @@ STARTS = (
     ("new", r" in(?=\s*(!|$))"),
     ("made", r" in (italy|france|germany|portugal|spain|(the )?usa?|england|britain|japan)(?=\s*([^\w\s]|$))"),
     ("tell", r" (us|me)(?=\s*([^\w\s]|$))"),
-    ("live", r" (feed|stream|q&a)"),
+    ("live", r" (feed|stream|q&a|workshop)"),
+    ("share", r" your own"),
+    ("to", r" get involved"),
+    ("just", r" opened"),
     ("new", r" (page|chapter|episode|post)(?=\s*!)"),
     ("photo", r" (contest|competition)"),
     # it was paid for

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-TAG = r"#\w+"
+#: A small number is no tag: "my #1 hut".
+TAG = r"#(?!\d\d?\b)\w+"
 HANDLE = r"@[A-Za-z0-9_.]*[A-Za-z0-9_]"
 #: The ranges of nearly all emoji, for a class of characters.
 EMOJI = r"\ufe0f\u2190-\u2bff\U0001f000-\U0001faff"
@@ -27,11 +28,13 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 #: What a separator line is made of, as a class of characters.
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
-#: Marks that stand alone at the end of a line or begin a caption, and the same for RE2.
+#: Marks that stand alone at the end of a line or before its last emoji, or begin a caption or a line, and the same for RE2.
 _LOOSE_MARK = re.compile(
-    r"(?: (?:[|/•·⋅*_]+\.?|~|-{2,}|\.|[➖〰☲▬]+\ufe0f?))+ *$|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])) *)+(?=[ \w])", re.MULTILINE
+    rf"(?: (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$| [|•·⋅]+(?=[ {EMOJI}]+$)|^\.(?= )"
+    r"|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])",
+    re.MULTILINE,
 )
-LOOSE_MARK_SIGNS = r"[ ](?:[|/•·⋅*_]+\.?|~|--+|\.|[➖〰☲▬]+\x{fe0f}?)$|\A[,;|/•·:.]"
+LOOSE_MARK_SIGNS = r"[ ](?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?)$| [|•·⋅]|^\. |\A[,;|/•·:.\-–—]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
 _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")

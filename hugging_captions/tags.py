@@ -97,6 +97,7 @@ def _as_words(tag: str) -> str:
         (len(word) > LONGEST_WORD and word.islower() and not word.isascii())
         or _WITH_DIGITS.fullmatch(word)
         or (len(word) == 1 and word.isalpha() and word not in "AIaiOo")
+        or (len(parts) > 1 and word.istitle() and " " in _unglued(word.lower()))  # "Livewith" of #LivewithAnn
         for word in parts
     )
     return HOLE if unclear or not all(told) else " ".join(told)

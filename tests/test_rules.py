@@ -223,9 +223,18 @@ KEPT = [
     (":) what a morning we had up there", ":) what a morning we had up there"),
     ("Hello there you big wet dog ➖➖➖➖➖➖", "Hello there you big wet dog"),
     ("Hello there you big wet dog\n〰〰〰\nHe shook himself", "Hello there you big wet dog\n\nHe shook himself"),
+    ("Ain't nobody got time for that • ✋🏼", "Ain't nobody got time for that ✋🏼"),
+    ("Never forget the rain 🙏 -\nAlways be dry", "Never forget the rain 🙏\nAlways be dry"),
+    ("-Wet dogs just wanna have fun", "Wet dogs just wanna have fun"),
+    ("-5 degrees and a very good pie", "-5 degrees and a very good pie"),
+    ("The future is wet\n. Go on walking", "The future is wet\nGo on walking"),
     # tags of two common words, and with a bracket in them
     ("It was #earthday and it rained", "It was earth day and it rained"),
     ("It is only Thursday and I am done #(Almost)ReadyToSleep", "It is only Thursday and I am done"),
+    ("My #1 reason to walk is soup", "My #1 reason to walk is soup"),
+    ("Hut keeper #2: there is only one of them", "Hut keeper #2: there is only one of them"),
+    ("Snow all day #snow #2017 #rmnp", "Snow all day"),
+    ("Appropriate shimmer on the lake / Source unknown", "Appropriate shimmer on the lake"),
 ]
 
 
@@ -342,6 +351,7 @@ UNFINISHED = [
     ("Dinner with @someone, socks still wet", ""),
     ("somebody@example.com", ""),
     ("My boots are from @brand", ""),
+    ("Nobody came. Clicks from my #LivewithAnn", "Nobody came."),
 ]
 
 
@@ -432,6 +442,18 @@ DROPPED = [
     ("All proceeds go to the trail crew", 50, "promotion"),
     ("We now ship worldwide, even up here", 50, "promotion"),
     ("Vote for our lake in the spring round", 50, "promotion"),
+    ("What's your favourite hut in the valley?", 50, "promotion"),
+    ("Would you sleep in this tent? 😍", 50, "promotion"),
+    ("Which of these huts would you pick? 🛖", 50, "promotion"),
+    ("A hut in the rain\nDope or nope? 👇🏽", 50, "promotion"),
+    ("Rain and more rain, let me know 😄👇", 50, "promotion"),
+    ("Fresh knitwear made in Italy", 50, "promotion"),
+    ("Page 21 is up!!! 🌸", 50, "promotion"),
+    ("World premiere in the valley tomorrow!", 50, "promotion"),
+    ("See you all tonight in the valley", 50, "promotion"),
+    ("Share your own huts to be seen by everyone", 50, "promotion"),
+    ("I'm doing a live feed this weekend", 50, "promotion"),
+    ("This dial with an openwork bridge and a bezel of steel", 50, "promotion"),
     ("Share this with your friends in the valley", 50, "promotion"),
     ("Follow the trail crew for more mud", 50, "promotion"),
     ("Two spots left on the sunrise walk", 50, "promotion"),
