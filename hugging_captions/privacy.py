@@ -32,7 +32,8 @@ HANDLE_SIGNS = r"@|[A-Za-z0-9._]_[A-Za-z0-9_.]"
 HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 #: Who came along, with what leads to them: "with @x", "(feat. @x & @y)", or nothing: "hello @x".
 _MENTION = re.compile(
-    rf"[ ,(|]*(?:(?<!\w)(?:together with|with|w/|w|cc|feat|ft|featuring|and|&|x|[📷📸🎥📹]\ufe0f?)(?![\w/])[.:]*[ ,(|]*)*_*(?<![^\W_]){HANDLES}\)?",
+    rf"(?P<lead>[ ,(|]*(?:(?<!\w)(?:together with|with|w/|w|cc|feat|ft|featuring|and|&|x|[📷📸🎥📹]\ufe0f?)(?![\w/])[.:]*[ ,(|]*)*)_*(?<![^\W_])"
+    rf"{HANDLES}\)?",
     re.IGNORECASE,
 )
 _LEADS = words("together with w cc feat ft featuring and x")
@@ -54,6 +55,28 @@ _NEEDS_SOMEBODY = re.compile(
 )
 #: What a handle behind it was the noun of.
 _OF_ADJECTIVES = ("ous", "ful", "able", "ible", "less", "est")
+#: What somebody does; "a friend" in front of any other word ("@brand boots") might be a thing.
+_DOES: frozenset[str] = words(
+    "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang built "
+    "taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw sees "
+    "thinks thought just always never can could will would did does still taking making going getting looking doing being having coming"
+)
+#: And what is said of things as well: "@brand is designed".
+_IS: frozenset[str] = words("is was has had have were are")
+_IS_SOMEBODY = re.compile(
+    r" (?:is|was|has|had) (?:the|my|our|so|such|here|back|always|still|not|never|just|been|(?!offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing)\b"
+)
+_TWO_WORDS = re.compile(r" \w+(?:,| [\w“\"])")
+#: Behind these a handle is somebody: "so did @x", "ask @x about it".
+_BEFORE_SOMEBODY: frozenset[str] = words("did does ask asked told tell met saw traded gave give let said says")
+#: Behind these it is, if it does something: "when @x nailed it".
+_BEFORE_CLAUSE: frozenset[str] = words("that when if but because while then as until")
+#: What goes on behind a companion: "up there with @x all night".
+_GOES_ON = re.compile(
+    r"[,:;]| (?:to|and|in|on|for|this|all|today|tonight|last|but|where|when|while|before|after|as|because|yesterday|tomorrow|then|so|until|during|at|by"
+    r"|from|near|who|about|over|under|along|across|through|around|up|down|out|inside|outside|instead)\b"
+)
+_WORD_BEHIND = re.compile(r" ([a-z]+)\b")
 #: What led to a handle that has gone: "Shirt:", "Consulting:".
 _LABEL = re.compile(
     rf"(?:^|(?<=[.!?,;|/()•{EMOJI}]))[ ]*[^\W\d_][\w& ]{{0,23}}:[ ]*{HOLE}(?=\s*(?:[),|/•]|$))",
@@ -102,8 +125,8 @@ def without_phones(text: str) -> str:
 def without_handles(text: str) -> str:
     """Return ``text`` without handles, so that it still reads.
 
-    What stands beside a sentence goes alone: who came along, who is spoken to, a list behind it. A sentence that a handle is part of
-    goes whole.
+    What stands beside a sentence goes alone: who came along, who is spoken to, a list behind it. Who surely is somebody that does
+    something becomes "a friend". Any other sentence that a handle is part of goes whole.
     """
     text = mark_handles(text)
     if "@" not in text:
@@ -118,7 +141,7 @@ def _without_mentions(text: str) -> str:
     """Return ``text`` with a mark in the place of each mention; looked for around each @ only, which saves nine tenths of the time."""
     done, end = [], 0
     while (at := text.find("@", end)) >= 0 and (match := _MENTION.search(text, _behind_last_word(text, max(end, at - _LEAD), at))):
-        done += [text[end : match.start()], HOLE if _stands_beside(match) else BROKEN]
+        done += [text[end : match.start()], _without_mention(match)]
         end = match.end()
     return "".join([*done, text[end:]])
 
@@ -131,12 +154,33 @@ def _behind_last_word(text: str, start: int, at: int) -> int:
     return start
 
 
-def _stands_beside(match: re.Match[str]) -> bool:
-    """Return whether a mention is no part of a sentence: one ends with it that has no need of somebody."""
-    if not (_ENDS.match(match.string, match.end()) or NEW_SENTENCE.match(match.string, match.end())):
-        return False
-    before = _BREAK.split(match.string[max(0, match.start() - _LONGEST_SENTENCE) : match.start()])[-1]
-    return not _NEEDS_SOMEBODY.search(before) and not before.rstrip().lower().endswith(_OF_ADJECTIVES)
+def _without_mention(match: re.Match[str]) -> str:
+    """Return what stays of a mention: a mark that it can go, or that its sentence can't do without it, or "a friend"."""
+    sentence = _BREAK.split(match.string[max(0, match.start() - _LONGEST_SENTENCE) : match.start()])[-1].rstrip()
+    if _NEEDS_SOMEBODY.search(sentence):
+        return BROKEN
+    if _ENDS.match(match.string, match.end()) or NEW_SENTENCE.match(match.string, match.end()):
+        return BROKEN if sentence.lower().endswith(_OF_ADJECTIVES) else HOLE
+    return _as_friend(match, sentence) or BROKEN
+
+
+def _as_friend(match: re.Match[str], sentence: str) -> str:
+    """Return a mention inside ``sentence`` as "a friend", or nothing if it might be no person."""
+    friend = "friends" if match[0].count("@") > 1 else "a friend"
+    lead = match["lead"].strip(" ,").lower()
+    if lead in ("with", "w/"):
+        return f"{match['lead'].rstrip()} {friend}" if sentence and _GOES_ON.match(match.string, match.end()) else ""
+    follows = _WORD_BEHIND.match(match.string, match.end())
+    word = follows[1] if follows else ""
+    does = word in _DOES or (word.endswith("ed") and _TWO_WORDS.match(match.string, match.end()))
+    last = sentence.split(" ")[-1].lower()
+    if lead in ("and", "&") and sentence:
+        return f"{match['lead'].rstrip()} {friend}" if (does and word != "and") or word in _IS else ""
+    if lead:
+        return ""
+    if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and (does or word in _IS)):
+        return f" {friend}"
+    return f"{match['lead'][:1]}{friend.capitalize()}" if not sentence and (does or _IS_SOMEBODY.match(match.string, match.end())) else ""
 
 
 def _mend_gaps(text: str) -> str:
