@@ -28,13 +28,13 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 #: What a separator line is made of, as a class of characters.
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
-#: Marks that stand alone at the end of a line or before its last emoji, or begin a caption or a line, and the same for RE2.
-_LOOSE_MARK = re.compile(
-    rf"(?: (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$| [|•·⋅]+(?=[ {EMOJI}]+$)|^\.(?= )"
-    r"|\A(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])",
-    re.MULTILINE,
+#: Marks that stand alone at the end of a line, before its last emoji, at the beginning of a caption and of a line, and the same for RE2.
+_LOOSE_AT_END = re.compile(r"(?: (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$", re.MULTILINE)
+_LOOSE_BEFORE_EMOJI = re.compile(rf" [|•·⋅]+(?=[ {EMOJI}]+$)", re.MULTILINE)
+_LOOSE_AT_START = re.compile(r"(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])")
+LOOSE_MARK_SIGNS = (
+    r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |\A[,;|/•·:.\-–—]"
 )
-LOOSE_MARK_SIGNS = r"[ ](?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?)$| [|•·⋅]|^\. |\A[,;|/•·:.\-–—]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
 _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
@@ -102,12 +102,16 @@ _GOES_ON = re.compile(r"[ ,;:]*(?:[-–—] )?[\w&$€£\"“'‘(]")
 _CAPITAL = re.compile(r"[ ]*[\"“'‘(]?[^\W\d_a-z]")
 
 
-#: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte; or a C1 control.
+#: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte,
+#: which no Russian letter and no emoji is; or a C1 control.
 _LATIN_LEFTOVER = re.compile(
-    "[\xa0-\u058f√\u2500-\u257f][^\x00-\x7f\u0410-\u044f\u0590-\u1fff]|[ÂÃâÎÏÐÑРС√├┬] |[\x80-\x9f]"  # no Russian letter is such a byte
+    "[\xa0-\u058f√\u2500-\u257f][^\x00-\x7f\u0410-\u044f\u0590-\u1fff\u2600-\u2bff\ufe0f\U0001f000-\U0001faff]|[ÂÃâÎÏÐÑРС√├┬] |[\x80-\x9f]"
 )
 #: The same for RE2.
-LATIN_LEFTOVER_SIGNS = r"[\x{a0}-\x{58f}√\x{2500}-\x{257f}][^\x00-\x7f\x{410}-\x{44f}\x{590}-\x{1fff}]|[ÂÃâÎÏÐÑРС√├┬] |[\x{80}-\x{9f}]"
+LATIN_LEFTOVER_SIGNS = (
+    r"[\x{a0}-\x{58f}√\x{2500}-\x{257f}][^\x00-\x7f\x{410}-\x{44f}\x{590}-\x{1fff}\x{2600}-\x{2bff}\x{fe0f}\x{1f000}-\x{1faff}]"
+    r"|[ÂÃâÎÏÐÑРС√├┬] |[\x{80}-\x{9f}]"
+)
 _SPACES, _SPACED_BREAK, _BREAKS_IN_A_ROW = re.compile(" {2,}"), re.compile(r" ?\n ?"), re.compile(r"\n{3,}")
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
 #: What ``plain_characters`` may have work for: one class of characters, which is looked for faster than alternatives.
@@ -170,7 +174,12 @@ def tidy(text: str) -> str:
 
 def without_separators(text: str) -> str:
     """Return ``text`` without the lines that hold nothing but dots, dashes and the like, and without such marks that stand alone at their ends."""
-    return tidy(_LOOSE_MARK.sub("", _SEPARATOR_LINE.sub("", text)))
+    text = _LOOSE_AT_END.sub("", _SEPARATOR_LINE.sub("", text))
+    if "•" in text or "|" in text or "·" in text or "⋅" in text:
+        text = _LOOSE_BEFORE_EMOJI.sub("", text)
+    if start := _LOOSE_AT_START.match(text):
+        text = text[start.end() :]
+    return tidy(text.replace("\n. ", "\n"))
 
 
 def close_holes(text: str) -> str:
