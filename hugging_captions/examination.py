@@ -6,6 +6,7 @@ import gc
 import hashlib
 import os
 import signal
+import sys
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -116,15 +117,16 @@ def _processes(workers: int, path: Path, options: CleanOptions) -> Iterator[list
     """
     import multiprocessing
 
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)  # what the first chunk has loaded is there then
     connections: list[Connection] = []
-    processes: list[multiprocessing.Process] = []
+    processes: list[multiprocessing.process.BaseProcess] = []
     try:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)  # none comes before the workers ignore it
         try:
             for _ in range(workers):
-                ours, theirs = multiprocessing.Pipe()
+                ours, theirs = context.Pipe()
                 connections.append(ours)
-                process = multiprocessing.Process(target=_work, args=(theirs, list(connections), path, options), daemon=True)
+                process = context.Process(target=_work, args=(theirs, list(connections), path, options), daemon=True)
                 process.start()
                 processes.append(process)
                 theirs.close()
@@ -132,9 +134,9 @@ def _processes(workers: int, path: Path, options: CleanOptions) -> Iterator[list
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         yield connections
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        for started in processes:
+            started.terminate()
+            started.join()
         for connection in connections:
             connection.close()
 
