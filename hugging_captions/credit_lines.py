@@ -6,8 +6,8 @@ Pure text functions; what names somebody inside a sentence is ``privacy``'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 from .automaton import automaton
@@ -97,7 +97,7 @@ _WORN = re.compile(
 
 
 #: What each of the credits without a handle has at least, for RE2.
-SIGNS = (
+_SIGNS = (
     r"(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?(?: ?[Cc]red(?:it)?s?)?(?: by |: ?| by: )\S"
     r"|(?:[📷📸🎥]\x{fe0f}?|PH|Ph|IG|ph) ?: ?\S|\([📷📸🎥]",
     r"(?m)[.!?…\x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}] (?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$",
@@ -144,7 +144,7 @@ def without_credits(text: str) -> str:
 
     A short line about an account ("Hair by @x") goes too, where another line stays.
     """
-    for i in sorted(_looker().Match(text.encode("utf-8", "replace")) or ()):
+    for i in signs(text):
         text = _MENDS[i](text)
     marked = mark_handles(text)
     if "@" not in marked:
@@ -153,9 +153,15 @@ def without_credits(text: str) -> str:
     return text if without == marked else without
 
 
+@lru_cache(maxsize=1)  # asked for once to know whether the rule has work, once to do it
+def signs(text: str) -> Sequence[int]:
+    """Return which of the credits without a handle may be in ``text``."""
+    return sorted(_looker().Match(text.encode("utf-8", "replace")) or ())
+
+
 @cache
 def _looker() -> Any:
-    return automaton(SIGNS)
+    return automaton(_SIGNS)
 
 
 @cache

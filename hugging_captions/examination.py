@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain, cycle, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 #: Lines that a worker takes at a time, lines of the first such chunk, and how many chunks are worth processes of their own.
-CHUNK, FIRST_CHUNK, WORTH_PROCESSES = 500, 100, 4
-#: Chunks that a worker has been told at most: memory stays bounded.
-IN_FLIGHT = 3
+CHUNK, FIRST_CHUNK, WORTH_PROCESSES = 250, 100, 8
+#: Chunks that a worker has been told at most, so that it never waits, and those of each that are not passed on yet: memory stays bounded.
+TOLD, IN_FLIGHT = 2, 8
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -97,15 +97,32 @@ def examine_file(path: Path, options: CleanOptions) -> Iterator[Examined]:
     start, _, lines = next(chunks)
     yield _examine(start, lines, options)  # here: the models and tables that it takes are read once, and shared by all that are forked
     with _processes(workers, path, options) as connections:
-        waiting: deque[Connection] = deque()
-        for (start, offset, lines), connection in zip(chunks, cycle(connections)):
-            with _killed_is_told():
-                connection.send((start, offset, len(lines)))
-            waiting.append(connection)
-            if len(waiting) > IN_FLIGHT * workers:
-                yield _result(waiting.popleft())
-        while waiting:
-            yield _result(waiting.popleft())
+        yield from _in_order(chunks, connections)
+
+
+def _in_order(chunks: Iterator[tuple[int, int, list[bytes]]], connections: Sequence[Connection]) -> Iterator[Examined]:
+    """Yield what the workers make of ``chunks`` in their order; a worker is told the next one when it has done one."""
+    from multiprocessing.connection import wait
+
+    told: dict[Connection, deque[int]] = {connection: deque() for connection in connections}
+    done: dict[int, Examined] = {}
+    sent = passed_on = 0
+    upcoming = next(chunks, None)
+    while upcoming or any(told.values()):
+        for connection, numbers in told.items():
+            while upcoming and len(numbers) < TOLD and sent - passed_on < IN_FLIGHT * len(connections):
+                start, offset, lines = upcoming
+                with _killed_is_told():
+                    connection.send((start, offset, len(lines)))
+                numbers.append(sent)
+                sent += 1
+                upcoming = next(chunks, None)
+        for ready in wait([connection for connection, numbers in told.items() if numbers]):
+            connection = cast("Connection", ready)
+            done[told[connection].popleft()] = _result(connection)
+        while passed_on in done:
+            yield done.pop(passed_on)
+            passed_on += 1
 
 
 @contextmanager

@@ -112,7 +112,8 @@ def _judge(bare: str) -> tuple[str, float]:
     return careful, probability
 
 
-def words_of(text: str) -> list[str]:
+@lru_cache(maxsize=1)  # asked for by several rules, one after the other
+def words_of(text: str) -> Sequence[str]:
     """Return the words of ``text`` that are judged, in lower case."""
     return _in_pieces(text).lower().split()
 
@@ -130,7 +131,7 @@ def refuse_unknown(code: str, flag: str) -> None:
         raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 
-@lru_cache(maxsize=2)  # asked for once to detect, once for a second language
+@lru_cache(maxsize=1)  # asked for once to detect, once for a second language
 def _in_pieces(text: str) -> str:
     """Return what of ``text`` is judged: its letters, with a line break where another language may begin."""
     if "#" in text or "@" in text or "://" in text:

@@ -91,7 +91,7 @@ CHANGES = (
            rf"(?m)^[{repair.SEPARATORS}]+$|{repair.LOOSE_MARK_SIGNS}",
            lambda text, options: repair.without_separators(text)),
     Change("credits", "drop what credits a picture or a repost, and lists of who did what, of make-up and of camera settings",
-           "|".join((privacy.HANDLE_SIGNS, *credit_lines.SIGNS)),
+           "",  # those of handles, and ``credit_lines.signs``
            lambda text, options: credit_lines.without_credits(text)),
     Change("tags", "drop tag lines, runs of tags, those behind the last sentence of a line and the trailing block; --inline-tags for the others",
            "#",
