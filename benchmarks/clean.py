@@ -2,7 +2,7 @@
 
     python benchmarks/clean.py                                      # on the example posts
     python benchmarks/clean.py --captions posts.jsonl --labelled captions.jsonl tweets.jsonl
-    python benchmarks/clean.py --part pipelines --show-disagreements 40
+    python benchmarks/clean.py --part pipelines --show-disagreements 0
 
 Reads JSONL of ``caption`` and ``likes``, and labelled JSONL of ``caption`` and ``lang``. Prints tables and whether each target is
 met; writes nothing but temporary files, so no caption outlives the run.
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of the pipelines, of which medians count (default: 5)")
     parser.add_argument("--peer-seconds", type=float, default=40, metavar="S", help="for the pipeline of 2020 in all (default: 40)")
     parser.add_argument(
-        "--show-disagreements", type=int, default=0, metavar="N", help="posts that one of the two kept to show (default: 0)"
+        "--show-disagreements", type=int, default=40, metavar="N", help="posts that one of the two kept to show (default: 40)"
     )
     parser.add_argument(
         "--posts-scale",

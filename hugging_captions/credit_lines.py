@@ -74,7 +74,7 @@ _SAID_BY = re.compile(
     r"(?:s(?= (?:by|via) [^\W\d_a-z]))?(?: (?:written|taken|shot|done))? ?(?:\b(?:by|via)|[-–:] ?(?=(?:me|Me|ME)\b))"
     r"|(?:Photograph(?:y|ed)?|Photo|Image|Picture) (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) (?:a|an|my|the) "
     r"|(?:[Ee]dited|[Ff]ilmed|[Ss]hot|[Tt]aken) by (?=me\b|[^\W\d_a-z])"
-    r"|[^.!?\n]{0,60} (?:is|are|was|were) designed (?:and built )?by )\b"
+    r"|[^.!?\n]{0,60} (?:(?:is|are|was|were) designed (?:and built )?by |by (?=(?:[^\W\d_a-z][\w+&.-]* ){1,4}(?:Studio|Architect|Arquitect|Atelier|Associates))))\b"
     rf"[^.!?\n@{EMOJI}]*(?:[.!?]+(?!\w)|[{EMOJI}]+(?=\))|(?=\)|[{EMOJI}])|$)\)?(?: Published in [^\n]*)?",
     re.MULTILINE,
 )
@@ -85,7 +85,7 @@ _SENTENCE_END = re.compile(r"[.!?] ")
 SMALL_IN_TITLE, LONGEST_TITLE = 1, 16
 #: Where it was taken or is from, and with what, each a line.
 _LABEL_LINE = re.compile(
-    rf"(?:^\W*|(?<=[.!?{EMOJI}] ))(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|[ /|]*\b[Ss]ource:? [Uu]nknown\b[,.]?|^[{EMOJI}]+ ?: ?\w.*$",
+    rf"(?:^\W*|(?<=[.!?{EMOJI}] ))(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^From (?:the|my) (?:project|series)\b.{{0,60}}$|[ /|]*\b[Ss]ource:? [Uu]nknown\b[,.]?|^[{EMOJI}]+ ?: ?\w.*$",
     re.MULTILINE,
 )
 #: What was put on, a line each: "Lips: ...".
@@ -108,9 +108,10 @@ _SIGNS = (
     r"(?i)\b(?:iso|f)[ /-]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.",
     r"(?:Photograph|Photo|Text|Story|Words) by [A-Z]",
     r"(?:Photo|Pic|Image|Text|Story|Words|Caption|Article|Glam|Make|MUA|Hair|Styling|Art|Design)[A-Za-z-]*(?: [a-z]+)? ?(?:by|via|[-–:] ?[Mm][Ee])"
-    r"|(?:Photo|Image|Picture)[a-z]* (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) |(?:dited|ilmed|hot|aken) by | designed (?:and built )?by ",
+    r"|(?:Photo|Image|Picture)[a-z]* (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) |(?:dited|ilmed|hot|aken) by | designed (?:and built )?by "
+    r"|by (?:[\pL\pN_+&.-]+ ){1,4}(?:Studio|Architect|Arquitect|Atelier|Associates)",
     r"\b[Bb]y \pL",
-    r"(?m)[Ll](?:oc|OC)[A-Za-z]* ?:|^via |[Ss]ource:? [Uu]nk|^[^\x00-\x7f\pL]+ ?:",
+    r"(?m)[Ll](?:oc|OC)[A-Za-z]* ?:|^via |^From (?:the|my) (?:project|series)|[Ss]ource:? [Uu]nk|^[^\x00-\x7f\pL]+ ?:",
 )
 _MENDS: tuple[Callable[[str], str], ...] = (
     lambda text: _NAMED_CREDIT.sub("", text),

@@ -48,7 +48,7 @@ _BREAK = re.compile(rf"[.!?\n|{EMOJI}]")
 #: A sentence with these is about whom it names: "thanks for the picture @x".
 _NEEDS_SOMEBODY = re.compile(
     r"\b(?:thank\w*|thx|thks|ty|tysm|cheers|congrat\w*|kudos|props|shout\s?outs?|credits?|courtesy|follow\w*|by|via|aka|tag\w*"
-    r"|photos?|pics?|pictures?|shots?|videos?|images?|captured?|edits?|regram|repost|collab\w*|partner\w*|team(?:ed|ing) up|dressed|wearing|wore"
+    r"|photos?|pics?|pictures?|shots?|videos?|images?|captured?|edits?|regram|repost|collab\w*|partner\w*|team(?:ed|ing) up|work(?:s|ed|ing)?|dressed|wearing|wore"
     r"|rocking|inspired|powered|sponsored|presented|hosted|provided|gifted|signed|introduc\w+|obsessed|exclusively|available|compared|belongs"
     r"|listening|looking|pair)\b",
     re.IGNORECASE,

@@ -311,7 +311,8 @@ OF_TRADE = words(
     "designers collab collaboration campaign hosted hosting sponsor sponsored ambassador reveal revealing announce announcement "
     "announced upcoming release released releasing catalog stock restock personalized custom handcrafted luxury boutique earrings "
     "necklace smartphone battery resort spa showroom showcase handmade bridal swarovski crystals jewelry jewellery signet diamond diamonds "
-    "gemstone dial chronograph openwork caliber calibre tourbillon bezel titanium streetwear"
+    "gemstone dial chronograph openwork caliber calibre tourbillon bezel titanium streetwear "
+    "shade mascara lipstick pomade crayon eyeliner concealer highlighter"
 )
 #: So many of them are too many in a caption of at most so many words.
 TOO_MANY_OF_TRADE = ((40, 2), (120, 3), (10**6, 4))

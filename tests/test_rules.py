@@ -210,7 +210,7 @@ KEPT = [
     # credits of pictures with a few words of praise, titles with their maker, labels of places and of what was used
     ("Framed by a wet tent. Gorgeous shot from @some.body", "Framed by a wet tent."),
     ("Who left the boots out?? Lovely pic by @some.body", "Who left the boots out??"),
-    ("Snow again. The Glass Hut by Ann Lee Architects in Oslo(2016)", "Snow again. The Glass Hut by Ann Lee Architects in Oslo(2016)"),
+    ("Snow on the pass. The Glass Hut by Ann Lee Architects in Oslo(2016)", "Snow on the pass."),
     ("We stood there for an hour\nThe Glass Hut by Ann Lee Architects", "We stood there for an hour"),
     ("Breakfast on the roof by Sunday noon", "Breakfast on the roof by Sunday noon"),
     ("He came by Ann's old hut for a soup", "He came by Ann's old hut for a soup"),
@@ -226,6 +226,7 @@ KEPT = [
     ("The fog was warm.\nPhotograph taken during a long walk for Fog Magazine.", "The fog was warm."),
     ("The fog was warm // Visuals by K-frame", "The fog was warm"),
     ("The fog was warm. The hut is designed by Ann Lee Architects", "The fog was warm."),
+    ("Snow on the pass.\nFrom the project \"Wet Dogs\". 2012.", "Snow on the pass."),
     # marks that begin a caption, and lines of other marks
     ("• Wet boots and a very good pie", "Wet boots and a very good pie"),
     ("#lifeinthehut // #rainandmorerain // The roof leaks again", "The roof leaks again"),
@@ -352,6 +353,7 @@ UNFINISHED = [
     ("somebody@example.com", ""),
     ("My boots are from @brand", ""),
     ("Nobody came. Clicks from my #LivewithAnn", "Nobody came."),
+    ("Nobody came. So happy to be working with @brand on this hut", "Nobody came."),
 ]
 
 
