@@ -57,12 +57,14 @@ _ROLES = 3
 #: Camera, lens and settings; so many of them are a list.
 _GEAR = re.compile(
     r"\bISO[ -]?\d+|\bf/? ?\d+(?:\.\d)?\b|\b\d/\d{2,4}\b|\b(?:\d+-)?\d+ ?mm\b|\bshot (?:with|on) (?=[A-Z])"
-    r"|\b(?:sony|canon|nikon|fujifilm|leica|minolta|olympus|lumix|sigma|tamron|hasselblad)\b",
+    r"|\b(?:sony|canon|nikon|fujifilm|leica|minolta|olympus|lumix|sigma|tamron|hasselblad|laowa|gopro|iphone)\b",
     re.IGNORECASE,
 )
 _GEAR_PARTS = 2
 #: A label that named somebody who has gone, alone on a line or behind a bar ("soil with a low ph." is none).
-_LABEL_ALONE = re.compile(r"(?:^|[ ]*[/|])[ ]*(?:ph|cr)\.[ ]*$", re.IGNORECASE | re.MULTILINE)
+_LABEL_ALONE = re.compile(
+    r"(?:^|[ ]*[/|])[ ]*(?:ph|cr)\.[ ]*$|^(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?$", re.IGNORECASE | re.MULTILINE
+)
 #: A credit by name that begins a line and has no end of its own: "Photograph by Ann Lee Things look different from up there".
 _NAMED_AT_START = re.compile(
     r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)", re.MULTILINE
@@ -105,7 +107,7 @@ _SIGNS = (
     r"(?mi):::|^[^a-z0-9_\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation"
     r"|mascara|glow|concealer|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:",
     "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",
-    r"(?i)\b(?:iso|f)[ /-]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.",
+    r"(?i)\b(?:iso|f)[ /-]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.|(?m:^)(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?(?m:$)",
     r"(?:Photograph|Photo|Text|Story|Words) by [A-Z]",
     r"(?:Photo|Pic|Image|Text|Story|Words|Caption|Article|Glam|Make|MUA|Hair|Styling|Art|Design)[A-Za-z-]*(?: [a-z]+)? ?(?:by|via|[-–:] ?[Mm][Ee])"
     r"|(?:Photo|Image|Picture)[a-z]* (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) |(?:dited|ilmed|hot|aken) by | designed (?:and built )?by "

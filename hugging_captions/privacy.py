@@ -59,7 +59,7 @@ _OF_ADJECTIVES = ("ous", "ful", "able", "ible", "less", "est")
 _DOES: frozenset[str] = words(
     "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang built "
     "taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw sees "
-    "thinks thought just always never can could will would did does still taking making going getting looking doing being having coming"
+    "thinks thought just always never can could will would did still taking making going getting looking doing being having coming"
 )
 #: And what is said of things as well: "@brand is designed".
 _IS: frozenset[str] = words("is was has had have were are")

@@ -288,6 +288,13 @@ STARTS = (
     ("new", r" in(?=\s*(!|$))"),
     ("made", r" in (italy|france|germany|portugal|spain|(the )?usa?|england|britain|japan)(?=\s*([^\w\s]|$))"),
     ("tell", r" (us|me)(?=\s*([^\w\s]|$))"),
+    (
+        "tomorrow tonight today",
+        r"( night| evening)?,? (at |from |@ )?\d{1,2}([:.]\d\d)?(\s?[-–]\s?\d{1,2}([:.]\d\d)?)?\s?(am|pm)",
+    ),
+    ("yes yay", r" or (no|nay)\s*\?"),
+    ("teaser", r""),
+    ("check", r" out a few of my"),
     ("live", r" (feed|stream|q&a|workshop)"),
     ("share", r" your own"),
     ("to", r" get involved"),

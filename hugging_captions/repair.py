@@ -29,12 +29,10 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
 #: Marks that stand alone at the end of a line, before its last emoji, at the beginning of a caption and of a line, and the same for RE2.
-_LOOSE_AT_END = re.compile(r"(?: (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$", re.MULTILINE)
+_LOOSE_AT_END = re.compile(r"(?: (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|_{3,} *$", re.MULTILINE)
 _LOOSE_BEFORE_EMOJI = re.compile(rf" [|•·⋅]+(?=[ {EMOJI}]+$)", re.MULTILINE)
 _LOOSE_AT_START = re.compile(r"(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])")
-LOOSE_MARK_SIGNS = (
-    r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |\A[,;|/•·:.\-–—]"
-)
+LOOSE_MARK_SIGNS = r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$|___ *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |\A[,;|/•·:.\-–—]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
 _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
@@ -63,7 +61,7 @@ _NEEDS_MORE = words(
     "a an the my our your his their of to for from with w/ and or & by via new called named into quite "
     "a. an. the. my. our. your. and. or. but."
 )
-_IS = words("is are was were am")
+_BEFORE_NOUN = _NEEDS_MORE | words("is are was were am at into near")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
 #: What points at the word that is missing.
@@ -80,9 +78,11 @@ _PRAISE_ENDS = words(
     "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy perfect"
 )
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
-#: A sentence begins behind the missing word.
+#: A sentence begins behind the missing word; these are no names of things.
 NEW_SENTENCE = re.compile(
-    r" (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
+    r" (?:I|He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Why|When|Where|Such|So|Had|Have|Loved?|Happy|Can|Now|Do|Did"
+    r"|Does|Don|Are|If|Sorry|Hope|Want|Not|No|Yes|Will|Would|Could|Please|Just|Hey|And|But|Then|Here|After|Before|Today|Tomorrow|Yesterday|In|On|At"
+    r"|With|For|To|From|Also|Even|Every|Always|Never|Still|Let|Good|Great|Miss|One)(?:['’]\w+)?\b"
 )
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.
@@ -210,7 +210,7 @@ def _before_hole(text: str, following: str) -> str:
         return text[:-1].rstrip(" ") + BROKEN
     end = text[-40:]
     last = _WORD_END.split(end)[-1].lower()
-    if end[-1:] >= "\u2190" and _WORD_END.split(_EMOJI_END.sub("", end))[-1].lower() in _NEEDS_MORE | _IS:  # "every day is 🌎"
+    if end[-1:] >= "\u2190" and _WORD_END.split(_EMOJI_END.sub("", end))[-1].lower() in _BEFORE_NOUN:  # "every day is 🌎"
         return text + BROKEN
     if last in LEADS_ON or last.endswith(("'s", "’s")) or ((last in _PRAISE_ENDS or last.endswith("est")) and _PRAISE.search(end)):
         return text + BROKEN

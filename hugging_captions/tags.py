@@ -52,7 +52,7 @@ COMMONEST = 3000
 _WHOLE = words(
     "selfie selfies badass tshirt tshirts influencer influencers hashtag hashtags instagram podcast podcasts podcaster airbnb vlogger vlogging "
     "blogger bloggers blogging emoji emojis staycation glamping babymoon brunching brunched crossfit bulletproof balayage edamame cappadocia "
-    "portofino losangeles glutamine agrotourism foodie foodies rewilding upcycled upcycling crowdfunding bitcoin smoothie smoothies"
+    "portofino glutamine agrotourism foodie foodies rewilding upcycled upcycling crowdfunding bitcoin smoothie smoothies"
 )
 #: Words of one or two letters that others are glued to.
 _SMALL = words("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")

@@ -226,7 +226,11 @@ KEPT = [
     ("The fog was warm.\nPhotograph taken during a long walk for Fog Magazine.", "The fog was warm."),
     ("The fog was warm // Visuals by K-frame", "The fog was warm"),
     ("The fog was warm. The hut is designed by Ann Lee Architects", "The fog was warm."),
-    ("Snow on the pass.\nFrom the project \"Wet Dogs\". 2012.", "Snow on the pass."),
+    ('Snow on the pass.\nFrom the project "Wet Dogs". 2012.', "Snow on the pass."),
+    ("Nobody was there.\nPhoto\n@some.body", "Nobody was there."),
+    ("@someone If you go up there, take soup", "If you go up there, take soup"),
+    ("@someone Did you see the hail last night?", "Did you see the hail last night?"),
+    ("Always take the seat by the stove 🚀_______ #hut", "Always take the seat by the stove 🚀"),
     # marks that begin a caption, and lines of other marks
     ("• Wet boots and a very good pie", "Wet boots and a very good pie"),
     ("#lifeinthehut // #rainandmorerain // The roof leaks again", "The roof leaks again"),
@@ -354,6 +358,7 @@ UNFINISHED = [
     ("My boots are from @brand", ""),
     ("Nobody came. Clicks from my #LivewithAnn", "Nobody came."),
     ("Nobody came. So happy to be working with @brand on this hut", "Nobody came."),
+    ("Nobody came. A view from our bunk at ✨✨@the.hut✨ Oslo", "Nobody came."),
 ]
 
 
@@ -454,6 +459,7 @@ DROPPED = [
     ("World premiere in the valley tomorrow!", 50, "promotion"),
     ("See you all tonight in the valley", 50, "promotion"),
     ("Share your own huts to be seen by everyone", 50, "promotion"),
+    ("Soup at the hut tomorrow night, 6-10pm", 50, "promotion"),
     ("I'm doing a live feed this weekend", 50, "promotion"),
     ("This dial with an openwork bridge and a bezel of steel", 50, "promotion"),
     ("Share this with your friends in the valley", 50, "promotion"),
