@@ -55,12 +55,20 @@ _NEEDS_SOMEBODY = re.compile(
 )
 #: What a handle behind it was the noun of.
 _OF_ADJECTIVES = ("ous", "ful", "able", "ible", "less", "est")
+#: In the names of shops, brands and places: such a handle is no friend.
+_BUSINESS = re.compile(
+    r"official|magazine|italia|usa\b|_us\b|_uk\b|shop|store|hotel|resort|studio|cosmetics|beauty|clothing|apparel|jewel|brand|tours|museum|zoo"
+    r"|cafe|coffee|restaurant|festival|news|radio|records|global|\binc\b|\.com\b",
+    re.IGNORECASE,
+)
 #: What somebody does; "a friend" in front of any other word ("@brand boots") might be a thing.
 _DOES: frozenset[str] = words(
     "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang built "
     "taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw sees "
     "thinks thought just always never can could will would did still taking making going getting looking doing being having coming"
 )
+#: These are said of somebody behind a verb that is missing: "@x stoked to move on".
+_FELT: frozenset[str] = words("stoked excited inspired based located designed dressed powered blessed")
 #: And what is said of things as well: "@brand is designed".
 _IS: frozenset[str] = words("is was has had have were are")
 _IS_SOMEBODY = re.compile(
@@ -70,7 +78,7 @@ _TWO_WORDS = re.compile(r" \w+(?:,| [\w“\"])")
 #: Behind these a handle is somebody: "so did @x", "ask @x about it".
 _BEFORE_SOMEBODY: frozenset[str] = words("did does ask asked told tell met saw traded gave give let said says")
 #: Behind these it is, if it does something: "when @x nailed it".
-_BEFORE_CLAUSE: frozenset[str] = words("that when if but because while then as until")
+_BEFORE_CLAUSE: frozenset[str] = words("when if but because while then as until")
 #: What goes on behind a companion: "up there with @x all night".
 _GOES_ON = re.compile(
     r"[,:;]| (?:to|and|in|on|for|this|all|today|tonight|last|but|where|when|while|before|after|as|because|yesterday|tomorrow|then|so|until|during|at|by"
@@ -90,7 +98,7 @@ _STRAY_MARK = re.compile(r"[ ,]+([,.!?;]|:(?![-)(DP]))")
 _LONE_COLON = re.compile(r"(?<=[.!?]) ?: ")
 _LOOSE_ENDS = re.compile(r"(?m)^(?:[ ,;:|/]+|\.(?!\.) *)+|[ ,(]+$")
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
-_TAIL = re.compile(rf"(?:(?<=[.!?\n|({EMOJI}])|(?<= /))[ ]*(?:[\w'’&]+[ ]*){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
+_TAIL = re.compile(rf"(?:(?<=[.!?\n|({EMOJI}])|(?<= /))[ ]*(?:[\w'’]+[ ]*(?:&[ ]*)?){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
 
 
 def mark_handles(text: str) -> str:
@@ -166,13 +174,15 @@ def _without_mention(match: re.Match[str]) -> str:
 
 def _as_friend(match: re.Match[str], sentence: str) -> str:
     """Return a mention inside ``sentence`` as "a friend", or nothing if it might be no person."""
+    if _BUSINESS.search(match[0]):
+        return ""
     friend = "friends" if match[0].count("@") > 1 else "a friend"
     lead = match["lead"].strip(" ,").lower()
     if lead in ("with", "w/"):
         return f"{match['lead'].rstrip()} {friend}" if sentence and _GOES_ON.match(match.string, match.end()) else ""
     follows = _WORD_BEHIND.match(match.string, match.end())
     word = follows[1] if follows else ""
-    does = word in _DOES or (word.endswith("ed") and _TWO_WORDS.match(match.string, match.end()))
+    does = word in _DOES or (word.endswith("ed") and word not in _FELT and _TWO_WORDS.match(match.string, match.end()))
     last = sentence.split(" ")[-1].lower()
     if lead in ("and", "&") and sentence:
         return f"{match['lead'].rstrip()} {friend}" if (does and word != "and") or word in _IS else ""

@@ -195,7 +195,7 @@ STARTS = (
     ("watch", r" this space| (it |us |me )?live| (the )?(full|whole) (video|episode|vlog|tutorial|interview)"),
     (
         "upcoming",
-        r" (~ ){0,2}(workshops?|class|movie|film|event|feature|issue|tour|shows?|album|book|release|collection|webinar|course|sale)",
+        r" (~ ){0,2}(workshops?|class|movie|film|event|silhouette|shoes?|sneakers?|feature|issue|tour|shows?|album|book|release|collection|webinar|course|sale)",
     ),
     ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(issue|collection|book|cookbook|album\b(?! of)|single|range|menu|app)"),
     ("our my", r" (very )?(own|new|newest|latest|upcoming) (~ ){0,3}(campaign|podcast|arrivals?|products?|designs?|store|merch|song)"),

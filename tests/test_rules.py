@@ -231,6 +231,7 @@ KEPT = [
     ("@someone If you go up there, take soup", "If you go up there, take soup"),
     ("@someone Did you see the hail last night?", "Did you see the hail last night?"),
     ("Always take the seat by the stove 🚀_______ #hut", "Always take the seat by the stove 🚀"),
+    ("At work like this 😎 Hat & Shades @some.body", "At work like this 😎"),
     # marks that begin a caption, and lines of other marks
     ("• Wet boots and a very good pie", "Wet boots and a very good pie"),
     ("#lifeinthehut // #rainandmorerain // The roof leaks again", "The roof leaks again"),
@@ -359,6 +360,8 @@ UNFINISHED = [
     ("Nobody came. Clicks from my #LivewithAnn", "Nobody came."),
     ("Nobody came. So happy to be working with @brand on this hut", "Nobody came."),
     ("Nobody came. A view from our bunk at ✨✨@the.hut✨ Oslo", "Nobody came."),
+    ("Nobody came. @hut.store is here helping us out", "Nobody came."),
+    ("Nobody came. @jen stoked to walk on with us", "Nobody came."),
 ]
 
 
