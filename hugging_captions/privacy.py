@@ -47,14 +47,20 @@ _LONGEST_SENTENCE = 400
 _BREAK = re.compile(rf"[.!?\n|{EMOJI}]")
 #: A sentence with these is about whom it names: "thanks for the picture @x".
 _NEEDS_SOMEBODY = re.compile(
-    r"\b(?:thank\w*|thx|thks|ty|tysm|cheers|congrat\w*|kudos|props|shout\s?outs?|credits?|courtesy|follow\w*|by|via|aka|tag\w*"
+    r"\b(?:thank\w*|thx|thks|ty|tysm|cheers|congrat\w*|kudos|props|shout\s?outs?|credits?|courtesy|follow\w*|check(?:ing)? out|by|via|aka|tag\w*"
     r"|photos?|pics?|pictures?|shots?|videos?|images?|captured?|edits?|regram|repost|collab\w*|partner\w*|team(?:ed|ing) up|work(?:s|ed|ing)?|dressed|wearing|wore"
     r"|rocking|inspired|powered|sponsored|presented|hosted|provided|gifted|signed|introduc\w+|obsessed|exclusively|available|compared|belongs"
     r"|listening|looking|pair)\b",
     re.IGNORECASE,
 )
-#: What a handle behind it was the noun of.
-_OF_ADJECTIVES = ("ous", "ful", "able", "ible", "less", "est")
+#: What points at a handle, with an emoji between.
+_POINTED_AT = re.compile(rf"\b(?:check out|follow|thanks to|by)[ {EMOJI}]+$", re.IGNORECASE)
+#: A handle behind these was their noun, or what somebody did it to.
+_NEEDS_NOUN = re.compile(
+    r"(?:ous|ful|able|ible|less|est|(?<!excit)(?<!ti)(?<!bor)(?<!bless)(?<!wed)ed|(?<!morn)(?<!even)(?<!th)(?<!wedd)(?<!spr)(?<!k)ing"
+    r"|\b(?:see|watch|visit|read|meet|try|hear|find|join))$",
+    re.IGNORECASE,
+)
 #: In the names of shops, brands and places: such a handle is no friend.
 _BUSINESS = re.compile(
     r"official|magazine|italia|usa\b|_us\b|_uk\b|shop|store|hotel|resort|studio|cosmetics|beauty|clothing|apparel|jewel|brand|tours|museum|zoo"
@@ -65,14 +71,14 @@ _BUSINESS = re.compile(
 _DOES: frozenset[str] = words(
     "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang built "
     "taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw sees "
-    "thinks thought just always never can could will would did still taking making going getting looking doing being having coming"
+    "thinks thought just did still taking making going getting looking doing being having coming"
 )
 #: These are said of somebody behind a verb that is missing: "@x stoked to move on".
 _FELT: frozenset[str] = words("stoked excited inspired based located designed dressed powered blessed")
 #: And what is said of things as well: "@brand is designed".
 _IS: frozenset[str] = words("is was has had have were are")
 _IS_SOMEBODY = re.compile(
-    r" (?:is|was|has|had) (?:the|my|our|so|such|here|back|always|still|not|never|just|been|(?!offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing)\b"
+    r" (?:is|was|has|had) (?:the|my|our|so|such|here|back|always|still|not|never|just|been|(?!\w*thing\b|offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing)\b"
 )
 _TWO_WORDS = re.compile(r" \w+(?:,| [\w“\"])")
 #: Behind these a handle is somebody: "so did @x", "ask @x about it".
@@ -164,11 +170,12 @@ def _behind_last_word(text: str, start: int, at: int) -> int:
 
 def _without_mention(match: re.Match[str]) -> str:
     """Return what stays of a mention: a mark that it can go, or that its sentence can't do without it, or "a friend"."""
-    sentence = _BREAK.split(match.string[max(0, match.start() - _LONGEST_SENTENCE) : match.start()])[-1].rstrip()
-    if _NEEDS_SOMEBODY.search(sentence):
+    before = match.string[max(0, match.start() - _LONGEST_SENTENCE) : match.start()]
+    sentence = _BREAK.split(before)[-1].rstrip()
+    if _NEEDS_SOMEBODY.search(sentence) or _POINTED_AT.search(before):
         return BROKEN
     if _ENDS.match(match.string, match.end()) or NEW_SENTENCE.match(match.string, match.end()):
-        return BROKEN if sentence.lower().endswith(_OF_ADJECTIVES) else HOLE
+        return BROKEN if _NEEDS_NOUN.search(sentence) and not match["lead"].strip() else HOLE
     return _as_friend(match, sentence) or BROKEN
 
 

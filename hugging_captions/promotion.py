@@ -26,11 +26,13 @@ _ADVERTISES = {
 }
 #: Bytes for ``bytes.translate``: those of such words stay, the others are spaces.
 _WORDS_ONLY = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
-_PRICE_MARK = re.compile("[$€£%👻👇]")
-#: Prices, a name on Snapchat, and what points at the comments.
+_PRICE_MARK = re.compile("[$€£%👻👇]|\\.[a-z]{2}")
+#: A line that is nothing but a link, for RE2 as well.
+_LINK_LINE = r"(?m:^)[^\w@#\n]*(?:https?://)?[a-z0-9.-]+\.(?:com|net|org|co|la|tv|me|shop|store)(?:/\S*)?[^\w\n]*(?m:$)"
+#: Prices, a name on Snapchat, what points at the comments.
 _PRICE = re.compile(
     r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for|cash)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w"
-    r"|(?:\?|let me know)\W*👇"
+    r"|(?:\?|let me know)\W*👇|" + _LINK_LINE
 )
 #: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words, and the
 #: tags of giveaways and sales.
@@ -76,7 +78,12 @@ def _lookers() -> tuple[Any, Any]:
     signs = [_sign(*start) for start in STARTS]
     gaps = [sign for sign in signs if "*" in sign]
     others = [sign for sign in signs if "*" not in sign]
-    return automaton(["|".join(gaps)]), automaton(["|".join(others) + r"|[$€£]\s?\p{Nd}|\p{Nd}\s?%\s|👻|👇"])
+    return automaton(["|".join(gaps)]), automaton(
+        [
+            "|".join(others)
+            + r"|[$€£]\s?\p{Nd}|\p{Nd}\s?%\s|👻|👇|(?m:^)[^a-z0-9\n]*(?:https?://)?[a-z0-9._-]+\.(?:com|net|org|co|la|tv|me|shop|store)(?:/\S*)?[^a-z0-9\n]*(?m:$)"
+        ]
+    )
 
 
 def advertised(text: str) -> str:

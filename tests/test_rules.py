@@ -162,7 +162,6 @@ KEPT = [
     ("Today we got to cook with @someone She's a baker", "Today we got to cook. She's a baker"),
     ("Snow and soup on a road trip with 📷@someone", "Snow and soup on a road trip"),
     ("Such a long week together with @someone", "Such a long week"),
-    ("Get up there while you can\nsovrn.la", "Get up there while you can"),
     ("Rain on the red tent\n•Lips: two warm reds\nBoots: old\nAnd soup", "Rain on the red tent\n\nBoots: old\nAnd soup"),
     ("Boots: wet. Socks: wet. Spirit: also wet.", "Boots: wet. Socks: wet. Spirit: also wet."),
     ("A marmot (two feet away) has my lunch :( #rmnp", "A marmot (two feet away) has my lunch :("),
@@ -232,6 +231,8 @@ KEPT = [
     ("@someone Did you see the hail last night?", "Did you see the hail last night?"),
     ("Always take the seat by the stove 🚀_______ #hut", "Always take the seat by the stove 🚀"),
     ("At work like this 😎 Hat & Shades @some.body", "At work like this 😎"),
+    ('We waited for an hour\nlocation #Valencia\nmodel "Ann" 🦂', "We waited for an hour"),
+    ("Such a good morning @jen 💛", "Such a good morning 💛"),
     # marks that begin a caption, and lines of other marks
     ("• Wet boots and a very good pie", "Wet boots and a very good pie"),
     ("#lifeinthehut // #rainandmorerain // The roof leaks again", "The roof leaks again"),
@@ -362,6 +363,10 @@ UNFINISHED = [
     ("Nobody came. A view from our bunk at ✨✨@the.hut✨ Oslo", "Nobody came."),
     ("Nobody came. @hut.store is here helping us out", "Nobody came."),
     ("Nobody came. @jen stoked to walk on with us", "Nobody came."),
+    ("Nobody came. After a long sleep the mice discovered @the.hut. We left", "Nobody came. We left"),
+    ("Nobody came. I can't wait to be judging @pie.contest🙋🏻", "Nobody came."),
+    ("Nobody came. Check out ✔@hut.hair and choose a hat", "Nobody came."),
+    ("Nobody came. My friends go all the way up to see @someone", "Nobody came."),
 ]
 
 
@@ -417,7 +422,7 @@ DROPPED = [
     ("👻 snapchat: some.body for more of this", 50, "promotion"),
     ("Message me to book a sunrise ride", 50, "promotion"),
     ("Like for like and follow back, always", 50, "promotion"),
-    ("https://example.com/a", 50, "no-text"),
+    ("https://example.com/a", 50, "promotion"),
     ("12345 678", 50, "no-text"),
     ("Der See war heute Morgen ganz still und wir auch", 50, "language"),
     ("Le lac était très calme ce matin et nous aussi", 50, "language"),
@@ -463,6 +468,10 @@ DROPPED = [
     ("See you all tonight in the valley", 50, "promotion"),
     ("Share your own huts to be seen by everyone", 50, "promotion"),
     ("Soup at the hut tomorrow night, 6-10pm", 50, "promotion"),
+    ("Get there while you can\nhut.la\n#hut", 50, "promotion"),
+    ("An editorial in wool, soon on huts.com", 50, "promotion"),
+    ("To read about the three of us just click this hashtag", 50, "promotion"),
+    ("Our hats are made of sustainable materials", 50, "promotion"),
     ("I'm doing a live feed this weekend", 50, "promotion"),
     ("This dial with an openwork bridge and a bezel of steel", 50, "promotion"),
     ("Share this with your friends in the valley", 50, "promotion"),
