@@ -95,7 +95,7 @@ _LABEL_LINE = re.compile(
 #: What was put on, a line each: "Lips: ...".
 _WORN = re.compile(
     r"^[^\w\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer"
-    r"|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:.*$|^[^\w\n]*\w+:{3,}.*$",
+    r"|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:.*$|^[^\w\n]*\w+:{3,}.*$|^[^\w\n]*(?:o u t f i t|outfit(?: details)?)[^\w\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -107,7 +107,7 @@ _SIGNS = (
     r"(?m)[.!?…\x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}] (?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$",
     r"(?m)[Pp]hoto credits? ?[-–]|^(?:pics?|photos?|picture) [A-Z]|picture [^\s®]+®|(?:Project|Designed|Images?) (?:by|via):? [A-Z]|© ?[A-Z]|\|\|",
     r"(?mi):::|^[^a-z0-9_\n]*(?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation"
-    r"|mascara|glow|concealer|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:",
+    r"|mascara|glow|concealer|blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:|^[^a-z0-9_\n]*(?:o u t f i t|outfit)",
     "Photograph|Director|Styl|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch|Casting",
     r"(?i)\b(?:iso|f)[ /-]*\d|\d ?mm\b|shot (?:with|on) |ph\.|cr\.|(?m:^)(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?(?m:$)",
     r"(?:Photograph|Photo|Text|Story|Words) by [A-Z]",

@@ -28,8 +28,8 @@ UNKNOWN = "unknown"
 LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 8, 13, 3, 1
 
 _ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
-#: Where a caption may change its language: a line, a bar or dash, the end of a sentence, an emoji.
-_BREAKS = frozenset("\n.!?|/~")
+#: Where a caption may change its language: a line, a bar, dash or bracket, the end of a sentence, an emoji.
+_BREAKS = frozenset("\n.!?|/~()")
 #: Words that English has and that no other language of the Latin script has often: not "love", "like", "good", which all have borrowed.
 _ENGLISH = words(
     "the and of you your my this that with for it it's we at was be have from our i'm not what when all just so by out up are they their "

@@ -298,6 +298,10 @@ STARTS = (
     ("print", r" (site|shop|store)"),
     ("soon now up live out", r" (on|at) \S+\.(com|net|org|co|tv)"),
     ("tix", r""),
+    ("series", r" \d+,"),
+    ("gold", r" case"),
+    ("youtube", r"\.com"),
+    ("help", r" us(?=\s*([^\w\s]|$))"),
     ("your", r" (villa|suite)"),
     ("sustainable ecological", r" (materials?|fashion|brand)"),
     ("live", r" (feed|stream|q&a|workshop)"),
@@ -323,7 +327,7 @@ OF_TRADE = words(
     "designers collab collaboration campaign hosted hosting sponsor sponsored ambassador reveal revealing announce announcement "
     "announced upcoming release released releasing catalog stock restock personalized custom handcrafted luxury boutique earrings "
     "necklace smartphone battery resort spa showroom showcase handmade bridal swarovski crystals jewelry jewellery signet diamond diamonds "
-    "gemstone dial chronograph openwork caliber calibre tourbillon bezel titanium streetwear "
+    "skeletonized repeater tourbillion essentials gemstone dial chronograph openwork caliber calibre tourbillon bezel titanium streetwear "
     "shade mascara lipstick pomade crayon eyeliner concealer highlighter"
 )
 #: So many of them are too many in a caption of at most so many words.

@@ -233,6 +233,7 @@ KEPT = [
     ("At work like this 😎 Hat & Shades @some.body", "At work like this 😎"),
     ('We waited for an hour\nlocation #Valencia\nmodel "Ann" 🦂', "We waited for an hour"),
     ("Such a good morning @jen 💛", "Such a good morning 💛"),
+    ("We danced in the rain all day\n-O U T F I T-\nMy old wet hat", "We danced in the rain all day\n\nMy old wet hat"),
     # marks that begin a caption, and lines of other marks
     ("• Wet boots and a very good pie", "Wet boots and a very good pie"),
     ("#lifeinthehut // #rainandmorerain // The roof leaks again", "The roof leaks again"),
@@ -472,6 +473,8 @@ DROPPED = [
     ("An editorial in wool, soon on huts.com", 50, "promotion"),
     ("To read about the three of us just click this hashtag", 50, "promotion"),
     ("Our hats are made of sustainable materials", 50, "promotion"),
+    ("WET DOG SERIES 134, ANN LEE.", 50, "promotion"),
+    ("Watch me try: the big hut YouTube.com/ann", 50, "promotion"),
     ("I'm doing a live feed this weekend", 50, "promotion"),
     ("This dial with an openwork bridge and a bezel of steel", 50, "promotion"),
     ("Share this with your friends in the valley", 50, "promotion"),
