@@ -87,7 +87,7 @@ _SENTENCE_END = re.compile(r"[.!?] ")
 SMALL_IN_TITLE, LONGEST_TITLE = 1, 16
 #: Where it was taken or is from, and with what, each a line.
 _LABEL_LINE = re.compile(
-    rf"(?:^\W*|(?<=[.!?{EMOJI}] ))(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|[ /|]*\b[Ss]ource:? [Uu]nknown\b[,.]?"
+    rf"(?:^\W*|(?<=[.!?{EMOJI}] ))(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^Caption: .*$|[ /|]*\b[Ss]ource:? [Uu]nknown\b[,.]?"
     r"|^(?:location|model|venue|designer)(?: [\"“#]?[^\W\d_a-z][^.!?\n]{0,40})?$|^From (?:the|my) (?:project|series)\b.{0,60}$"
     rf"|^[{EMOJI}]+ ?: ?\w.*$",
     re.MULTILINE,
@@ -115,7 +115,7 @@ _SIGNS = (
     r"|(?:Photo|Image|Picture)[a-z]* (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) |(?:dited|ilmed|hot|aken) by | designed (?:and built )?by "
     r"|by (?:[\pL\pN_+&.-]+ ){1,4}(?:Studio|Architect|Arquitect|Atelier|Associates)",
     r"\b[Bb]y \pL",
-    r"(?m)[Ll](?:oc|OC)[A-Za-z]* ?:|^via |^(?:location|model|venue|designer)\b|^From (?:the|my) (?:project|series)|[Ss]ource:? [Uu]nk|^[^\x00-\x7f\pL]+ ?:",
+    r"(?m)[Ll](?:oc|OC)[A-Za-z]* ?:|^via |^Caption: |^(?:location|model|venue|designer)\b|^From (?:the|my) (?:project|series)|[Ss]ource:? [Uu]nk|^[^\x00-\x7f\pL]+ ?:",
 )
 _MENDS: tuple[Callable[[str], str], ...] = (
     lambda text: _NAMED_CREDIT.sub("", text),

@@ -108,7 +108,8 @@ _TAIL = re.compile(rf"(?:(?<=[.!?\n|({EMOJI}])|(?<= /))[ ]*(?:[\w'’]+[ ]*(?:&[
 
 
 def mark_handles(text: str) -> str:
-    """Return ``text`` with an @ before each handle that has none."""
+    """Return ``text`` with an @ before each handle that has none, and none that is escaped ("@\\\\somebody")."""
+    text = text.replace("@\\", "@")
     if "_" not in text or not any("_" in word and word[0] != "@" for word in text.split()):
         return text
     return _BARE_HANDLE.sub(r"@\g<0>", text)

@@ -30,9 +30,10 @@ SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
 #: Marks that stand alone at the end of a line, before its last emoji, at the beginning of a caption and of a line, and the same for RE2.
 _LOOSE_AT_END = re.compile(r"(?: (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|_{3,} *$", re.MULTILINE)
+_BARS_IN_A_ROW = re.compile(r"(?:// *){2,}")
 _LOOSE_BEFORE_EMOJI = re.compile(rf" [|•·⋅]+(?=[ {EMOJI}]+$)", re.MULTILINE)
 _LOOSE_AT_START = re.compile(r"(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])")
-LOOSE_MARK_SIGNS = r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$|___ *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |\A[,;|/•·:.\-–—]"
+LOOSE_MARK_SIGNS = r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$|___ *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |// //|\A[,;|/•·:.\-–—]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
 _RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
@@ -177,6 +178,8 @@ def without_separators(text: str) -> str:
     text = _LOOSE_AT_END.sub("", _SEPARATOR_LINE.sub("", text))
     if "•" in text or "|" in text or "·" in text or "⋅" in text:
         text = _LOOSE_BEFORE_EMOJI.sub("", text)
+    if "// //" in text:
+        text = _BARS_IN_A_ROW.sub("// ", text)
     if start := _LOOSE_AT_START.match(text):
         text = text[start.end() :]
     return tidy(text.replace("\n. ", "\n"))

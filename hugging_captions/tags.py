@@ -37,7 +37,7 @@ _BREAKS = rf".!?…\"”{EMOJI}"
 #: Tags that stand alone, in no sentence: behind the end of one, before the end of the line, an emoji or the next one.
 _STANDING = re.compile(
     rf"(?:(?<=[{_BREAKS}])|(?<=[{_BREAKS}] )|^(?=#[a-z0-9_]+ (?!I\b)[A-Z]))(?:(?:{TAG} *)+(?:[ .*•·]*$|(?=[{EMOJI}]+ *(?:$|[A-Z])))|#[a-z0-9_]+(?= [A-Z]))"
-    r"|^#(?:[A-Z][a-z]+){3,}(?= [A-Z])",
+    rf"|^#(?:[A-Z][a-z]+){{3,}}(?= [A-Z])|(?:^|(?<=// )){TAG}(?= *//)",
     re.MULTILINE,
 )
 _TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")

@@ -234,9 +234,11 @@ KEPT = [
     ('We waited for an hour\nlocation #Valencia\nmodel "Ann" 🦂', "We waited for an hour"),
     ("Such a good morning @jen 💛", "Such a good morning 💛"),
     ("We danced in the rain all day\n-O U T F I T-\nMy old wet hat", "We danced in the rain all day\n\nMy old wet hat"),
+    ("He is seventy and he walks.\nCaption: Tea in a hut, 1997", "He is seventy and he walks."),
     # marks that begin a caption, and lines of other marks
     ("• Wet boots and a very good pie", "Wet boots and a very good pie"),
     ("#lifeinthehut // #rainandmorerain // The roof leaks again", "The roof leaks again"),
+    ("#WetDogs // The Long Rain // #WalkingTheHills // Ann, 29, stands by a fence", "The Long Rain // Ann, 29, stands by a fence"),
     (". I never sleep before a long walk", "I never sleep before a long walk"),
     ("...and then it snowed for a week", "...and then it snowed for a week"),
     (":) what a morning we had up there", ":) what a morning we had up there"),
