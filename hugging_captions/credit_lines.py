@@ -57,7 +57,7 @@ _ROLES = 3
 #: Camera, lens and settings; so many of them are a list.
 _GEAR = re.compile(
     r"\bISO[ -]?\d+|\bf/? ?\d+(?:\.\d)?\b|\b\d/\d{2,4}\b|\b(?:\d+-)?\d+ ?mm\b|\bshot (?:with|on) (?=[A-Z])"
-    r"|\b(?:sony|canon|nikon|fujifilm|leica|minolta|olympus|lumix|sigma|tamron|hasselblad|laowa|gopro|iphone)\b",
+    r"|\b(?:sony|canon|nikon|fujifilm|leica|minolta|olympus|lumix|sigma|tamron|hasselblad)\b",
     re.IGNORECASE,
 )
 _GEAR_PARTS = 2
@@ -73,23 +73,26 @@ _NAMED_AT_START = re.compile(
 _SAID_BY = re.compile(
     rf"(?:^|(?<=[.!?…{EMOJI}] )|(?<=[.!?…{EMOJI}]))[ (]*"
     r"(?:(?:Photo(?:graph)?|Pic(?:ture)?|Image|Text|Story|Words|Caption|Article|Glam|Make-?[Uu]p|MUA|Hair|Styling|Art(?:work)?|Design)"
-    r"(?:s(?= (?:by|via) [^\W\d_a-z]))?(?: (?:written|taken|shot|done))? ?(?:\b(?:by|via)|[-–:] ?(?=(?:me|Me|ME)\b))"
-    r"|(?:Photograph(?:y|ed)?|Photo|Image|Picture) (?:was )?(?:taken|shot) |(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) (?:a|an|my|the) "
+    r"s?(?: (?:written|taken|shot|done))? ?(?:\b(?:by|via) (?=(?:me|his|her)\b|[^\W\d_a-z]|the (?:\w+ ){0,4}(?:photographer|shift|writer))|[-–:] ?(?=(?:me|Me|ME)\b))"
+    r"|(?:Photograph(?:y|ed)?|Photo|Image|Picture) (?:was )?(?:taken|shot) "
+    r"|(?:Taken|Shot|Captured|Edited|Filmed) (?:with|on|using) (?:a|an|my|the) (?=[^.!?\n]{0,20}(?:\d|camera|lens|phone|gopro|drone|filter))"
     r"|(?:[Ee]dited|[Ff]ilmed|[Ss]hot|[Tt]aken) by (?=me\b|[^\W\d_a-z])"
-    r"|[^.!?\n]{0,60} (?:(?:is|are|was|were) designed (?:and built )?by |by (?=(?:[^\W\d_a-z][\w+&.-]* ){1,4}(?:Studio|Architect|Arquitect|Atelier|Associates))))\b"
+    r"|[^.!?\n]{0,60} (?:(?:is|are|was|were) designed (?:and built )?by (?=[^\W\d_a-z])|by (?=(?:[^\W\d_a-z][\w+&.-]* ){1,4}(?:Studio|Architect|Arquitect|Atelier|Associates))))\b"
     rf"[^.!?\n@{EMOJI}]*(?:[.!?]+(?!\w)|[{EMOJI}]+(?=\))|(?=\)|[{EMOJI}])|$)\)?(?: Published in [^\n]*)?",
     re.MULTILINE,
 )
 #: A title and its maker are a line of their own: so few of its words are written small, by these not counted.
-_MADE_BY = re.compile(r"\b[Bb]y (?!\w+day\b|Night|Christmas|Easter|I\b)[^\W\d_a-z]")
+_MADE_BY = re.compile(
+    r"\b[Bb]y (?!\w+day\b|(?:Night|Day|Christmas|Easter|I|Me|Lake|River|Creek|Beach)\b|\w+ (?:Lake|River|Creek|Beach)\b)[^\W\d_a-z]"
+)
 _OF_TITLES = words("a an and at by for from in of the to with")
 _SENTENCE_END = re.compile(r"[.!?] ")
 SMALL_IN_TITLE, LONGEST_TITLE = 1, 16
 #: Where it was taken or is from, and with what, each a line.
 _LABEL_LINE = re.compile(
-    rf"(?:^\W*|(?<=[.!?{EMOJI}] ))(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^Caption: .*$|[ /|]*\b[Ss]ource:? [Uu]nknown\b[,.]?"
-    r"|^(?:location|model|venue|designer)(?: [\"“#]?[^\W\d_a-z][^.!?\n]{0,40})?$|^From (?:the|my) (?:project|series)\b.{0,60}$"
-    rf"|^[{EMOJI}]+ ?: ?\w.*$",
+    rf"(?:^[^\w\n]{{0,20}}|(?<=[.!?{EMOJI}] ))(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^Caption: .*$|[ /|]{{0,4}}\b[Ss]ource:? [Uu]nknown\b[,.]?"
+    r"|^(?:location|model|venue|designer)(?: [\"“#]?[^\W\d_a-z][^.!?\n]{0,40})?$|^From (?:the|my) (?:project|series) [\"“A-Z].{0,60}$"
+    r"|^[🎸🎹🎤🎵📍📷📸🎥🔍]\ufe0f? ?: ?\w.*$",
     re.MULTILINE,
 )
 #: What was put on, a line each: "Lips: ...".

@@ -74,9 +74,10 @@ _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
 
 
-#: What is no letter beside ASCII; each is a break.
+#: Most of what is no letter beside ASCII; each is a break.
 _SYMBOLS = re.compile(
-    "[\u00a1-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u2017\u2020-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff01-\uff0f"
+    "[\u00a1-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u2017\u2020-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff01-\uff20"
+    "\u2018\u201a\u201b\u201e\u201f\u060c\u061b\u061f\u0660-\u0669\u06d4\u06f0-\u06f9\u0964\u0966-\u096f"
     "\U0001f000-\U0001faff]+"
 )
 #: For ``bytes.translate``: letters and apostrophes stay, what may stand between two languages is a break, the rest of ASCII a space.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 
-from .repair import BROKEN, EMOJI, HANDLE, HOLE, NEW_SENTENCE, close_holes, tidy, words
+from .repair import BROKEN, EMOJI, HANDLE, HOLE, NEW_IF_NONE_OPEN, NEW_SENTENCE, close_holes, tidy, words
 
 _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|(?<![@.\w-])(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 #: What a URL has at least, if not "://".
 _MAYBE_URL = re.compile(r"\.(?:(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}|(?<=[Ww]{3}\.)\w)")
@@ -24,10 +24,10 @@ _MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
 _HANDLE = re.compile(rf"@(?<![^\W_]@){HANDLE[1:]}")
 #: A word with an underscore in it is somebody's name on a platform; "o_O" is not.
 _BARE_HANDLE = re.compile(
-    r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
+    r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)_*[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
 )
 #: What a text with a handle has, for RE2: an at sign, or an underscore between the characters of a name.
-HANDLE_SIGNS = r"@|[A-Za-z0-9._]_[A-Za-z0-9_.]"
+HANDLE_SIGNS = r"[@＠]|[A-Za-z0-9._]_[A-Za-z0-9_.]"
 #: Several handles, one behind the other.
 HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
 #: Who came along, with what leads to them: "with @x", "(feat. @x & @y)", or nothing: "hello @x".
@@ -53,12 +53,18 @@ _NEEDS_SOMEBODY = re.compile(
     r"|listening|looking|pair)\b",
     re.IGNORECASE,
 )
+#: And one that says so right before "with @x".
+_NEEDS_COMPANY = re.compile(
+    r"\b(?:collab\w*|partner\w*|team(?:ed|ing)? up|work(?:s|ed|ing)?|thank\w*|thx|ty|congrat\w*|shout\s?outs?|by|via|photos?|pics?|pair\w*)$",
+    re.IGNORECASE,
+)
 #: What points at a handle, with an emoji between.
 _POINTED_AT = re.compile(rf"\b(?:check out|follow|thanks to|by)[ {EMOJI}]+$", re.IGNORECASE)
 #: A handle behind these was their noun, or what somebody did it to.
 _NEEDS_NOUN = re.compile(
     r"(?:ous|ful|able|ible|less|est|(?<!excit)(?<!ti)(?<!bor)(?<!bless)(?<!wed)ed|(?<!morn)(?<!even)(?<!th)(?<!wedd)(?<!spr)(?<!k)ing"
-    r"|\b(?:see|watch|visit|read|meet|try|hear|find|join))$",
+    r"|\b(?:see|watch|visit|read|meet|try|hear|find|join|saw|said|told|found|met|lost|love|loves|miss|misses|beat|beats|call|called|became"
+    r"|keep|keeps|only|him|her))$",
     re.IGNORECASE,
 )
 #: In the names of shops, brands and places: such a handle is no friend.
@@ -73,8 +79,10 @@ _DOES: frozenset[str] = words(
     "taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw sees "
     "thinks thought just did still taking making going getting looking doing being having coming"
 )
-#: These are said of somebody behind a verb that is missing: "@x stoked to move on".
-_FELT: frozenset[str] = words("stoked excited inspired based located designed dressed powered blessed")
+#: These are said of somebody behind a verb that is missing ("@x stoked to move on"), or are no verbs of the past.
+_FELT: frozenset[str] = words(
+    "stoked excited inspired based located designed dressed powered blessed bed red shed feed need seed hundred sacred naked"
+)
 #: And what is said of things as well: "@brand is designed".
 _IS: frozenset[str] = words("is was has had have were are")
 _IS_SOMEBODY = re.compile(
@@ -108,8 +116,8 @@ _TAIL = re.compile(rf"(?:(?<=[.!?\n|({EMOJI}])|(?<= /))[ ]*(?:[\w'’]+[ ]*(?:&[
 
 
 def mark_handles(text: str) -> str:
-    """Return ``text`` with an @ before each handle that has none, and none that is escaped ("@\\\\somebody")."""
-    text = text.replace("@\\", "@")
+    """Return ``text`` with an @ before each handle that has none, a plain one for ＠, and none that is escaped."""
+    text = text.replace("@\\", "@").replace("＠", "@")
     if "_" not in text or not any("_" in word and word[0] != "@" for word in text.split()):
         return text
     return _BARE_HANDLE.sub(r"@\g<0>", text)
@@ -173,9 +181,11 @@ def _without_mention(match: re.Match[str]) -> str:
     """Return what stays of a mention: a mark that it can go, or that its sentence can't do without it, or "a friend"."""
     before = match.string[max(0, match.start() - _LONGEST_SENTENCE) : match.start()]
     sentence = _BREAK.split(before)[-1].rstrip()
-    if _NEEDS_SOMEBODY.search(sentence) or _POINTED_AT.search(before):
+    needs = _NEEDS_COMPANY if match["lead"].strip(" ,(|") else _NEEDS_SOMEBODY
+    if needs.search(sentence) or _POINTED_AT.search(before):
         return BROKEN
-    if _ENDS.match(match.string, match.end()) or NEW_SENTENCE.match(match.string, match.end()):
+    begins = NEW_SENTENCE.match(match.string, match.end()) or (not sentence and NEW_IF_NONE_OPEN.match(match.string, match.end()))
+    if begins or _ENDS.match(match.string, match.end()):
         return BROKEN if _NEEDS_NOUN.search(sentence) and not match["lead"].strip() else HOLE
     return _as_friend(match, sentence) or BROKEN
 
@@ -198,7 +208,11 @@ def _as_friend(match: re.Match[str], sentence: str) -> str:
         return ""
     if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and (does or word in _IS)):
         return f" {friend}"
-    return f"{match['lead'][:1]}{friend.capitalize()}" if not sentence and (does or _IS_SOMEBODY.match(match.string, match.end())) else ""
+    return (
+        f"{' ' if match['lead'] else ''}{friend.capitalize()}"
+        if not sentence and (does or _IS_SOMEBODY.match(match.string, match.end()))
+        else ""
+    )
 
 
 def _mend_gaps(text: str) -> str:

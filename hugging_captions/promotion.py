@@ -28,11 +28,11 @@ _ADVERTISES = {
 _WORDS_ONLY = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
 _PRICE_MARK = re.compile("[$€£%👻👇]|\\.[a-z]{2}")
 #: A line that is nothing but a link, for RE2 as well.
-_LINK_LINE = r"(?m:^)[^\w@#\n]*(?:https?://)?[a-z0-9.-]+\.(?:com|net|org|co|la|tv|me|shop|store)(?:/\S*)?[^\w\n]*(?m:$)"
+_LINK_LINE = r"(?m:^)[^\w@#\n.-]*(?:https?://)?[a-z0-9.-]+\.(?:com|net|org|shop|store|(?:co|la|tv|me)/)\S*[^\w\n]*(?m:$)"
 #: Prices, a name on Snapchat, what points at the comments.
 _PRICE = re.compile(
     r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for|cash)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w"
-    r"|(?:\?|let me know)\W*👇|" + _LINK_LINE
+    r"|(?:\?|let me know)\W{0,20}👇|" + _LINK_LINE
 )
 #: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words, and the
 #: tags of giveaways and sales.
@@ -53,9 +53,8 @@ DISCLOSURE_SIGNS = (
 #: A question of those that are asked to be answered below, and nothing besides.
 _ONLY_ASKS = re.compile(
     r"\W*(?:what(?:['’]?s| is| are| was| were) (?:your|the first)|which [^?.!\n]* (?:you|your)"
-    r"|where are you (?:guys )?(?:from|headed|going)"
-    r"|(?:who )?would you|if you could|have you (?:ever|guys)|(?:can|could) you (?:guess|spot)|how many [^?.!\n]* do you"
-    r"|do you (?:guys )?(?:like|prefer|want)|true or false)\b[^?.!\n]*\?\W*",
+    r"|where are you (?:guys )?(?:from|headed|going)|(?:who )?would you(?! look| believe)|if you could|have you (?:ever(?! been)|guys)"
+    r"|(?:can|could) you (?:guess|spot)|how many [^?.!\n]* do you|do you (?:guys )?(?:like|prefer|want)|true or false)\b[^?.!\n]*\?\W*",
     re.IGNORECASE,
 )
 
@@ -81,7 +80,7 @@ def _lookers() -> tuple[Any, Any]:
     return automaton(["|".join(gaps)]), automaton(
         [
             "|".join(others)
-            + r"|[$€£]\s?\p{Nd}|\p{Nd}\s?%\s|👻|👇|(?m:^)[^a-z0-9\n]*(?:https?://)?[a-z0-9._-]+\.(?:com|net|org|co|la|tv|me|shop|store)(?:/\S*)?[^a-z0-9\n]*(?m:$)"
+            + r"|[$€£]\s?\p{Nd}|\p{Nd}\s?%\s|👻|👇|(?m:^)[^a-z0-9\n]*(?:https?://)?[a-z0-9._-]+\.(?:com|net|org|shop|store|(?:co|la|tv|me)/)\S*[^a-z0-9\n]*(?m:$)"
         ]
     )
 

@@ -29,10 +29,12 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
 #: Marks that stand alone at the end of a line, before its last emoji, at the beginning of a caption and of a line, and the same for RE2.
-_LOOSE_AT_END = re.compile(r"(?: (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|_{3,} *$", re.MULTILINE)
+_LOOSE_AT_END = re.compile(
+    rf"(?<![|/•·⋅*_~➖〰☲▬ ])(?<! [.\-])(?> (?:[|/•·⋅*]+\.?|_(?!_)|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|(?<=[.!?{EMOJI}])_{{3,}} *$", re.MULTILINE
+)
 _BARS_IN_A_ROW = re.compile(r"(?:// *){2,}")
 _LOOSE_BEFORE_EMOJI = re.compile(rf" [|•·⋅]+(?=[ {EMOJI}]+$)", re.MULTILINE)
-_LOOSE_AT_START = re.compile(r"(?:(?:[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])")
+_LOOSE_AT_START = re.compile(r"(?:(?>[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])")
 LOOSE_MARK_SIGNS = r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$|___ *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |// //|\A[,;|/•·:.\-–—]"
 #: Of these no more than three come in a row.
 RUN_MARKS = "!?~_=*#$%^&+.-"
@@ -79,11 +81,13 @@ _PRAISE_ENDS = words(
     "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy perfect"
 )
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
-#: A sentence begins behind the missing word; these are no names of things.
+#: A sentence begins behind the missing word; these are no names of things. The others only where no sentence is open: "with @x I sing".
 NEW_SENTENCE = re.compile(
-    r" (?:I|He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Why|When|Where|Such|So|Had|Have|Loved?|Happy|Can|Now|Do|Did"
-    r"|Does|Don|Are|If|Sorry|Hope|Want|Not|No|Yes|Will|Would|Could|Please|Just|Hey|And|But|Then|Here|After|Before|Today|Tomorrow|Yesterday|In|On|At"
-    r"|With|For|To|From|Also|Even|Every|Always|Never|Still|Let|Good|Great|Miss|One)(?:['’]\w+)?\b"
+    r" (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
+)
+NEW_IF_NONE_OPEN = re.compile(
+    r" (?:I|Why|When|Where|Do|Did|Does|Don|Are|If|Sorry|Hope|Want|Not|No|Yes|Will|Would|Could|Please|Just|Hey|And|But|Then|Here|After|Before|Today"
+    r"|Tomorrow|Yesterday|In|On|At|With|For|To|From|Also|Even|Every|Always|Never|Still|Let|Good|Great|Miss|One)(?:['’]\w+)?\b"
 )
 _WORD_END = re.compile(r"[\s(\[|]")
 #: A word that is missing where no sentence can do without it.

@@ -24,7 +24,7 @@ _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
 _DOTS = frozenset(".•·")
 #: A tag of nothing but an emoji, one that was never written, and one with a bracket in it.
-_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w+\)\w*)|(?<!\S)(?:#\s*)+$")
+_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w*\)\w*)|(?<!\S)(?:#\s*)+$")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 _BLOCK_LEADS = " \n,•·|/-–—"

@@ -110,13 +110,13 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], tuple[
     """
     changed: dict[str, None] = {}
     judges, drops_unfinished = "promotion" not in options.skip_rule, "unfinished" not in options.skip_rule
-    seen, judged, looked_at = _signs(text), "", False  # a text of which only the end has gone need not be judged again
+    seen, judged, looked_at = _signs(text), "", False
     if judges and "disclosure" in seen and (advertises := promotion.disclosure(text)):
         return text, (), ("promotion", advertises)
     for _ in range(MAX_ROUNDS):
         before = text
         for name, apply in _APPLIES.items():
-            if name in _JUDGED_BEFORE and judges and not judged.startswith(text):
+            if name in _JUDGED_BEFORE and judges and judged != text:
                 judged = text
                 if advertises := promotion.advertised(text):
                     return text, tuple(changed), ("promotion", advertises)
@@ -137,7 +137,7 @@ def mend(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], tuple[
         if text == before:
             break
         seen = _signs(text)
-    advertises = promotion.advertised(text) if judges and not judged.startswith(text) else ""
+    advertises = promotion.advertised(text) if judges and judged != text else ""
     return text, tuple(changed), ("promotion", advertises) if advertises else None
 
 

@@ -80,7 +80,18 @@ def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(PIECES | st.sampled_from(["More", "up", "now", "follow", "me", "check", "out"]), st.just(" ")), max_size=14))
+@given(
+    st.lists(
+        st.tuples(
+            PIECES
+            | st.sampled_from(
+                ["More", "up", "now", "follow", "me", "check", "out", "made in Italy", "page 3 is", "available", "swipe left", "new in"]
+            ),
+            st.just(" "),
+        ),
+        max_size=14,
+    )
+)
 def test_a_kept_caption_is_kept_as_it_is_when_cleaned_again(pairs: list[tuple[str, str]]) -> None:
     options = CleanOptions(language="any", min_words=1)
     verdict = verdicts.examine(_post("".join(map("".join, pairs))), options)

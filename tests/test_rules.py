@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import islice
 
 import pytest
@@ -249,6 +250,29 @@ KEPT = [
     ("-Wet dogs just wanna have fun", "Wet dogs just wanna have fun"),
     ("-5 degrees and a very good pie", "-5 degrees and a very good pie"),
     ("The future is wet\n. Go on walking", "The future is wet\nGo on walking"),
+    ("Get up there while you can\nsovrn.la", "Get up there while you can"),
+    ("The best thing about snow is ____", "The best thing about snow is ___"),
+    ("Hello there 😀, @jen took us up the hill", "Hello there 😀 A friend took us up the hill"),
+    ("Room #(12) was the coldest of all", "Room #(12) was the coldest of all"),
+    ("We spent the night by the lake with @jen!", "We spent the night by the lake!"),
+    ("A day of hard work in the garden with @jen!", "A day of hard work in the garden!"),
+    ("Nobody came. Walked all day with _jane_doe_ around", "Nobody came. Walked all day with a friend around"),
+    ("Nobody came. ＠janedoe has the key", "Nobody came. A friend has the key"),
+    # honest captions with words of the rules
+    ("Woke up today at 5am and it was worth every minute", "Woke up today at 5am and it was worth every minute"),
+    ("So many memories made in Italy ❤️", "So many memories made in Italy ❤️"),
+    ("The snow is almost gone and the crocuses are here", "The snow is almost gone and the crocuses are here"),
+    ("Nobody had to tell me! It was the best soup", "Nobody had to tell me! It was the best soup"),
+    ("This puzzle was a real brain teaser", "This puzzle was a real brain teaser"),
+    ("Would you look at that sky?", "Would you look at that sky?"),
+    ("Ice crystals like diamonds on every branch", "Ice crystals like diamonds on every branch"),
+    ("Sunrise by Moraine Lake with Mom", "Sunrise by Moraine Lake with Mom"),
+    ("Taken on the last day of our trip.", "Taken on the last day of our trip."),
+    ("The trail was designed by a sadist.", "The trail was designed by a sadist."),
+    ("Words by the fire kept us warm.", "Words by the fire kept us warm."),
+    ("Me: where is the soup\n🐶: I ate it all", "Me: where is the soup\n🐶: I ate it all"),
+    ("From the series of rainy days this one was the worst", "From the series of rainy days this one was the worst"),
+    ("My iPhone died on a 20 mm deep puddle", "My iPhone died on a 20 mm deep puddle"),
     # tags of two common words, and with a bracket in them
     ("It was #earthday and it rained", "It was earth day and it rained"),
     ("It is only Thursday and I am done #(Almost)ReadyToSleep", "It is only Thursday and I am done"),
@@ -370,6 +394,9 @@ UNFINISHED = [
     ("Nobody came. I can't wait to be judging @pie.contest🙋🏻", "Nobody came."),
     ("Nobody came. Check out ✔@hut.hair and choose a hat", "Nobody came."),
     ("Nobody came. My friends go all the way up to see @someone", "Nobody came."),
+    ("Nobody came. @hut.co feed the birds here", "Nobody came."),
+    ("Nobody came. Yesterday on the pass we saw @jen!", "Nobody came."),
+    ("Nobody came. A day with @jen And the dog", "Nobody came."),
 ]
 
 
@@ -468,10 +495,9 @@ DROPPED = [
     ("Fresh knitwear made in Italy", 50, "promotion"),
     ("Page 21 is up!!! 🌸", 50, "promotion"),
     ("World premiere in the valley tomorrow!", 50, "promotion"),
-    ("See you all tonight in the valley", 50, "promotion"),
     ("Share your own huts to be seen by everyone", 50, "promotion"),
     ("Soup at the hut tomorrow night, 6-10pm", 50, "promotion"),
-    ("Get there while you can\nhut.la\n#hut", 50, "promotion"),
+    ("Get there while you can\nhut.com\n#hut", 50, "promotion"),
     ("An editorial in wool, soon on huts.com", 50, "promotion"),
     ("To read about the three of us just click this hashtag", 50, "promotion"),
     ("Our hats are made of sustainable materials", 50, "promotion"),
@@ -576,6 +602,14 @@ SIGNLESS = st.lists(
     ),
     max_size=24,
 ).map("".join)
+
+
+@pytest.mark.parametrize("mark", ["•", "| ", "- ", "_", "// ", ". ", "? ", ": ", "👇"])
+def test_runs_of_marks_take_no_time(mark: str) -> None:
+    for caption in (mark * 4000 + "#hut 😀", "a" + mark * 4000 + "X", "👇" + mark * 4000 + "Source unknown"):
+        start = time.process_time()
+        verdicts.examine(_post(caption), OPTIONS)
+        assert time.process_time() - start < 5  # an expression that tries every split takes years
 
 
 @settings(max_examples=400, deadline=None)
