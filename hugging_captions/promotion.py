@@ -27,7 +27,7 @@ _ADVERTISES = {
 #: Bytes for ``bytes.translate``: those of such words stay, the others are spaces.
 _WORDS_ONLY = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
 _PRICE_MARK = re.compile("[$€£%👻👇]|\\.[a-z]{2}")
-#: A line that is nothing but a link, for RE2 as well.
+#: A line that is nothing but a link, for ``re`` and for RE2.
 _LINK_LINE = r"(?m:^)[^\w@#\n.-]*(?:https?://)?[a-z0-9.-]+\.(?:com|net|org|shop|store|(?:co|la|tv|me)/)\S*[^\w\n]*(?m:$)"
 #: Prices, a name on Snapchat, what points at the comments.
 _PRICE = re.compile(
@@ -77,12 +77,8 @@ def _lookers() -> tuple[Any, Any]:
     signs = [_sign(*start) for start in STARTS]
     gaps = [sign for sign in signs if "*" in sign]
     others = [sign for sign in signs if "*" not in sign]
-    return automaton(["|".join(gaps)]), automaton(
-        [
-            "|".join(others)
-            + r"|[$€£]\s?\p{Nd}|\p{Nd}\s?%\s|👻|👇|(?m:^)[^a-z0-9\n]*(?:https?://)?[a-z0-9._-]+\.(?:com|net|org|shop|store|(?:co|la|tv|me)/)\S*[^a-z0-9\n]*(?m:$)"
-        ]
-    )
+    marks = rf"[$€£]\s?\p{{Nd}}|\p{{Nd}}\s?%\s|👻|👇|{_LINK_LINE}"
+    return automaton(["|".join(gaps)]), automaton(["|".join([*others, marks])])
 
 
 def advertised(text: str) -> str:

@@ -30,10 +30,11 @@ SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
 #: Marks that stand alone at the end of a line, before its last emoji, at the beginning of a caption and of a line, and the same for RE2.
 _LOOSE_AT_END = re.compile(
-    rf"(?<![|/•·⋅*_~➖〰☲▬ ])(?<! [.\-])(?> (?:[|/•·⋅*]+\.?|_(?!_)|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|(?<=[.!?{EMOJI}])_{{3,}} *$", re.MULTILINE
+    rf"(?<![|/•·⋅*_~➖〰☲▬ ])(?<! [.\-])(?> (?:[|/•·⋅*]+\.?|_(?!_)|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|(?<=[.!?{EMOJI}])_{{3,}} *$",
+    re.MULTILINE,
 )
 _BARS_IN_A_ROW = re.compile(r"(?:// *){2,}")
-_LOOSE_BEFORE_EMOJI = re.compile(rf" [|•·⋅]+(?=[ {EMOJI}]+$)", re.MULTILINE)
+_LOOSE_BEFORE_EMOJI = re.compile(rf"(?<![|•·⋅ ])(?> [|•·⋅]+)+(?=[ {EMOJI}]+$)", re.MULTILINE)
 _LOOSE_AT_START = re.compile(r"(?:(?>[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])")
 LOOSE_MARK_SIGNS = r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$|___ *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |// //|\A[,;|/•·:.\-–—]"
 #: Of these no more than three come in a row.

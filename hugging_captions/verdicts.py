@@ -37,7 +37,7 @@ DROPS = {
     "no-caption": "no caption at all",
     "unknown-likes": "with --unknown-likes drop: the count is hidden",
     "too-few-likes": "fewer likes than --min-likes",
-    "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, order now, tag a friend, several words of trade",
+    "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, words of trade",
     "no-text": "no letter left once tags, handles and the like are out",
     "unfinished": "a sentence that a tag, a handle, a link, an e-mail address or a phone number is part of; one bracket of two is left",
     "language": "another language than --language, less sure than --min-language-score, or partly in a second one",

@@ -24,7 +24,7 @@ from hugging_captions.posts import Post, PostLog
 from hugging_captions.storage import Store, read_captions
 
 OPTIONS = CleanOptions()
-#: What advertises or is in another language is mended to its end as well.
+#: What advertises, is in another language or has a broken sentence is mended to its end as well.
 MENDED_THROUGH = CleanOptions(skip_rule=("promotion", "language", "unfinished"))
 GOLDEN = ROOT / "tests" / "golden"
 

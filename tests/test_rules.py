@@ -198,7 +198,6 @@ KEPT = [
     ("No comment from the marmot about the bread", "No comment from the marmot about the bread"),
     ("Leave the tent open, it is only snow", "Leave the tent open, it is only snow"),
     ("The biography of this mountain is long", "The biography of this mountain is long"),
-    # what speaks of a handle that went goes with it
     # marks that stand alone, and what a camera was set to
     ("Catch of the day |", "Catch of the day"),
     ("Back in the valley 🌟 . .", "Back in the valley 🌟"),
