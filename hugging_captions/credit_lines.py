@@ -39,14 +39,14 @@ _INLINE_CREDIT = re.compile(
 )
 _SMALL_WORD = re.compile(r" [a-z]")
 _NAMED_CREDIT = re.compile(
-    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]*(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?"
+    r"(?:^|(?<=[|/.!?] )|(?=\())[|/ (]{0,6}(?:(?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?"
     r"(?: ?[Cc]red(?:it)?s?)?(?: by |: ?| by: )|(?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?: ?)"
     r"(?:(?>[^\W\d_][\w.’'-]*|&) ?){1,4}(?:[)|:/–—®-]+ ?|$)|\([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)",
     re.MULTILINE,
 )
 #: The same without a "by": "pics Audi", "picture ada®".
 _BARE_CREDIT = re.compile(
-    r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture [\w.]+®|\b(?:Project|Designed|Images?) (?:by|via):? [A-Z][^.!?\n]{0,60}$|[|🎥📷📸 ]*© ?[A-Z][\w .]*$|\|\|+ ?(?:[🎥📷📸] ?)?\.*$",
+    r"[Pp]hoto credits? ?[-–] ?\w+|^(?:pics?|photos?|picture) [A-Z]\w+(?: / .*)?$|\bpicture [\w.]+®|\b(?:Project|Designed|Images?) (?:by|via):? [A-Z][^.!?\n]{0,60}$|[|🎥📷📸 ]{0,6}© ?[A-Z][\w .]*$|(?<!\|)\|\|+ ?(?:[🎥📷📸] ?)?\.*$",
     re.MULTILINE,
 )
 #: Who did what, by name: a line of several of these.
