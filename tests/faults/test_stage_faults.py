@@ -65,9 +65,11 @@ class Stage:
     def command(self, root: Path) -> tuple[str, list[object]]:
         return self.script, ["--root", root, *self.argv]
 
-    def assert_same(self, root: Path) -> None:
-        """Check that ``root`` holds what an undisturbed run leaves, and no file that it would not."""
+    def assert_same(self, root: Path, but: str = "") -> None:
+        """Check that ``root`` holds what an undisturbed run leaves, and no file that it would not; ``but`` ends the name of one not looked at."""
         for name in RESULTS[self.name]:
+            if but and name.endswith(but):
+                continue
             assert (root / name).read_bytes() == (self.after / name).read_bytes(), name
         extra = _names(root) - _names(self.after)
         assert not [name for name in extra if not name.endswith(".novelty.npz") and ".previous" not in name], extra
@@ -274,7 +276,8 @@ def test_a_file_that_was_cut_is_told_or_mended(cut: Cut, stages: dict[str, Stage
         if cut.reader == "clean" and ended.code == 0:
             _assert_counted(root, ended)
         if ended.code == 0 and cut.reader == "generate":
-            stage.assert_same(root)
+            # without run.json the held-out captions count as training captions, from which more may be copied
+            stage.assert_same(root, but=".jsonl" if cut.file.endswith("run.json") else "")
         COUNTS["files cut"] += 1
 
 
