@@ -12,10 +12,9 @@ from typing import Any
 
 from .automaton import automaton
 from .privacy import HANDLES, holds_handle, mark_handles
-from .repair import BROKEN, EMOJI, HANDLE, TAG, close_holes, tidy, words
+from .repair import BROKEN, EMOJI, HANDLE, TAG_OR_HANDLE, close_holes, tidy, words
 
 _WORD_RUN = re.compile(r"\w+")
-_TAG_OR_HANDLE = re.compile(rf"{HANDLE}|{TAG}")
 #: The last word of a line that named somebody behind it.
 _TAIL_WORD = re.compile(rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$", re.MULTILINE)
 #: A list of who did what: "Planner: @x | Florist: @y".
@@ -81,13 +80,14 @@ _SAID_BY = re.compile(
     rf"[^.!?\n@{EMOJI}]*(?:[.!?]+(?!\w)|[{EMOJI}]+(?=\))|(?=\)|[{EMOJI}])|$)\)?(?: Published in [^\n]*)?",
     re.MULTILINE,
 )
-#: A title and its maker are a line of their own: so few of its words are written small, by these not counted.
+#: Who made something; a day, a time and a water are no makers.
 _MADE_BY = re.compile(
     r"\b[Bb]y (?!\w+day\b|(?:Night|Day|Christmas|Easter|I|Me|Lake|River|Creek|Beach)\b|\w+ (?:Lake|River|Creek|Beach)\b)[^\W\d_a-z]"
 )
+#: A title and its maker are a line of their own of no more words than this, so few of them written small, these not counted.
+_LONGEST_TITLE, _SMALL_IN_TITLE = 16, 1
 _OF_TITLES = words("a an and at by for from in of the to with")
 _SENTENCE_END = re.compile(r"[.!?] ")
-SMALL_IN_TITLE, LONGEST_TITLE = 1, 16
 #: Where it was taken or is from, and with what, each a line.
 _LABEL_LINE = re.compile(
     rf"(?:^[^\w\n]{{0,20}}|(?<=[.!?{EMOJI}] ))(?:Location|LOCATION|location|Loc)\b ?:.*$|^via \w+$|^Caption: .*$|[ /|]{{0,4}}\b[Ss]ource:? [Uu]nknown\b[,.]?"
@@ -139,7 +139,7 @@ def _is_title(line: str) -> bool:
     if not _MADE_BY.search(line) or _SENTENCE_END.search(line):
         return False
     found = _WORD_RUN.findall(line)
-    return len(found) <= LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in found) <= SMALL_IN_TITLE
+    return len(found) <= _LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in found) <= _SMALL_IN_TITLE
 
 
 def _is_gear(line: str) -> bool:
@@ -204,7 +204,7 @@ def _without_inline_credit(match: re.Match[str]) -> str:
 
 def _words_beside(line: str) -> int:
     """Return how many words of ``line`` are in no handle or tag."""
-    return len(_WORD_RUN.findall(_TAG_OR_HANDLE.sub("", line)))
+    return len(_WORD_RUN.findall(TAG_OR_HANDLE.sub("", line)))
 
 
 def _without_labelled(line: str) -> str:

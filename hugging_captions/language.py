@@ -28,7 +28,7 @@ UNKNOWN = "unknown"
 LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 8, 13, 3, 1
 
 _ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
-#: Where a caption may change its language: a line, a bar, dash or bracket, the end of a sentence, an emoji.
+#: Where a caption may change its language, beside ``_SYMBOLS``: a line, a bar or bracket, the end of a sentence.
 _BREAKS = frozenset("\n.!?|/~()")
 #: Words that English has and that no other language of the Latin script has often: not "love", "like", "good", which all have borrowed.
 _ENGLISH = words(
@@ -49,7 +49,7 @@ _NOT_ENGLISH = words(
     "ist nicht ich du ihr ein eine mit auf für von zu dem auch noch nur wie sind aber oder el la los las una un que de y con lo "
     "del al mi tu su es muy pero como más está esta este hoy todo yo les des une est et pas je il elle nous vous dans pour sur "
     "avec au aux ce cette qui mais très bien sont mon mes gli che di non sono della nel alla più ti ci si anche questo questa oggi "
-    "o os uma não nao e da dos das com muito meu minha seu sua você het een van en niet ik dat op voor met zijn och att det som på "
+    "o os uma não nao e dos das com muito meu minha seu sua você het een van en niet ik dat op voor met zijn och att det som på "
     "är av för inte jag ett ang ng mga ako mo po lang yang ini itu dengan untuk dari tidak aku kamu ada bir bu da için ile çok"
 )
 #: A text with so many different ones of ``_ENGLISH``, and so large a share, is English without a closer look.

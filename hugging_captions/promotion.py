@@ -12,10 +12,13 @@ from functools import cache
 from typing import Any
 
 from .automaton import automaton
-from .promotion_words import OF_TRADE, STARTS, TOO_MANY_OF_TRADE
+from .plea_words import PLEADS
+from .promotion_words import ADVERTISES, OF_TRADE, TOO_MANY_OF_TRADE
 
+#: All of them; a caption is charged with the one that stands first in it.
+_STARTS = (*ADVERTISES, *PLEADS)
 _rests: dict[str, list[str]] = {}
-for _words, _rest in STARTS:
+for _words, _rest in _STARTS:
     for _word in _words.split():
         _rests.setdefault(_word, []).append(re.sub(r"\((?!\?)", "(?:", _rest.replace(" ", r"\s+").replace("~", r"\S*[^\s.,:;!?]")))
 #: For each of the words one expression, in which the word comes first: what begins with a literal is found fastest. A caption is looked
@@ -41,13 +44,13 @@ _DISCLOSING_TAG = re.compile(
     r"|\w*giveaways?|\w*contest|gewinnspiel|(?:for|on|flash|print)?sales?|linkin(?:bio|profile))\b"
 )
 _DISCLOSURE = re.compile(
-    r"\bliketk\.it\b|\bsponsored\s+(?:post|by)\b|(?:^|[|/(])\s*sponsored\b|\bsponsored\s*(?:$|[|/)])|\bpaid\s+(?:partnership|promotion)\b"
+    r"\bliketk\.it\b|(?:^|[|/(])\s*sponsored\b|\bsponsored\s*(?:$|[|/)])"
     r"|(?:\bin\s+(?:paid\s+)?|\()(?:collaboration|partnership)\s+with\b|(?:^|\s)[/*(]ad\b"
 )
 #: What a text with one of them has at least, for RE2.
 DISCLOSURE_SIGNS = (
     r"(?i)#(?:ad|spon|[^\s#]*sponsored|paid|gifted|[^\s#]*partner|[^\s#]*ambassador|collaboration|liketkit|anzeige|werbung|[^\s#]*giveaway"
-    r"|[^\s#]*contest|gewinnspiel|(?:for|on|flash|print)?sale|linkin)|liketk|sponsored|paid\s|(?:collaboration|partnership)\s+with|[/*(]ad"
+    r"|[^\s#]*contest|gewinnspiel|(?:for|on|flash|print)?sale|linkin)|liketk|sponsored|(?:collaboration|partnership)\s+with|[/*(]ad"
 )
 
 #: A question of those that are asked to be answered below, and nothing besides.
@@ -62,7 +65,7 @@ _LOOK_AROUND = re.compile(r"\(\?<?[=!](?:\\.|[^()\\]|\((?:\\.|[^()\\])*\))*\)")
 
 
 def _sign(words: str, rest: str) -> str:
-    """Return one of ``STARTS`` for RE2, which looks neither ahead nor back and knows ASCII's letters alone: it matches a little more."""
+    """Return one of ``_STARTS`` for RE2, which looks neither ahead nor back and knows ASCII's letters alone: it matches a little more."""
     rest = re.sub(r"\{0,\d\d\}", "*", _LOOK_AROUND.sub("", rest)).replace(r"[^\w\s]", "[^a-z0-9_\\s]")
     rest = rest.replace(r"\w", r"[^\x00-/:-@\[-^`{-\x7f]").replace(" ", r"\s+").replace("~", r"\S*[^\s.,:;!?]")
     return rf"\b(?:{words.replace(' ', '|')})(?:{rest})"
@@ -70,11 +73,11 @@ def _sign(words: str, rest: str) -> str:
 
 @cache
 def _lookers() -> tuple[Any, Any]:
-    """Return what look for all of ``STARTS`` and for prices at once, in a sixth of the time that they take one by one.
+    """Return what look for all of ``_STARTS`` and for prices at once, in a sixth of the time that they take one by one.
 
     Those in which any words may stand have an automaton of their own: one of all takes twice the time to warm up.
     """
-    signs = [_sign(*start) for start in STARTS]
+    signs = [_sign(*start) for start in _STARTS]
     gaps = [sign for sign in signs if "*" in sign]
     others = [sign for sign in signs if "*" not in sign]
     marks = rf"[$€£]\s?\p{{Nd}}|\p{{Nd}}\s?%\s|👻|👇|{_LINK_LINE}"

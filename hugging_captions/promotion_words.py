@@ -1,12 +1,12 @@
-"""The words of advertisements and pleas, which ``promotion`` looks for."""
+"""The words of advertisements, which ``promotion`` looks for; those of pleas are ``plea_words``'."""
 
 from __future__ import annotations
 
 from .repair import words
 
-#: The words that begin an advertisement or a plea, and what has to follow them, in lower case. In what follows a space is any white
+#: The words that begin an advertisement, and what has to follow them, in lower case. In what follows a space is any white
 #: space, a tilde any word or handle, a bracket only groups, and the end is no middle of a word.
-STARTS = (
+ADVERTISES = (
     # look elsewhere: the profile, a site, a story
     ("link links", r"['’]?s?\s*(is |are )?(in|on)\s*(my |our |the )?(bio|profile|site|blog)"),
     ("link links", r"\b[^.\n]{0,40}\bin (~ ){0,2}(bio|profile|header)| (to (my|our|the)|below|is|here)"),
@@ -60,55 +60,6 @@ STARTS = (
     ("recipe recipes", r" (is |are )?(now )?(on|up|live|at|in (my|our|the|profile))"),
     ("blog", r" posts?"),
     ("blogpost blogposts", r""),
-    # be my audience: follow, like, comment, tag, share, vote
-    ("subscribe f4f l4l", r""),
-    ("follow", r"\b[^.!?\n]{0,40}\bfor (more|our|daily|updates|news|the latest)"),
-    ("follow", r"\s*(for|4|back|4\s?follow)| (us|me|my|our|their|along|@\w+|(him|her|them) (now|here))"),
-    ("follow", r" (his|her) (~ )?(page|feed|work|account)"),
-    ("go", r" follow| (and |& |now )?(get|check|listen|stream|download|buy|grab|support|subscribe|vote) (now|this|my|our|them|to)"),
-    ("remember", r" to follow"),
-    ("and gets", r" a follow"),
-    ("by", r" following @"),
-    ("follow", r" the (story|journey|adventure|climb)|\b[^.!?\n]{0,30}\bon (snap|snapchat|insta|instagram|ig|facebook|twitter)"),
-    ("give", r" (~ ){1,3}a follow| (them|him|her|us|me|it) (some love|a (follow|like))"),
-    ("send show", r" (them|him|her|us|me) some (~ )?love"),
-    ("new", r" followers"),
-    ("turn", r" on (post )?notifications"),
-    ("like", r"\s*(for|4)\s*like|\s*(&|and)\s*(share|follow|comment)"),
-    ("double", r"[\s-]tap"),
-    ("return", r" all (comments|likes|follows)"),
-    ("comment comments", r" (down )?(below|down|your)"),
-    ("comment", r" (an?|any|one|\d+) (~ )?(word|emoji)s?| (~ )?emojis?| ([^\w\s]+\s*)?(if|with)"),
-    ("comment", r" \w-\w"),
-    ("comment", r" (what|which|who|where|how|why)| [\"“']|,? (and |or )?(pm|dm|mail|tag|like)| an? [^\w\s]"),
-    ("leave", r" (me |us )?(a|your) comments?"),
-    ("leave drop", r" (an?|one|it|['’]?(e?m|me)|us|yours?) (~ ){0,3}below"),
-    ("ideas thoughts answers", r" (down )?below"),
-    ("rate", r" (this|these|it|my|me|us)\b[^.!?\n]{0,30}\b(1\s?-\s?\d+|out of|emojis?)"),
-    ("tag", r" (an?|who|some|them|every\w*|\(?\d)"),
-    ("tag mention", r" (~ ){0,3}(friends?|someone|somebody|people|buddies|buddy|bestie|besties|squad|person|mates?)"),
-    ("tagging", r" (us|your)"),
-    ("tag hashtag", r" (us|your|to)"),
-    ("repost", r" (this|if)"),
-    ("share", r" (it |this )?(to|with) your friends| your\b[^.!?\n]{0,40} below"),
-    ("send", r" this to (your|a|someone|the)"),
-    ("linked", r" (this|it|them|everything)"),
-    ("blog", r"(?=\))"),
-    ("vote", r" for (me|us|my|our)"),
-    ("fan", r" vote"),
-    ("for", r" a (feature|shout\s?-?out)| the (recent )?(feature|repost|shout\s?-?out)s?\b(?! films?\b)"),
-    ("featured", r" on our"),
-    ("please", r" (join|come (to|and|see|by|out)|visit|check|share (this|with|it)|support|donate|sign|help (us|them|support|spread))"),
-    # win something
-    ("giveaway giveaways sweepstake sweepstakes", r""),
-    ("give", r"\s?-?aways?"),
-    ("enter", r" to win"),
-    ("enter entering join", r"\b[^.\n]{0,25}\b(contest|competition|raffle|draw)"),
-    ("running", r" a (contest|competition)"),
-    ("contest competition", r" (is )?(open|extended|ends?|closes|rules|entry|entries)"),
-    ("to", r" win (one|your|free|these|some|two|tickets?|\d+)| (get|be) (featured?|shout\s?-?out)"),
-    ("for", r" a chance to win"),
-    ("chance", r" (to (win|be featured)|of (a )?feature)"),
     # buy something
     ("discount discounts preorder preorders restock restocked", r""),
     ("discount promo coupon voucher", r"\s*codes?"),
@@ -163,18 +114,6 @@ STARTS = (
     ("most", r" trusted"),
     ("value", r" proposition"),
     ("members", r" (area|only)"),
-    # write to me
-    ("dm message inbox email contact", r"\W*(me|us)?\W*(to|for) (orders?|book|prices?|pricing|bookings?|inquir\w+|info|more)"),
-    ("dm message inbox email contact", r"\W*(me|us)?\W*(to|for) (details|promo|e-?books?|recipes?)"),
-    ("dm email book", r" (me|us)"),
-    ("now", r" booking"),
-    ("a please", r" dm"),
-    ("hit", r" me (up )?(for|if|with)"),
-    ("shoot drop send", r" (me|us) an? (~ )?(message|dm|email|line|note|pm|text)"),
-    ("apply", r" (now|today|online|here|at)"),
-    ("sign", r" up (now|today|online|here)"),
-    ("are re now", r" hiring"),
-    ("model", r" call"),
     # something is out, or will be
     ("to", r" announce"),
     ("to", r" bid"),
@@ -229,17 +168,12 @@ STARTS = (
     ("grand", r" opening"),
     ("tour", r" dates"),
     ("booth", r" [a-z]?\d+"),
-    # and more of the same
-    ("sign", r" up to (take part|join|get|receive)"),
-    ("join joining joined", r" the (~ ){0,4}(community|program|waitlist|club now)"),
-    ("by", r" following(?=\s*([^\w\s]|$))"),
+    # goods, places and works, of all kinds
     ("great perfect", r" (as )?(an? )?(~ )?gifts? (for|idea)"),
     ("uploaded upload", r" (an?|my|the|our) (~ ){0,3}(haul|cover|tutorial|review|clip)"),
     ("tap", r" (~ ){1,3}to (see|find|read|watch|shop)"),
     ("swipe", r" (left |right |over )?to (see|watch|read|find)"),
-    ("hashtag", r" me"),
     ("this", r" (new )?(collection|palette|range|line|edition) (contains|has|comes|features|includes|is available)"),
-    ("grand", r" prize"),
     ("hear", r" our (chat|podcast|interview|new|song|story)"),
     ("website shop store", r" is (back )?(up|live|open|online|running)"),
     ("on", r" (facebook|twitter|youtube)( and|,| &)"),
@@ -267,13 +201,7 @@ STARTS = (
     ("of", r" (the )?(profits|proceeds|sales)"),
     ("must", r"[\s-]?(have|buy)s?(?=\s*([^\w\s]|$))"),
     ("limited", r" edition"),
-    ("help", r" (us|me) (reach|win|support|raise|grow)"),
-    ("raise raising", r" (money|funds|awareness)"),
-    ("donate donations donation", r""),
-    ("fundraiser crowdfunding kickstarter gofundme patreon indiegogo", r""),
     ("lookbook", r""),
-    ("please", r" (discuss|comment|tag|like|follow|vote|repost)"),
-    ("let", r" (me|us) know (in|below|what you think (in|below))"),
     (
         "wearing",
         r" (the|my|our) (new |~ ){0,2}(watch|dress|leggings|top|collection|skirt|jeans|sneakers|boots|jacket|bikini|set|suit) (in|from|by|of)\b",
@@ -281,14 +209,12 @@ STARTS = (
     ("in", r" the (~ ){2,3}(skirt|dress|jumpsuit|romper|leggings|bodysuit)(?=\s*([^\w\s]|$))"),
     ("page chapter part episode", r" \d+ (is )?(now )?(up|out|live)(?=\s*([^\w\s]|$))"),
     ("world", r" (tour(?=\s*([^\w\s]|$))|premiere)"),
-    ("number amount", r" of likes"),
     ("new", r" in(?=\s*(!|$))"),
     ("made", r"(?<!memories\smade) in (italy|france|germany|portugal|spain|(the )?usa?|england|britain|japan)(?=\s*([^\w\s]|$))"),
     (
         "tomorrow tonight",
         r"( night| evening)?,? (at |from |@ )?\d{1,2}([:.]\d\d)?(\s?[-–]\s?\d{1,2}([:.]\d\d)?)?\s?(am|pm)",
     ),
-    ("yes yay", r" or (no|nay)\s*\?(?=\W*$)"),
     ("teaser", r"(?<!brain\steaser)"),
     ("check", r" out a few of my"),
     ("print", r" (site|shop|store)"),
@@ -300,10 +226,7 @@ STARTS = (
     ("your", r" (villa|suite)"),
     ("sustainable ecological", r" (materials?|fashion|brand)"),
     ("live", r" (feed|stream|q&a|workshop)"),
-    ("share", r" your own"),
-    ("to", r" get involved"),
     ("new", r" (page|episode|post)(?=\s*!)"),
-    ("photo", r" (contest|competition)"),
     # it was paid for
     ("paid", r" (partnership|promotion)"),
     ("sponsored", r" (post|by)"),

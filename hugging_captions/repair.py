@@ -1,7 +1,6 @@
 """Mend the form of a caption: encoding, characters, separator lines, tags, runs.
 
-Pure text functions, each of which leaves a mended caption as it is. Shares in comments are of 31,000
-real captions.
+Pure text functions, each of which leaves a mended caption as it is.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import unicodedata
 #: A small number is no tag: "my #1 hut".
 TAG = r"#(?!\d\d?\b)\w+"
 HANDLE = r"@[A-Za-z0-9_.]*[A-Za-z0-9_]"
+TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 #: The ranges of nearly all emoji, for a class of characters.
 EMOJI = r"\ufe0f\u2190-\u2bff\U0001f000-\U0001faff"
 
@@ -28,7 +28,7 @@ _FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
 #: What a separator line is made of, as a class of characters.
 SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
 _SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
-#: Marks that stand alone at the end of a line, before its last emoji, at the beginning of a caption and of a line, and the same for RE2.
+#: Marks that stand alone: at the end of a line, before its last emoji, at the beginning of a caption, several bars; and their signs for RE2.
 _LOOSE_AT_END = re.compile(
     rf"(?<![|/•·⋅*_~➖〰☲▬ ])(?<! [.\-])(?> (?:[|/•·⋅*]+\.?|_(?!_)|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|(?<=[.!?{EMOJI}])_{{3,}} *$",
     re.MULTILINE,
@@ -57,14 +57,15 @@ LEADS_ON: frozenset[str] = words(
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
-    "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during than versus vs vs. "
-    "off around through along across over under toward towards next aka"
+    "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during versus vs vs. "
+    "off around through along across under toward towards next aka"
 )
-#: Those of them that no caption ends with on purpose.
+#: Those that no caption ends with on purpose.
 _NEEDS_MORE = words(
     "a an the my our your his their of to for from with w/ and or & by via new called named into quite "
     "a. an. the. my. our. your. and. or. but."
 )
+#: And those that an emoji can't stand in for a noun behind.
 _BEFORE_NOUN = _NEEDS_MORE | words("is are was were am at into near")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"

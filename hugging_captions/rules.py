@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from . import credit_lines, privacy, repair, tags
 from .options import CleanOptions
-from .repair import HANDLE, TAG
+from .repair import TAG_OR_HANDLE
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*")
 #: Thai, Lao, Khmer, Japanese and Chinese
@@ -37,7 +37,7 @@ def word_count(text: str, enough: int | None = None) -> int:
 
 def fold(text: str) -> str:
     """Return what two captions share that differ only in case, punctuation, emoji, tags, handles or spacing."""
-    bare = _TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
+    bare = TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
     if not bare.isascii():
         bare = _SYMBOLS.sub(" ", bare)
     if bare.isascii():  # in a tenth of the time
@@ -58,7 +58,6 @@ _WORDS_ONLY = _WordsOnly()
 #: Symbols that most captions have; none is a letter, nor does NFKC make one of it.
 _SYMBOLS = re.compile("[•–—‘’“”…\u2190-\u21ff\u2600-\u27bf\ufe0f\u200d\U0001f300-\U0001faff]+")
 _ASCII_WORDS_ONLY = bytes(_WORDS_ONLY[code] if code < 128 else 32 for code in range(256))
-_TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .repair import BROKEN, EMOJI, HANDLE, HOLE, LEADS_ON, TAG, close_holes, tidy, without_separators, words
+from .repair import BROKEN, EMOJI, HANDLE, HOLE, LEADS_ON, TAG, TAG_OR_HANDLE, close_holes, tidy, without_separators, words
 
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
-_TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 #: What may stand between the tags of a block, and behind it.
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
@@ -159,7 +158,7 @@ def _without_trailing_tags(text: str) -> str:
     A tag on the line of a word that leads on to it is part of the sentence and stays.
     """
     cut, count, end = len(text), 0, len(text)
-    tokens = list(_TAG_OR_HANDLE.finditer(text))
+    tokens = list(TAG_OR_HANDLE.finditer(text))
     for token in reversed(tokens):
         if not _BLOCK_GAP.fullmatch(text, token.end(), end):
             break

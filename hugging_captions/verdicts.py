@@ -49,10 +49,7 @@ DROPS = {
 }
 
 
-_NO_SHINGLES = np.empty(0, np.uint32)
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the rules made of one post: its clean text, or the reason why it is not kept."""
 
@@ -64,7 +61,7 @@ class Verdict:
     changed: tuple[str, ...] = ()
     language: str = ""
     folded: str = ""
-    shingles: np.ndarray = field(default_factory=lambda: _NO_SHINGLES)
+    shingles: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
 
 
 def rule_names() -> list[str]:
