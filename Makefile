@@ -25,7 +25,7 @@ lint: $(VENV)/installed-dev  ## style and types
 	$(VENV)/bin/mypy
 
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
-	$(RUN) -m hugging_captions.reference
+	$(RUN) tools/docs.py
 
 bench: bench-pull bench-clean bench-train bench-generate bench-base-models bench-load  ## this against what a user would run instead
 

@@ -64,11 +64,12 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
     if pull.skip_pull:
         return
     if pull.from_paths:
-        from hugging_captions import archive
+        from hugging_captions.scraper import archive
 
         print(archive.import_posts(pull.from_paths, tags[0], store).summary())
         return
-    from hugging_captions import scraper, session
+    from hugging_captions.scraper import pull as scraper
+    from hugging_captions.scraper import session
 
     context = session.open_session(pull)
     for tag in tags:
@@ -77,26 +78,27 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
 
 def print_explanation(shortcode: str, tags: Sequence[str], clean: options.CleanOptions, store: Store) -> None:
     """Print what each rule does to the post called ``shortcode``."""
-    from hugging_captions import cleaner, verdicts
+    from hugging_captions.cleaner import pipeline as cleaner
+    from hugging_captions.cleaner import verdicts
 
     print(verdicts.explain(cleaner.find_post(shortcode, tags, store), clean))
 
 
 def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> None:
     """Take the posts that ``given`` names out of ``tags`` and print what that means for the models here."""
-    from hugging_captions import forget
+    from hugging_captions.cleaner import forget
 
     print(forget.forget(forget.read_shortcodes(given), tags, store).summary())
 
 
 def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool, report: bool) -> None:
     """Clean the posts of ``tags`` and print the table of what was kept and why the rest was not."""
-    from hugging_captions import cleaner
+    from hugging_captions.cleaner import pipeline as cleaner
 
     for result in cleaner.clean(tags, clean, store):
         print(result.summary(verbose))
         if report:
-            from hugging_captions import report as pictures
+            from hugging_captions.cleaner import report as pictures
 
             print(f"drawn as {pictures.draw(result, store)}")
 

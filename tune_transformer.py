@@ -15,8 +15,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from hugging_captions import console, options, ranks
+from hugging_captions import console, options
 from hugging_captions.storage import Store, corpus_name, normalise_tags
+from hugging_captions.trainer import ranks
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -62,20 +63,20 @@ def tune(arguments: argparse.Namespace) -> None:
 def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
     """Train on the captions of ``tags``, print where the model is and how good it became, and measure what it copies."""
     start = time.perf_counter()
-    from hugging_captions import trainer
+    from hugging_captions.trainer import train as trainer
 
     result = trainer.train(tags, train, hardware, store, import_seconds=time.perf_counter() - start)
     if ranks.rank() == 0:
         print(result.summary())
         if result.metrics["val_loss"] is not None:
-            from hugging_captions import generator
+            from hugging_captions.generator import generate as generator
 
             generator.sample_for_history(tags, hardware, store)
 
 
 def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:
     """Write captions with the model of ``tags``; print the best ten, what was left out and the novelty figures."""
-    from hugging_captions import generator
+    from hugging_captions.generator import generate as generator
 
     print(generator.generate(tags, generate, hardware, store).summary())
 

@@ -27,10 +27,12 @@ from emoji_lines import emoji_lines
 from orthogonal import OrthogonalAdamW
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
 
-from hugging_captions import console, dataset, hardware, model_card, models
-from hugging_captions.caption_trainer import CaptionTrainer
+from hugging_captions import console, models
+from hugging_captions.dataset import corpus as dataset
 from hugging_captions.errors import InputError
-from hugging_captions.evaluation import HeldOut, evaluate
+from hugging_captions.trainer import hardware, model_card
+from hugging_captions.trainer.caption_trainer import CaptionTrainer
+from hugging_captions.trainer.evaluation import HeldOut, evaluate
 
 log = logging.getLogger("hugging_captions.pretrain")
 

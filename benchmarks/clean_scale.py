@@ -71,7 +71,7 @@ def clean(root: Path, options: CleanOptions) -> dict[str, float]:
 
 
 def _clean(root: Path, options: CleanOptions) -> dict[str, float]:
-    from hugging_captions import cleaner
+    from hugging_captions.cleaner import pipeline as cleaner
 
     start, cpu = time.perf_counter(), _cpu_seconds()
     result = cleaner.clean([TAG], options, Store(root))[0]

@@ -120,8 +120,8 @@ def novelty() -> dict[str, float]:
     """
     from train import judge
 
-    from hugging_captions.copies import CopyIndex
-    from hugging_captions.novelty import figures
+    from hugging_captions.generator.copies import CopyIndex
+    from hugging_captions.generator.novelty import figures
 
     captions = _captions(34_000)
     dice = random.Random(1)

@@ -13,9 +13,10 @@ import torch
 from train_contenders import PeakMemory
 from transformers import AutoTokenizer, GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from hugging_captions import models, quantized
-from hugging_captions.candidates import Candidates
-from hugging_captions.novelty import Reference
+from hugging_captions import models
+from hugging_captions.generator import quantized
+from hugging_captions.generator.candidates import Candidates
+from hugging_captions.generator.novelty import Reference
 from hugging_captions.options import GenerateOptions
 
 log = logging.getLogger("hugging_captions.benchmarks")

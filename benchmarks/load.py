@@ -41,7 +41,7 @@ def write_export(path: Path, count: int) -> None:
 
 def import_stage(folder: Path, count: int) -> str:
     """Import the export file into posts.jsonl."""
-    from hugging_captions import archive
+    from hugging_captions.scraper import archive
     from hugging_captions.storage import Store
 
     return f"{archive.import_posts([folder / 'export.jsonl'], TAG, Store(folder)).new:,} posts"
@@ -49,7 +49,7 @@ def import_stage(folder: Path, count: int) -> str:
 
 def clean_stage(folder: Path, count: int) -> str:
     """Clean them."""
-    from hugging_captions import cleaner
+    from hugging_captions.cleaner import pipeline as cleaner
     from hugging_captions.options import CleanOptions
     from hugging_captions.storage import Store
 
@@ -58,7 +58,8 @@ def clean_stage(folder: Path, count: int) -> str:
 
 def encode_stage(folder: Path, count: int) -> str:
     """Load the corpus, split it, make a tokenizer of some of it, encode all, and plan an epoch's batches."""
-    from hugging_captions import dataset, models
+    from hugging_captions import models
+    from hugging_captions.dataset import corpus as dataset
     from hugging_captions.storage import Store
 
     corpus = dataset.load_corpus([TAG], Store(folder))
@@ -83,7 +84,7 @@ def _tiny_model(tokenizer: Any, folder: Path) -> None:
 
 def generate_stage(folder: Path, count: int) -> str:
     """Write captions with the tiny model, and look for copies in the whole corpus."""
-    from hugging_captions import generator
+    from hugging_captions.generator import generate as generator
     from hugging_captions.options import GenerateOptions, HardwareOptions
     from hugging_captions.storage import Store
 

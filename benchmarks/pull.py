@@ -73,8 +73,9 @@ def _in_process(port: int, root: Path, pages: int) -> tuple[float, float, float]
 def _pull(port: int, root: Path, pages: int, queue: multiprocessing.Queue[tuple[float, float, float]]) -> None:
     from instagram_server import route_process
 
-    from hugging_captions import scraper, session
     from hugging_captions.options import PullOptions
+    from hugging_captions.scraper import pull as scraper
+    from hugging_captions.scraper import session
     from hugging_captions.storage import Store
 
     route_process(port)

@@ -14,10 +14,11 @@ import torch
 from processes import alone
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
 
-from hugging_captions import dataset, models
-from hugging_captions.caption_trainer import CaptionTrainer
-from hugging_captions.hardware import fuse_activations, keep_freed_memory
-from hugging_captions.recipe import RECIPES, fit
+from hugging_captions import models
+from hugging_captions.dataset import corpus as dataset
+from hugging_captions.trainer.caption_trainer import CaptionTrainer
+from hugging_captions.trainer.hardware import fuse_activations, keep_freed_memory
+from hugging_captions.trainer.recipe import RECIPES, fit
 
 #: Optimizer steps of a contender in a round, after a first one that is not counted: it makes the optimizer's state and finds memory.
 STEPS = {"ours": 4, "packed rows": 4, "bare loop": 4, "classic (2020)": 4, "run_clm grouping": 2, "padded to 128": 4}

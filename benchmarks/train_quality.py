@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from hugging_captions import dataset, hardware, models
-from hugging_captions.caption_trainer import CaptionTrainer
+from hugging_captions import models
 from hugging_captions.console import table
-from hugging_captions.evaluation import HeldOut
-from hugging_captions.recipe import CLASSIC_BLOCK, RECIPES, Recipe, fit
-from hugging_captions.resume import Checkpoints, Interrupts
-from hugging_captions.watcher import Watcher
+from hugging_captions.dataset import corpus as dataset
+from hugging_captions.trainer import hardware
+from hugging_captions.trainer.callbacks import Watcher
+from hugging_captions.trainer.caption_trainer import CaptionTrainer
+from hugging_captions.trainer.checkpoints import Checkpoints, Interrupts
+from hugging_captions.trainer.evaluation import HeldOut
+from hugging_captions.trainer.recipe import CLASSIC_BLOCK, RECIPES, Recipe, fit
 
 #: run_clm.py's own defaults: 3 epochs at 5e-5, blocks of 1,024 tokens, 8 in a step.
 RUN_CLM = Recipe(epochs=3, learning_rate=5e-5, batch_tokens=8 * 1024, warmup=0.0, weight_decay=0.0)

@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .cleaner.normalize import words
 from .errors import UsageError
-from .repair import words
 
 #: A caption with fewer letters than this is in no language that could be told.
 MIN_LETTERS = 6

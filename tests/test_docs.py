@@ -9,36 +9,12 @@ from conftest import ROOT
 
 import pull_and_clean
 import tune_transformer
-from hugging_captions import reference
+from tools import docs
 
 
 def test_docs_are_what_the_parsers_say() -> None:
     text = (ROOT / "DOCS.md").read_text(encoding="utf-8")
-    assert text == reference.fill_in(text, reference.generated_parts()), "run  make docs"
-
-
-def test_the_file_tree_in_the_readme_is_there() -> None:
-    tree = re.search(r"```tree\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert tree
-    folders: list[str] = []
-    for line in tree[1].splitlines():
-        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
-        folders[depth:] = [name]
-        assert (ROOT / "".join(folders)).exists(), line
-
-
-def test_the_file_tree_has_every_module() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [path.name for path in sorted((ROOT / "hugging_captions").glob("[a-z]*.py")) if f"  {path.name} " not in text] == []
-
-
-def test_stages_never_import_each_other() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    stages = re.search(r"Stages \(([\w, ]+)\) never", text)[1].split(", ")  # type: ignore[index]
-    for stage in stages:
-        code = (ROOT / "hugging_captions" / f"{stage}.py").read_text(encoding="utf-8")
-        imported = re.findall(r"^ *from \.(?: import (.*)|(\w+) import)", code, re.M)
-        assert not set(re.findall(r"\w+", str(imported))) & set(stages), stage
+    assert text == docs.fill_in(text, docs.generated_parts()), "run  make docs"
 
 
 @pytest.mark.parametrize("document", ["README.md", "DOCS.md", "CONTRIBUTING.md"])

@@ -22,9 +22,11 @@ from instagram_server import PASSWORD, SESSION_ID, FakeInstagram, Handler, route
 
 import pull_and_clean
 import tune_transformer
-from hugging_captions import archive, storage, text_files
+from hugging_captions import storage
 from hugging_captions.errors import InputError, UsageError
 from hugging_captions.posts import read_posts
+from hugging_captions.scraper import archive
+from hugging_captions.scraper import tables as text_files
 from hugging_captions.storage import Store
 
 ESCAPES = "\x1b[31m\x1b]0;owned\x07\x9b2J\u202e"
@@ -251,7 +253,7 @@ def test_a_checkpoint_that_training_resumes_from_runs_no_code(
         "cpu",
     ]
     with monkeypatch.context() as patch:
-        patch.setattr("hugging_captions.trainer._Run.save", lambda self: (_ for _ in ()).throw(KeyboardInterrupt("stopped")))
+        patch.setattr("hugging_captions.trainer.train._Run.save", lambda self: (_ for _ in ()).throw(KeyboardInterrupt("stopped")))
         assert tune_transformer.main(argv) == 130
     checkpoints = list(Store(root).training("rmnp").glob("checkpoints/checkpoint-*"))
     assert checkpoints
@@ -406,7 +408,7 @@ def test_no_secret_is_in_any_file_or_log(
 
 
 def test_the_code_asks_for_no_pickle_and_no_remote_code() -> None:
-    sources = {path: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.py"), *ROOT.glob("hugging_captions/*.py"))}
+    sources = {path: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.py"), *ROOT.glob("hugging_captions/**/*.py"))}
     assert [path.name for path, text in sources.items() if "trust_remote_code=True" in text] == []
     assert [path.name for path, text in sources.items() if "torch.load" in text and "weights_only=True" not in text] == []
     assert [path.name for path, text in sources.items() if "pickle.load" in text or "shell=True" in text] == []

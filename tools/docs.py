@@ -1,7 +1,7 @@
 """The generated parts of DOCS.md: every option of both scripts and every cleaning rule, from the code itself.
 
-    python -m hugging_captions.reference            write DOCS.md
-    python -m hugging_captions.reference --check    exit 1 if DOCS.md is not what would be written
+    python tools/docs.py            write DOCS.md
+    python tools/docs.py --check    exit 1 if DOCS.md is not what would be written
 
 A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 """
@@ -15,11 +15,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import InputError
-from .storage import atomic_write
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a file, its own folder is there instead
+
+from hugging_captions.errors import InputError  # noqa: E402
+from hugging_captions.storage import atomic_write  # noqa: E402
 
 SCRIPTS = ("pull_and_clean", "tune_transformer")
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def options_table(parser: argparse.ArgumentParser) -> str:
@@ -36,7 +38,7 @@ def options_table(parser: argparse.ArgumentParser) -> str:
 
 def rules_table() -> str:
     """Return a Markdown table of the cleaning rules in their order."""
-    from . import rules, verdicts
+    from hugging_captions.cleaner import rules, verdicts
 
     mends = {change.name: change.description for change in rules.CHANGES}
     rows = [
@@ -48,7 +50,6 @@ def rules_table() -> str:
 
 def generated_parts() -> dict[str, str]:
     """Return the text of each generated part of DOCS.md by its name."""
-    sys.path.insert(0, str(ROOT))
     parts = {name: options_table(importlib.import_module(name).build_parser()) for name in SCRIPTS}
     return {**parts, "rules": rules_table()}
 

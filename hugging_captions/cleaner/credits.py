@@ -11,8 +11,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 from .automaton import automaton
+from .normalize import BROKEN, EMOJI, HANDLE, TAG_OR_HANDLE, close_holes, tidy, words
 from .privacy import HANDLES, holds_handle, mark_handles
-from .repair import BROKEN, EMOJI, HANDLE, TAG_OR_HANDLE, close_holes, tidy, words
 
 _WORD_RUN = re.compile(r"\w+")
 #: The last word of a line that named somebody behind it.

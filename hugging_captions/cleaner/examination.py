@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, cast
 
 import orjson
 
+from ..errors import ResourceError, from_os_error
+from ..options import CleanOptions
+from ..posts import parse_post
 from . import verdicts
-from .errors import ResourceError, from_os_error
-from .near_duplicates import ShingleSets
-from .options import CleanOptions
-from .posts import parse_post
+from .duplicates import ShingleSets
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

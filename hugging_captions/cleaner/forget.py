@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import cleaner
-from .errors import InputError, NothingLeftError, from_os_error
-from .options import CleanOptions
-from .posts import parse_post
-from .storage import Store, atomic_write, read_json, write_json
+from ..errors import InputError, NothingLeftError, from_os_error
+from ..options import CleanOptions
+from ..posts import parse_post
+from ..storage import Store, atomic_write, read_json, write_json
+from . import pipeline as cleaner
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from typing import IO, Any
 
 import orjson
 
-from . import __version__, console, near_duplicates, rules, verdicts
-from .errors import InputError, NothingLeftError
+from .. import __version__, console
+from ..errors import InputError, NothingLeftError
+from ..options import CleanOptions, as_json
+from ..posts import Post, read_posts
+from ..storage import Store, atomic_write, escape_caption, sha256, write_json
+from . import duplicates as near_duplicates
+from . import rules, verdicts
 from .examination import Examined, Survivors, examine_file
-from .options import CleanOptions, as_json
-from .posts import Post, read_posts
-from .storage import Store, atomic_write, escape_caption, sha256, write_json
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from .repair import BROKEN, EMOJI, HANDLE, HOLE, NEW_IF_NONE_OPEN, NEW_SENTENCE, close_holes, tidy, words
+from .normalize import BROKEN, EMOJI, HANDLE, HOLE, NEW_IF_NONE_OPEN, NEW_SENTENCE, close_holes, tidy, words
 
 _URL = re.compile(
     r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|(?<![@.\w-])(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .repair import words
+from .normalize import words
 
 #: The words that begin an advertisement, and what has to follow them, in lower case. In what follows a space is any white
 #: space, a tilde any word or handle, a bracket only groups, and the end is no middle of a word.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .cleaner import CleanResult
+from ..storage import Store, atomic_write, read_captions
+from .pipeline import CleanResult
 from .rules import word_count
-from .storage import Store, atomic_write, read_captions
 
 #: Bars of languages; the rest is one more.
 LANGUAGES = 8

@@ -11,9 +11,11 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import credit_lines, privacy, repair, tags
-from .options import CleanOptions
-from .repair import TAG_OR_HANDLE
+from ..options import CleanOptions
+from . import credits as credit_lines
+from . import normalize as repair
+from . import privacy, tags
+from .normalize import TAG_OR_HANDLE
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*")
 #: Thai, Lao, Khmer, Japanese and Chinese

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .repair import BROKEN, EMOJI, HANDLE, HOLE, LEADS_ON, TAG, TAG_OR_HANDLE, close_holes, tidy, without_separators, words
+from .normalize import BROKEN, EMOJI, HANDLE, HOLE, LEADS_ON, TAG, TAG_OR_HANDLE, close_holes, tidy, without_separators, words
 
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
 #: What may stand between the tags of a block, and behind it.

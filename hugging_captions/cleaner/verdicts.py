@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from . import console, credit_lines, language, near_duplicates, promotion, repair, rules
+from .. import console, language
+from ..errors import UsageError
+from ..options import CleanOptions
+from ..posts import Post
+from . import credits as credit_lines
+from . import duplicates as near_duplicates
+from . import normalize as repair
+from . import promotion, rules
 from .automaton import automaton
-from .errors import UsageError
-from .options import CleanOptions
-from .posts import Post
 
 #: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
 MAX_ROUNDS = 4

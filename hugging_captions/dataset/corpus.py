@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError, NothingLeftError
-from .rules import fold
-from .storage import Store, read_captions, read_json, sha256
+from ..cleaner.rules import fold
+from ..errors import InputError, NothingLeftError
+from ..storage import Store, read_captions, read_json, sha256
 
 if TYPE_CHECKING:
     import torch

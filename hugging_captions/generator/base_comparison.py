@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import torch
 
-from . import console, models
+from .. import console, models
+from ..errors import HuggingCaptionsError
+from ..options import GenerateOptions
+from ..storage import Store, read_json
 from .candidates import Caption, decode, prompt_ids
 from .decoder import Decoder, Row
-from .errors import HuggingCaptionsError
-from .options import GenerateOptions
-from .storage import Store, read_json
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import console
+from .. import console
+from ..errors import UsageError
+from ..models import LoadedModel
+from ..options import GenerateOptions
 from .copies import Copied
 from .decoder import Decoder, Row
-from .errors import UsageError
-from .models import LoadedModel
 from .novelty import Reference
-from .options import GenerateOptions
 from .selection import Candidate, Selection
 
 #: A prompt of which so many attempts failed for one and the same reason is given up.

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .rules import fold
-from .storage import atomic_write
+from ..cleaner.rules import fold
+from ..storage import atomic_write
 
 #: Words by which positions are sorted; longer runs are followed from there, word by word.
 DEPTH = 8

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from ..errors import is_out_of_memory
+from ..options import GenerateOptions
 from . import quantized, sampling
-from .errors import is_out_of_memory
 from .graphs import StepGraphs
-from .options import GenerateOptions
 from .slots import SlotCache, row_bytes
 
 log = logging.getLogger(__name__)

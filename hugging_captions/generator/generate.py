@@ -17,12 +17,10 @@ from typing import Any
 
 import torch
 
-from . import base_comparison, console, hardware, language, model_card, models, novelty, quantized
-from .candidates import Candidates, Caption
-from .errors import InputError, NothingLeftError, UsageError, from_os_error
-from .options import GenerateOptions, HardwareOptions, as_json
-from .selection import REASONS
-from .storage import (
+from .. import console, language, models
+from ..errors import InputError, NothingLeftError, UsageError, from_os_error
+from ..options import GenerateOptions, HardwareOptions, as_json
+from ..storage import (
     Store,
     atomic_write,
     corpus_name,
@@ -34,6 +32,10 @@ from .storage import (
     write_captions,
     write_json,
 )  # fmt: skip
+from ..trainer import hardware, model_card
+from . import base_comparison, novelty, quantized
+from .candidates import Candidates, Caption
+from .selection import REASONS
 
 log = logging.getLogger(__name__)
 

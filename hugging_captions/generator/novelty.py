@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import console, dataset
+from .. import console
+from ..dataset import corpus as dataset
+from ..errors import InputError, NothingLeftError, ResourceError
+from ..storage import Store, corpus_name, read_json
 from .copies import Copied, CopyIndex, split_words
-from .errors import InputError, NothingLeftError, ResourceError
-from .storage import Store, corpus_name, read_json
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from .errors import UsageError
+from ..errors import UsageError
 
 
 def quantize(model: Any) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .options import GenerateOptions
+from ..options import GenerateOptions
 
 #: Logits of batches of different sizes differ by some 1e-5: the order of nearer ones must not follow from that.
 GRID = 16384

@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import language, novelty, privacy
+from .. import language
+from ..cleaner import privacy
+from ..cleaner.rules import fold
+from ..options import GenerateOptions
+from . import novelty
 from .copies import Copied
-from .options import GenerateOptions
-from .rules import fold
 
 #: Why a caption is left out, in the order in which that is asked; a caption is charged to the first that holds.
 REASONS = {

@@ -21,13 +21,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from . import console
-from .errors import InputError, from_os_error
+from .. import console
+from ..errors import InputError, from_os_error
+from ..posts import Post, PostLog
+from ..storage import Store
 from .exports import SyntheticShortcodes, hashtag_posts, is_message, page_nodes, post_from_record, table_delimiter
-from .payloads import UnreadableNodeError, mend_surrogates, post_from_node
-from .posts import Post, PostLog
-from .storage import Store
-from .text_files import MAX_UNPACKED, TextFile
+from .records import UnreadableNodeError, mend_surrogates, post_from_node
+from .tables import MAX_UNPACKED, TextFile
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from .payloads import UnreadableNodeError, iso_date, iter_nodes, known_likes, mend_surrogates, post_from_node
-from .posts import Post
+from ..posts import Post
+from .records import UnreadableNodeError, iso_date, iter_nodes, known_likes, mend_surrogates, post_from_node
 
 #: Field names in the order in which they are believed; lower case, without spaces and underscores.
 CAPTION_FIELDS = ("caption", "captiontext", "body", "description", "text", "message", "content", "posttext")

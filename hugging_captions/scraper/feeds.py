@@ -18,7 +18,7 @@ import instaloader
 from instaloader import InstaloaderContext
 from instaloader.instaloadercontext import copy_session
 
-from .payloads import iter_nodes
+from .records import iter_nodes
 
 Cursor = dict[str, Any]
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from instaloader import InstaloaderContext
 
-from . import console
-from .errors import InputError, InstagramError
+from .. import console
+from ..errors import InputError, InstagramError
+from ..options import PullOptions
+from ..posts import Post, PostLog
+from ..storage import Store, read_json, write_json
 from .feeds import FEEDS, Cursor, FeedError, Page, RefusedError
-from .options import PullOptions
-from .payloads import UnreadableNodeError, post_from_node
-from .posts import Post, PostLog
-from .storage import Store, read_json, write_json
+from .records import UnreadableNodeError, post_from_node
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from .posts import Post
+from ..posts import Post
 
 #: With ``like_and_view_counts_disabled`` the count is a filler of at most this (zeeschuimer#45).
 _FILLER_LIKES = 3

@@ -19,9 +19,9 @@ import instaloader
 from instaloader import Instaloader, InstaloaderContext, RateController
 from instaloader.instaloader import get_default_session_filename, get_legacy_session_filename
 
-from .errors import InputError, InstagramError, UsageError, from_os_error
+from ..errors import InputError, InstagramError, UsageError, from_os_error
+from ..options import PullOptions
 from .feeds import unreachable
-from .options import PullOptions
 
 log = logging.getLogger(__name__)
 

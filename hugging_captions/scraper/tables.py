@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from .errors import InputError
+from ..errors import InputError
 
 #: Bytes that a compressed file may unpack to. The largest exports are some millions of records of a few KB.
 MAX_UNPACKED = 8 << 30

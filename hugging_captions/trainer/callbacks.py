@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from . import console, ranks
-from .errors import from_os_error
+from .. import console
+from ..errors import from_os_error
+from . import ranks
+from .checkpoints import Checkpoints, Interrupts, read
 from .evaluation import HeldOut, evaluate
-from .resume import Checkpoints, Interrupts, read
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
-from . import dataset, ranks
-from .errors import is_out_of_memory
+from ..dataset import corpus as dataset
+from ..errors import is_out_of_memory
+from . import ranks
 
 log = logging.getLogger(__name__)
 

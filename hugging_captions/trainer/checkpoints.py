@@ -23,8 +23,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .errors import InputError, UsageError
-from .storage import read_json, sync_folder, write_json
+from ..errors import InputError, UsageError
+from ..storage import read_json, sync_folder, write_json
 
 log = logging.getLogger(__name__)
 

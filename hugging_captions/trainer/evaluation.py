@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from . import dataset, ranks
+from ..dataset import corpus as dataset
+from . import ranks
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from .errors import UsageError
+from ..errors import UsageError
 
 #: torch.compile costs up to a minute: only a run estimated longer than this many seconds pays for it.
 COMPILE_PAYS = 600

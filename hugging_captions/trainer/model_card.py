@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .console import printable
-from .models import BUILTIN
-from .storage import atomic_write
+from ..console import printable
+from ..models import BUILTIN
+from ..storage import atomic_write
 
 #: Licences of the base models that people name most, as their cards on the hub state them.
 LICENCES = {"gpt2": "mit", "gpt2-medium": "mit", "gpt2-large": "mit", "gpt2-xl": "mit", "distilgpt2": "apache-2.0"}

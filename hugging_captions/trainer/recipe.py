@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from .options import TrainOptions
+from ..options import TrainOptions
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import __version__, ranks
-from .dataset import Corpus
+from .. import __version__
+from ..dataset.corpus import Corpus
+from ..options import HardwareOptions, TrainOptions, as_json
+from . import ranks
 from .hardware import describe
-from .options import HardwareOptions, TrainOptions, as_json
 from .recipe import Recipe
 
 #: Packages whose release can change the result.

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from . import dataset
-from .errors import HuggingCaptionsError
+from ..dataset import corpus as dataset
+from ..errors import HuggingCaptionsError
 
 #: Rows and tokens of the comparison: enough to see a leak, few enough for a slow CPU.
 ROWS, TOKENS = 3, 24

@@ -19,14 +19,17 @@ from typing import Any
 
 from transformers import GenerationConfig, TrainingArguments, set_seed
 
-from . import adapters, dataset, hardware, model_card, models, ranks, recipe, run_record, selfchecks
+from .. import models
+from ..dataset import corpus as dataset
+from ..errors import HuggingCaptionsError, InputError, ResourceError, UsageError, is_out_of_memory
+from ..options import HardwareOptions, TrainOptions, as_json
+from ..storage import Store, corpus_name, refuse_loss, write_json
+from . import adapters, hardware, model_card, ranks, recipe, selfchecks
+from . import record as run_record
+from .callbacks import Watcher
 from .caption_trainer import CaptionTrainer
-from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError, is_out_of_memory
-from .options import HardwareOptions, TrainOptions, as_json
-from .resume import Checkpoints, Interrupts, damaged, fingerprint
-from .storage import Store, corpus_name, refuse_loss, write_json
+from .checkpoints import Checkpoints, Interrupts, damaged, fingerprint
 from .training_data import prepare
-from .watcher import Watcher
 
 log = logging.getLogger(__name__)
 

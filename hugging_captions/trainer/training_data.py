@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import dataset
+from ..dataset import corpus as dataset
+from ..models import LoadedModel
+from ..options import TrainOptions
 from .evaluation import HeldOut
-from .models import LoadedModel
-from .options import TrainOptions
 from .recipe import CLASSIC_BLOCK
 
 log = logging.getLogger(__name__)

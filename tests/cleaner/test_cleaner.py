@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pull_and_clean
-from hugging_captions import cleaner, examination, near_duplicates, privacy, verdicts
+from hugging_captions.cleaner import duplicates as near_duplicates
+from hugging_captions.cleaner import examination, privacy, verdicts
+from hugging_captions.cleaner import pipeline as cleaner
 from hugging_captions.errors import UsageError
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post, PostLog

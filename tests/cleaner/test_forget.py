@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 import pull_and_clean
-from hugging_captions import forget
+from hugging_captions.cleaner import forget
 from hugging_captions.errors import InputError
 from hugging_captions.storage import Store, read_captions
 

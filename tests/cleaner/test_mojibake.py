@@ -8,7 +8,7 @@ import pytest
 from conftest import SHARED
 from ftfy import fixes
 
-from hugging_captions import repair
+from hugging_captions.cleaner import normalize as repair
 
 PAIRS = SHARED / "data" / "mojibake_pairs.jsonl"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hugging_captions import language, promotion
+from hugging_captions import language
+from hugging_captions.cleaner import promotion
 
 ADVERTISES = [
     # look elsewhere

@@ -11,7 +11,8 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hugging_captions import privacy, promotion, repair, rules, verdicts
+from hugging_captions.cleaner import normalize as repair
+from hugging_captions.cleaner import privacy, promotion, rules, verdicts
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post
 

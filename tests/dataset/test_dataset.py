@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hugging_captions import dataset, models
+from hugging_captions import models
+from hugging_captions.dataset import corpus as dataset
 from hugging_captions.errors import InputError, NothingLeftError
 from hugging_captions.storage import Store, sha256, write_captions
 

@@ -28,12 +28,14 @@ from test_archive import FORMATS
 
 import pull_and_clean
 import tune_transformer
-from hugging_captions import archive, privacy, scraper, verdicts
+from hugging_captions.cleaner import privacy, verdicts
 from hugging_captions.errors import HuggingCaptionsError
 from hugging_captions.options import CleanOptions, PullOptions
 from hugging_captions.posts import Post, read_posts
+from hugging_captions.scraper import archive
+from hugging_captions.scraper import pull as scraper
+from hugging_captions.scraper.tables import MAX_UNPACKED
 from hugging_captions.storage import Store, read_json
-from hugging_captions.text_files import MAX_UNPACKED
 
 Target = Callable[[random.Random], bool]
 

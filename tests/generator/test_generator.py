@@ -15,9 +15,12 @@ from conftest import ROOT
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import tune_transformer
-from hugging_captions import candidates, dataset, decoder, generator, models, sampling
-from hugging_captions.decoder import Decoder, Row
-from hugging_captions.novelty import Reference
+from hugging_captions import models
+from hugging_captions.dataset import corpus as dataset
+from hugging_captions.generator import candidates, decoder, sampling
+from hugging_captions.generator import generate as generator
+from hugging_captions.generator.decoder import Decoder, Row
+from hugging_captions.generator.novelty import Reference
 from hugging_captions.options import GenerateOptions, HardwareOptions
 from hugging_captions.storage import Store, read_captions, write_captions
 

@@ -9,9 +9,9 @@ import torch
 from test_generator import EOS, PROMPTS, _decode, _gpt2, _llama
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from hugging_captions import graphs
-from hugging_captions.decoder import Decoder
-from hugging_captions.graphs import StepGraphs
+from hugging_captions.generator import graphs
+from hugging_captions.generator.decoder import Decoder
+from hugging_captions.generator.graphs import StepGraphs
 from hugging_captions.options import GenerateOptions
 
 OPTIONS = GenerateOptions(top_k=0, top_p=0.9, min_length=0)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hugging_captions import dataset, novelty
-from hugging_captions.copies import CopyIndex, split_words
+from hugging_captions.dataset import corpus as dataset
+from hugging_captions.generator import novelty
+from hugging_captions.generator.copies import CopyIndex, split_words
 from hugging_captions.storage import Store, write_captions
 
 CORPUS = ["One two three four five.", "Six seven, eight nine! One two three.", "ten 🌲", "#tags #only", "今日は雨です"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hugging_captions.copies import CopyIndex
-from hugging_captions.novelty import Reference
+from hugging_captions.generator.copies import CopyIndex
+from hugging_captions.generator.novelty import Reference
+from hugging_captions.generator.selection import REASONS, Candidate, Selection, is_broken
 from hugging_captions.options import GenerateOptions
-from hugging_captions.selection import REASONS, Candidate, Selection, is_broken
 
 CORPUS = [
     "The first snow of the year came down on the old wooden bridge tonight, quietly.",

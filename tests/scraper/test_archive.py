@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pull_and_clean
-from hugging_captions import archive, payloads, text_files
 from hugging_captions.errors import HuggingCaptionsError, InputError
 from hugging_captions.posts import read_posts
+from hugging_captions.scraper import archive
+from hugging_captions.scraper import records as payloads
+from hugging_captions.scraper import tables as text_files
 from hugging_captions.storage import Store
 from tests.conftest import SHARED
 

@@ -275,7 +275,7 @@ def test_an_interrupt_keeps_the_state(
     def stop(self: object, seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hugging_captions.session.AnnouncingRateController.sleep", stop)
+    monkeypatch.setattr("hugging_captions.scraper.session.AnnouncingRateController.sleep", stop)
     assert _main(root, cookies) == 130
     assert "interrupted: 12 new posts of tag 'rmnp' are kept; resume with  python pull_and_clean.py" in capsys.readouterr().err
     assert len(_stored(root)) == 12
@@ -447,7 +447,7 @@ def test_a_first_login_asks_at_the_terminal_and_saves_a_private_session(
     ],
 )
 def test_the_walk_reads_every_recorded_post(name: str, posts: int) -> None:
-    from hugging_captions.payloads import iter_nodes, post_from_node
+    from hugging_captions.scraper.records import iter_nodes, post_from_node
 
     payload = json.loads((SHARED / "payloads" / f"{name}.json").read_text(encoding="utf-8"))
     assert len({post_from_node(node, "t", "s").shortcode for node in iter_nodes(payload)}) == posts

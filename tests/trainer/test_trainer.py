@@ -19,11 +19,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import tune_transformer
-from hugging_captions import adapters, dataset, evaluation, hardware, models, recipe, selfchecks, training_data
-from hugging_captions.caption_trainer import CaptionTrainer
+from hugging_captions import models
+from hugging_captions.dataset import corpus as dataset
 from hugging_captions.options import TrainOptions
-from hugging_captions.resume import COMPLETE
 from hugging_captions.storage import Store, write_captions
+from hugging_captions.trainer import adapters, evaluation, hardware, recipe, selfchecks, training_data
+from hugging_captions.trainer.caption_trainer import CaptionTrainer
+from hugging_captions.trainer.checkpoints import COMPLETE
 
 REPOSITORY = Path(__file__).parent.parent
 WHO = ["The elk", "Our tent", "A marmot", "The old trail", "My coffee", "Every peak", "The river", "This lake"]

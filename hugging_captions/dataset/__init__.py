@@ -1,0 +1,1 @@
+"""text/<tag>/captions.txt to the held-out split and the token batches."""

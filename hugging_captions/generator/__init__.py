@@ -1,0 +1,1 @@
+"""A checkpoint to captions in text/generated_text/<tag>_gen.txt."""

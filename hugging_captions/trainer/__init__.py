@@ -1,0 +1,1 @@
+"""Token batches to a checkpoint in trained_models/<tag>/."""
