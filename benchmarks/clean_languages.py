@@ -15,7 +15,7 @@ from pathlib import Path
 
 import clean_2020
 
-from hugging_captions.cleaner.normalize import HANDLE, TAG
+from hugging_captions.text import HANDLE, TAG
 
 IsEnglish = Callable[[str], bool]
 

@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .cleaner.normalize import words
 from .errors import UsageError
+from .text import word_set
 
 #: A caption with fewer letters than this is in no language that could be told.
 MIN_LETTERS = 6
@@ -31,17 +31,17 @@ _ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠
 #: Where a caption may change its language, beside ``_SYMBOLS``: a line, a bar or bracket, the end of a sentence.
 _BREAKS = frozenset("\n.!?|/~()")
 #: Words that English has and that no other language of the Latin script has often: not "love", "like", "good", which all have borrowed.
-_ENGLISH = words(
+_ENGLISH = word_set(
     "the and of you your my this that with for it it's we at was be have from our i'm not what when all just so by out up are they their "
     "there been were would could should about can't don't didn't how why who which these those because than then them him his her has had "
     "more some very into over after before where being where's that's he's she's we're you're i've i'll we'll isn't doesn't "
     "one get got going back here now every always never thing things people still"
 )
 #: Words that support CLD2 when it says English: not "do" and "no", which are Portuguese as well.
-_SUPPORTS = _ENGLISH | words("a an is in on to i me i'm as if or go day days good love happy new life best time morning night today")
+_SUPPORTS = _ENGLISH | word_set("a an is in on to i me i'm as if or go day days good love happy new life best time morning night today")
 #: Words that English has not, of the languages that it is mistaken for: romanised Hindi, German, the Romance languages, Dutch, Swedish,
 #: Indonesian, Tagalog, Turkish. One of them and CLD2's English is looked at again.
-_NOT_ENGLISH = words(
+_NOT_ENGLISH = word_set(
     "hai hain nahi nahin nhi ni kya ka ki ke ko se mein mai hota hoti hoga hua hui bhi aur toh tha thi kar kr karo karna karte "
     "raha rahi rahe rha rhi wala wale wali yeh ye woh wo jo jab tab agar lekin par ek apna apne mera meri mere tera teri tere aap "
     "kuch koi kaise kyun kyu abhi bhai yaar ji gaya gayi liye dekho bol bolo baat kaam zindagi pyar dil desh sirf phir fir chahiye "

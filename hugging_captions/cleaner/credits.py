@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from ..text import EMOJI, HANDLE, TAG_OR_HANDLE, holds_handle, word_set
 from .automaton import automaton
-from .normalize import BROKEN, EMOJI, HANDLE, TAG_OR_HANDLE, close_holes, tidy, words
-from .privacy import HANDLES, holds_handle, mark_handles
+from .normalize import BROKEN, close_holes, tidy
+from .privacy import HANDLES, mark_handles
 
 _WORD_RUN = re.compile(r"\w+")
 #: The last word of a line that named somebody behind it.
@@ -86,7 +87,7 @@ _MADE_BY = re.compile(
 )
 #: A title and its maker are a line of their own of no more words than this, so few of them written small, these not counted.
 _LONGEST_TITLE, _SMALL_IN_TITLE = 16, 1
-_OF_TITLES = words("a an and at by for from in of the to with")
+_OF_TITLES = word_set("a an and at by for from in of the to with")
 _SENTENCE_END = re.compile(r"[.!?] ")
 #: Where it was taken or is from, and with what, each a line.
 _LABEL_LINE = re.compile(

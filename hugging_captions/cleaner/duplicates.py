@@ -49,7 +49,7 @@ class ShingleSets:
 
 
 def shingles(folded: str) -> np.ndarray:
-    """Return the distinct word 3-grams of a folded caption (``rules.fold``) as sorted uint32 hashes."""
+    """Return the distinct word 3-grams of a folded caption (``text.fold``) as sorted uint32 hashes."""
     words = folded.encode("utf-8", "replace").split()
     if len(words) >= MIN_WORDS:
         hashes = np.fromiter(map(zlib.crc32, words), np.uint32, len(words))

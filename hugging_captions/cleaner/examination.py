@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import signal
 import sys
@@ -21,6 +20,7 @@ import orjson
 from ..errors import ResourceError, from_os_error
 from ..options import CleanOptions
 from ..posts import parse_post
+from ..text import hash64
 from . import verdicts
 from .duplicates import ShingleSets
 
@@ -233,8 +233,3 @@ def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Exami
     examined.posts, examined.lines = len(written), b"".join(written)
     examined.changed, examined.languages = Counter(changed), Counter(languages)
     return examined
-
-
-def hash64(text: str) -> int:
-    """Return 64 bits of the BLAKE2b hash of ``text``."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")

@@ -8,12 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-#: A small number is no tag: "my #1 hut".
-TAG = r"#(?!\d\d?\b)\w+"
-HANDLE = r"@[A-Za-z0-9_.]*[A-Za-z0-9_]"
-TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
-#: The ranges of nearly all emoji, for a class of characters.
-EMOJI = r"\ufe0f\u2190-\u2bff\U0001f000-\U0001faff"
+from ..text import EMOJI, word_set
 
 _R_ESCAPE = re.compile(r"<U\+([0-9A-Fa-f]{4,8})>")
 _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -46,13 +41,8 @@ _FOUR_SYMBOLS = re.compile(r"[^\w\s\x00-\x7f]{4}")
 _IS_EMOJI = re.compile(rf"[{EMOJI}]")
 
 
-def words(spaced: str) -> frozenset[str]:
-    """Return the words of ``spaced`` as a set: long lists read better so."""
-    return frozenset(spaced.split())
-
-
 #: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
-LEADS_ON: frozenset[str] = words(
+LEADS_ON: frozenset[str] = word_set(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
     "including include includes joined using wore tried meeting seeing loving trying getting over "
@@ -61,12 +51,12 @@ LEADS_ON: frozenset[str] = words(
     "off around through along across under toward towards next aka"
 )
 #: Those that no caption ends with on purpose.
-_NEEDS_MORE = words(
+_NEEDS_MORE = word_set(
     "a an the my our your his their of to for from with w/ and or & by via new called named into quite "
     "a. an. the. my. our. your. and. or. but."
 )
 #: And those that an emoji can't stand in for a noun behind.
-_BEFORE_NOUN = _NEEDS_MORE | words("is are was were am at into near")
+_BEFORE_NOUN = _NEEDS_MORE | word_set("is are was were am at into near")
 #: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
 HOLE = "\ue000"
 #: What points at the word that is missing.
@@ -79,7 +69,7 @@ _PRAISE = re.compile(
     r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best|picture perfect)$|(?-i:(?:^|[.!?] |\b(?:a|all|very) )Happy)$",
     re.IGNORECASE,
 )
-_PRAISE_ENDS = words(
+_PRAISE_ENDS = word_set(
     "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy perfect"
 )
 _LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")

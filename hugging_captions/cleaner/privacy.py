@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import re
 
-from .normalize import BROKEN, EMOJI, HANDLE, HOLE, NEW_IF_NONE_OPEN, NEW_SENTENCE, close_holes, tidy, words
+from ..text import EMAIL, EMOJI, HANDLE, PHONE, URL, is_phone, word_set
+from .normalize import BROKEN, HOLE, NEW_IF_NONE_OPEN, NEW_SENTENCE, close_holes, tidy
 
-_URL = re.compile(
-    r"(?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?(?:(?:https?://|\bwww\.(?=\w))[^\s<>]+|(?<![@.\w-])(?:[a-z0-9-]+\.)+(?:com|edu|gov|org|net|info|io|co|ly|me|tv|uk|de|fr|es|it|ca|au|la|nl|eu|us|biz|xyz|fm|ru|jp|br|se|dk|pl|shop|store|blog|app)\b(?:/[^\s<>]*)?)",
-    re.IGNORECASE | re.ASCII,
-)
 #: What a URL has at least, if not "://".
 _MAYBE_URL = re.compile(r"\.(?:(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}|(?<=[Ww]{3}\.)\w)")
-#: An e-mail address, also one that was cut off ("somebody@mail..."), or a name glued to a word; looked for from its @, in a tenth of the time.
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]*[^\W_]@(?=\w)[\w.-]*\w(?:\.{2,})?")
 _MAYBE_EMAIL = re.compile(r"@(?<=[^\W_]@)\w")
-_PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 #: The digits that a phone number has at least.
 _MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
-_HANDLE = re.compile(rf"@(?<![^\W_]@){HANDLE[1:]}")
 #: A word with an underscore in it is somebody's name on a platform; "o_O" is not.
 _BARE_HANDLE = re.compile(
     r"(?<![\w@#/.])(?=[\w.]{4})(?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)_*[A-Za-z0-9.]+_[A-Za-z0-9_.]*[A-Za-z0-9]"
@@ -36,7 +29,7 @@ _MENTION = re.compile(
     rf"{HANDLES}\)?",
     re.IGNORECASE,
 )
-_LEADS = words("together with w cc feat ft featuring and x")
+_LEADS = word_set("together with w cc feat ft featuring and x")
 #: The characters before an @ that can lead to it.
 _LEAD = 40
 _ANY_WORD = re.compile(r"\w+")
@@ -74,25 +67,25 @@ _BUSINESS = re.compile(
     re.IGNORECASE,
 )
 #: What somebody does; "a friend" in front of any other word ("@brand boots") might be a thing.
-_DOES: frozenset[str] = words(
+_DOES: frozenset[str] = word_set(
     "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang built "
     "taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw sees "
     "thinks thought just did still taking making going getting looking doing being having coming"
 )
 #: These are said of somebody behind a verb that is missing ("@x stoked to move on"), or are no verbs of the past.
-_FELT: frozenset[str] = words(
+_FELT: frozenset[str] = word_set(
     "stoked excited inspired based located designed dressed powered blessed bed red shed feed need seed hundred sacred naked"
 )
 #: And what is said of things as well: "@brand is designed".
-_IS: frozenset[str] = words("is was has had have were are")
+_IS: frozenset[str] = word_set("is was has had have were are")
 _IS_SOMEBODY = re.compile(
     r" (?:is|was|has|had) (?:the|my|our|so|such|here|back|always|still|not|never|just|been|(?!\w*thing\b|offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing)\b"
 )
 _TWO_WORDS = re.compile(r" \w+(?:,| [\w“\"])")
 #: Behind these a handle is somebody: "so did @x", "ask @x about it".
-_BEFORE_SOMEBODY: frozenset[str] = words("did does ask asked told tell met saw traded gave give let said says")
+_BEFORE_SOMEBODY: frozenset[str] = word_set("did does ask asked told tell met saw traded gave give let said says")
 #: Behind these it is, if it does something: "when @x nailed it".
-_BEFORE_CLAUSE: frozenset[str] = words("when if but because while then as until")
+_BEFORE_CLAUSE: frozenset[str] = word_set("when if but because while then as until")
 #: What goes on behind a companion: "up there with @x all night".
 _GOES_ON = re.compile(
     r"[,:;]| (?:to|and|in|on|for|this|all|today|tonight|last|but|where|when|while|before|after|as|because|yesterday|tomorrow|then|so|until|during|at|by"
@@ -123,26 +116,21 @@ def mark_handles(text: str) -> str:
     return _BARE_HANDLE.sub(r"@\g<0>", text)
 
 
-def holds_handle(text: str) -> bool:
-    """Return whether ``text`` holds a handle."""
-    return "@" in text and bool(_HANDLE.search(text))
-
-
 def without_emails(text: str) -> str:
     """Return ``text`` without the sentences that hold an e-mail address."""
-    return _mend_gaps(close_holes(_EMAIL.sub(BROKEN, text))) if _MAYBE_EMAIL.search(text) else text
+    return _mend_gaps(close_holes(EMAIL.sub(BROKEN, text))) if _MAYBE_EMAIL.search(text) else text
 
 
 def without_urls(text: str) -> str:
     """Return ``text`` without URLs and bare domains, and without the sentences that need them."""
-    return _mend_gaps(close_holes(_URL.sub(HOLE, text))) if "://" in text or _MAYBE_URL.search(text) else text
+    return _mend_gaps(close_holes(URL.sub(HOLE, text))) if "://" in text or _MAYBE_URL.search(text) else text
 
 
 def without_phones(text: str) -> str:
     """Return ``text`` without the sentences that hold a phone number."""
     if not _MAYBE_PHONE.search(text):
         return text
-    return _mend_gaps(close_holes(_PHONE.sub(lambda match: BROKEN if _is_phone(match[0]) else match[0], text)))
+    return _mend_gaps(close_holes(PHONE.sub(lambda match: BROKEN if is_phone(match[0]) else match[0], text)))
 
 
 def without_handles(text: str) -> str:
@@ -222,16 +210,3 @@ def _mend_gaps(text: str) -> str:
     text = _LABEL_OF_NOTHING.sub("", text) if ":." in text else text
     text = _LONE_COLON.sub(" ", _STRAY_MARK.sub(r"\1", text))
     return tidy(_LOOSE_ENDS.sub("", text))
-
-
-def holds_private_data(text: str) -> bool:
-    """Return whether ``text`` holds a handle, a URL, an e-mail address or a phone number."""
-    return bool(holds_handle(text) or _URL.search(text) or _EMAIL.search(text) or any(map(_is_phone, _PHONE.findall(text))))
-
-
-def _is_phone(text: str) -> bool:
-    """Return whether a run of digits and marks has the 7 to 15 digits of a phone number (E.164) and is no date or amount."""
-    digits = re.sub(r"\D", "", text)
-    if not 7 <= len(digits) <= 15 or re.fullmatch(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\s*", text):
-        return False
-    return text.lstrip().startswith(("+", "00", "(")) or len(digits) >= 9 or bool(re.search(r"\d[\s.\-]\d{4}$", text))

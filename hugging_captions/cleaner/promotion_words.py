@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .normalize import words
+from ..text import word_set
 
 #: The words that begin an advertisement, and what has to follow them, in lower case. In what follows a space is any white
 #: space, a tilde any word or handle, a bracket only groups, and the end is no middle of a word.
@@ -234,7 +234,7 @@ ADVERTISES = (
 )
 #: Words of trade and of media, each of which is in honest captions too; several different ones are so seldom: of 750 captions that nothing
 #: else had dropped the first 100 of them took nine, six of which advertised; of 861 English tweets and sentences all take seven, three of which do.
-OF_TRADE = words(
+OF_TRADE = word_set(
     "collection collections app apps lecture program programme launch launched launching brand brands partner partners edition "
     "exclusive exclusively featuring featured exhibit exhibition cover magazine mag issue video videos channel site website online "
     "store stores limited event events ticket tickets workshop workshops tour premium product products shades palette serum "

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import Store, atomic_write, read_captions
+from ..text import word_count
 from .pipeline import CleanResult
-from .rules import word_count
 
 #: Bars of languages; the rest is one more.
 LANGUAGES = 8

@@ -1,13 +1,8 @@
-"""The mending rules in their order, and when two captions are the same.
-
-Pure functions over text. The cleaner applies the rules; others ask the same ones (``fold``,
-``privacy.holds_private_data``) about captions of their own.
-"""
+"""The mending rules in their order: pure functions over text."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,51 +10,6 @@ from ..options import CleanOptions
 from . import credits as credit_lines
 from . import normalize as repair
 from . import privacy, tags
-from .normalize import TAG_OR_HANDLE
-
-_WORD = re.compile(r"\w+(?:['’\-]\w+)*")
-#: Thai, Lao, Khmer, Japanese and Chinese
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
-
-
-def words(text: str) -> list[str]:
-    """Return the words of ``text``: runs of letters, marks and digits, with inner apostrophes and hyphens."""
-    return _WORD.findall(text)
-
-
-def word_count(text: str, enough: int | None = None) -> int:
-    """Return how many words ``text`` has, or ``enough`` where it has more; a character of a script that writes no spaces counts as one."""
-    count = 0
-    for match in _WORD.finditer(text):
-        count += len(match[0]) if match[0] >= "\u0e00" and _UNSPACED.match(match[0]) else 1
-        if enough is not None and count >= enough:
-            break
-    return count
-
-
-def fold(text: str) -> str:
-    """Return what two captions share that differ only in case, punctuation, emoji, tags, handles or spacing."""
-    bare = TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
-    if not bare.isascii():
-        bare = _SYMBOLS.sub(" ", bare)
-    if bare.isascii():  # in a tenth of the time
-        return b" ".join(bare.lower().encode().translate(_ASCII_WORDS_ONLY).split()).decode()
-    return " ".join(unicodedata.normalize("NFKC", bare).casefold().translate(_WORDS_ONLY).split())
-
-
-class _WordsOnly(dict[int, int]):
-    """A table for ``str.translate`` that keeps letters, numbers and spacing marks and makes a space of the rest."""
-
-    def __missing__(self, code: int) -> int:
-        category = unicodedata.category(chr(code))
-        self[code] = code if category[0] in "LN" or category == "Mc" else 32
-        return self[code]
-
-
-_WORDS_ONLY = _WordsOnly()
-#: Symbols that most captions have; none is a letter, nor does NFKC make one of it.
-_SYMBOLS = re.compile("[•–—‘’“”…\u2190-\u21ff\u2600-\u27bf\ufe0f\u200d\U0001f300-\U0001faff]+")
-_ASCII_WORDS_ONLY = bytes(_WORDS_ONLY[code] if code < 128 else 32 for code in range(256))
 
 
 @dataclass(frozen=True)

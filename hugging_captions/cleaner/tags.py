@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .normalize import BROKEN, EMOJI, HANDLE, HOLE, LEADS_ON, TAG, TAG_OR_HANDLE, close_holes, tidy, without_separators, words
+from ..text import EMOJI, HANDLE, TAG, TAG_OR_HANDLE, word_set
+from .normalize import BROKEN, HOLE, LEADS_ON, close_holes, tidy, without_separators
 
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
 #: What may stand between the tags of a block, and behind it.
@@ -48,13 +49,13 @@ LONGEST_LISTED = 24
 #: Two words are told of each other where they are among so many: #earthday is Earth Day, #actonclimate is not Acton Climate.
 COMMONEST = 3000
 #: Words younger than the list that splits them.
-_WHOLE = words(
+_WHOLE = word_set(
     "selfie selfies badass tshirt tshirts influencer influencers hashtag hashtags instagram podcast podcasts podcaster airbnb vlogger vlogging "
     "blogger bloggers blogging emoji emojis staycation glamping babymoon brunching brunched crossfit bulletproof balayage edamame cappadocia "
     "portofino glutamine agrotourism foodie foodies rewilding upcycled upcycling crowdfunding bitcoin smoothie smoothies"
 )
 #: Words of one or two letters that others are glued to.
-_SMALL = words("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
+_SMALL = word_set("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
 #: Letters and digits that nobody writes as one word: a year behind a name, the days of a challenge; "4th", "10k" and "mp3" are words.
 _WITH_DIGITS = re.compile(r"[^\W\d_]{3,}\d{2,}|(?=\w*\d)(?=\w*[^\W\d])\w{6,}")
 LONGEST_ACRONYM = 8

@@ -16,6 +16,7 @@ from .. import console, language
 from ..errors import UsageError
 from ..options import CleanOptions
 from ..posts import Post
+from ..text import fold, word_count
 from . import credits as credit_lines
 from . import duplicates as near_duplicates
 from . import normalize as repair
@@ -97,7 +98,7 @@ def examine(post: Post, options: CleanOptions) -> Verdict:
         return Verdict(post.shortcode, text, likes, *reason, changed, code)
     if reason := _unless_skipped(_drop_after_mending(post, text, changed, code, score, options), options):
         return Verdict(post.shortcode, text, likes, *reason, changed, code)
-    folded = rules.fold(text) or text
+    folded = fold(text) or text
     return Verdict(post.shortcode, text, likes, "", "", changed, code, folded, near_duplicates.shingles(folded))
 
 
@@ -210,7 +211,7 @@ def _drop_after_mending(
             yield "language", f"{code} {score:.2f}"
         elif other := language.second(text, code):
             yield "language", f"{code} with {other}"
-    if (count := rules.word_count(text, options.min_words)) < options.min_words:
+    if (count := word_count(text, options.min_words)) < options.min_words:
         yield "too-few-words", str(count)
     if len(text) > options.max_chars:
         yield "too-long", str(len(text))

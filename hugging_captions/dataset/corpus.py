@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..cleaner.rules import fold
 from ..errors import InputError, NothingLeftError
 from ..storage import Store, read_captions, read_json, sha256
+from ..text import fold
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ class Encoded:
 
 
 def load_corpus(tags: Sequence[str], store: Store) -> Corpus:
-    """Return the captions of ``tags``; one that several tags share (``rules.fold``) stays with the first.
+    """Return the captions of ``tags``; one that several tags share (``text.fold``) stays with the first.
 
     Raises:
         InputError: a tag has no captions.txt; the hint names the tags that have one.

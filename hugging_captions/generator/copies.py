@@ -8,7 +8,6 @@ of n-grams, in about 8 bytes a word. Written once beside captions.txt and read f
 from __future__ import annotations
 
 import hashlib
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cleaner.rules import fold
 from ..storage import atomic_write
+from ..text import folded_words
 
 #: Words by which positions are sorted; longer runs are followed from there, word by word.
 DEPTH = 8
@@ -27,8 +26,6 @@ PAIRS = 1 << 20
 NEAR = 0.7
 #: Before each caption stands this word, which no text has.
 _BREAK, _UNKNOWN = 0, -1
-#: Thai, Lao, Khmer, Japanese, Chinese: written without spaces, so each character counts as a word.
-_UNSPACED = re.compile(r"([\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff])")
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,6 @@ class Copied:
         return starts, sum(match >= n for match in self.matches[:starts])
 
 
-def split_words(text: str) -> list[str]:
-    """Return the folded words of ``text``: no case, punctuation, emoji, tags or handles."""
-    folded = fold(text)
-    return (_UNSPACED.sub(r" \1 ", folded) if _UNSPACED.search(folded) else folded).split()
-
-
 class CopyIndex:
     """The words of a corpus, ready to be searched. ``len`` is the number of captions."""
 
@@ -81,7 +72,7 @@ class CopyIndex:
         vocabulary: dict[str, int] = {}
         words, folded = [_BREAK], []
         for caption in captions:
-            own = split_words(caption)
+            own = folded_words(caption)
             words += [vocabulary.setdefault(word, len(vocabulary) + 1) for word in own]
             words.append(_BREAK)
             folded.append(_digest(" ".join(own)) if own else 0)
@@ -95,12 +86,12 @@ class CopyIndex:
 
     def is_folded(self, text: str) -> bool:
         """Return whether ``text`` is a caption but for case, punctuation, emoji, tags, handles and spaces."""
-        words = split_words(text)
+        words = folded_words(text)
         return bool(words) and _digest(" ".join(words)) in self._folded_set
 
     def search(self, texts: Sequence[str]) -> list[Copied]:
         """Return what each of ``texts`` shares with the corpus; all are searched at once."""
-        split = [tuple(split_words(text)) for text in texts]
+        split = [tuple(folded_words(text)) for text in texts]
         known = self._vocabulary.get
         ids = np.array([i for words in split for i in (*[known(word, _UNKNOWN) for word in words], _UNKNOWN)], dtype=np.int32)
         low, high, depth = self._intervals(ids)

@@ -18,7 +18,8 @@ from .. import console
 from ..dataset import corpus as dataset
 from ..errors import InputError, NothingLeftError, ResourceError
 from ..storage import Store, corpus_name, read_json
-from .copies import Copied, CopyIndex, split_words
+from ..text import folded_words
+from .copies import Copied, CopyIndex
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def figures(texts: Sequence[str], copied: Sequence[Copied | None], index: CopyIn
     """
     import emoji
 
-    words = [split_words(text) if found is None else list(found.words) for text, found in zip(texts, copied)]
+    words = [folded_words(text) if found is None else list(found.words) for text, found in zip(texts, copied)]
     count = len(texts)
     result: dict[str, Any] = {"captions": count, "mean_words": _mean([len(own) for own in words])}
     result |= _copy_figures(texts, [found for found in copied if found is not None], index)

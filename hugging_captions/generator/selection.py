@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import language
-from ..cleaner import privacy
-from ..cleaner.rules import fold
 from ..options import GenerateOptions
+from ..text import fold, holds_private_data
 from . import novelty
 from .copies import Copied
 
@@ -77,7 +76,7 @@ class Selection:
             ("folded_copy", lambda: kind == "folded"),
             ("near_copy", lambda: kind == "near"),
             ("copied_span", lambda: copied is not None and copied.span > self._options.max_copied_span),
-            ("private_data", lambda: privacy.holds_private_data(text)),
+            ("private_data", lambda: holds_private_data(text)),
             ("broken", lambda: is_broken(text)),
             ("wrong_language", lambda: wanted is not None and language.detect(text)[0] not in (wanted, language.UNKNOWN)),
         ]

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 import pull_and_clean
 from hugging_captions.cleaner import duplicates as near_duplicates
-from hugging_captions.cleaner import examination, privacy, verdicts
+from hugging_captions.cleaner import examination, verdicts
 from hugging_captions.cleaner import pipeline as cleaner
 from hugging_captions.errors import UsageError
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post, PostLog
 from hugging_captions.storage import Store, read_captions
+from hugging_captions.text import holds_private_data
 
 OPTIONS = CleanOptions()
 #: What advertises, is in another language or has a broken sentence is mended to its end as well.
@@ -64,7 +65,7 @@ def test_an_unknown_rule_or_language_is_refused(root: Path) -> None:
 def test_cleaning_twice_is_cleaning_once_and_nothing_private_is_left(caption: str) -> None:
     text, _, _ = verdicts.mend(caption, MENDED_THROUGH)
     assert verdicts.mend(text, MENDED_THROUGH)[0] == text
-    assert not privacy.holds_private_data(text)
+    assert not holds_private_data(text)
 
 
 PIECES = st.sampled_from(
@@ -78,7 +79,7 @@ PIECES = st.sampled_from(
 def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
     text, _, _ = verdicts.mend(caption, MENDED_THROUGH)
     assert verdicts.mend(text, MENDED_THROUGH)[0] == text
-    assert not privacy.holds_private_data(text)
+    assert not holds_private_data(text)
 
 
 @settings(max_examples=200, deadline=None)

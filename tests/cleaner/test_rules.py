@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hugging_captions.cleaner import normalize as repair
-from hugging_captions.cleaner import privacy, promotion, rules, verdicts
+from hugging_captions.cleaner import promotion, rules, verdicts
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post
+from hugging_captions.text import holds_private_data
 
 OPTIONS = CleanOptions()
 
@@ -287,7 +288,7 @@ KEPT = [
 def test_a_caption_is_mended(caption: str, clean: str) -> None:
     verdict = verdicts.examine(_post(caption), CleanOptions(language="any"))
     assert (verdict.text, verdict.reason) == (clean, "")
-    assert not privacy.holds_private_data(verdict.text)
+    assert not holds_private_data(verdict.text)
 
 
 #: What is dropped because a sentence can't do without what is taken out, and what --skip-rule unfinished leaves of it.
@@ -406,7 +407,7 @@ def test_a_caption_goes_whole_with_a_sentence_that_is_broken(caption: str, rest:
     assert verdict.reason == "unfinished"
     verdict = verdicts.examine(_post(caption), CleanOptions(language="any", skip_rule=("unfinished", "promotion")))
     assert verdict.text == rest
-    assert not privacy.holds_private_data(verdict.text)
+    assert not holds_private_data(verdict.text)
 
 
 DROPPED = [

@@ -28,7 +28,7 @@ from test_archive import FORMATS
 
 import pull_and_clean
 import tune_transformer
-from hugging_captions.cleaner import privacy, verdicts
+from hugging_captions.cleaner import verdicts
 from hugging_captions.errors import HuggingCaptionsError
 from hugging_captions.options import CleanOptions, PullOptions
 from hugging_captions.posts import Post, read_posts
@@ -36,6 +36,7 @@ from hugging_captions.scraper import archive
 from hugging_captions.scraper import pull as scraper
 from hugging_captions.scraper.tables import MAX_UNPACKED
 from hugging_captions.storage import Store, read_json
+from hugging_captions.text import holds_private_data
 
 Target = Callable[[random.Random], bool]
 
@@ -240,7 +241,7 @@ def cleaning_target(captions: list[str], dice: random.Random) -> bool:
     options = CleanOptions(skip_rule=("promotion", "language", "unfinished"))  # what these drop is not mended to its end
     verdict = verdicts.examine(Post("x", "".join(characters), 50, None, "rmnp", "test"), options)
     assert verdicts.mend(verdict.text, options)[0] == verdict.text, characters
-    assert verdict.reason == "no-caption" or not privacy.holds_private_data(verdict.text), characters
+    assert verdict.reason == "no-caption" or not holds_private_data(verdict.text), characters
     return not verdict.reason
 
 

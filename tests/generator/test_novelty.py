@@ -10,8 +10,9 @@ import pytest
 
 from hugging_captions.dataset import corpus as dataset
 from hugging_captions.generator import novelty
-from hugging_captions.generator.copies import CopyIndex, split_words
+from hugging_captions.generator.copies import CopyIndex
 from hugging_captions.storage import Store, write_captions
+from hugging_captions.text import folded_words
 
 CORPUS = ["One two three four five.", "Six seven, eight nine! One two three.", "ten 🌲", "#tags #only", "今日は雨です"]
 
@@ -36,9 +37,9 @@ def test_the_longest_matches_are_those_of_a_plain_search() -> None:
     corpus = [" ".join(dice.choices("abcd", k=dice.randint(1, 40))) for _ in range(60)]
     texts = [" ".join(dice.choices("abcde", k=dice.randint(1, 30))) for _ in range(40)] + [corpus[3] + " " + corpus[4], "", "zz", "🌲"]
     index = CopyIndex.build(corpus)
-    plain = [split_words(caption) for caption in corpus]
+    plain = [folded_words(caption) for caption in corpus]
     for text, found in zip(texts, index.search(texts)):
-        assert list(found.matches) == _plain_matches(split_words(text), plain), text
+        assert list(found.matches) == _plain_matches(folded_words(text), plain), text
         assert found.span == max(found.matches, default=0)
         if found.nearest is None:
             assert found.span == 0
