@@ -79,9 +79,9 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
 def print_explanation(shortcode: str, tags: Sequence[str], clean: options.CleanOptions, store: Store) -> None:
     """Print what each rule does to the post called ``shortcode``."""
     from hugging_captions.cleaner import pipeline as cleaner
-    from hugging_captions.cleaner import verdicts
+    from hugging_captions.cleaner import rules
 
-    print(verdicts.explain(cleaner.find_post(shortcode, tags, store), clean))
+    print(rules.explain(cleaner.find_post(shortcode, tags, store), clean))
 
 
 def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> None:

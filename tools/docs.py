@@ -38,12 +38,11 @@ def options_table(parser: argparse.ArgumentParser) -> str:
 
 def rules_table() -> str:
     """Return a Markdown table of the cleaning rules in their order."""
-    from hugging_captions.cleaner import rules, verdicts
+    from hugging_captions.cleaner import rules
 
     mends = {change.name: change.description for change in rules.CHANGES}
     rows = [
-        f"| `{name}` | {'mends' if name in mends else 'drops'} | {mends.get(name) or verdicts.DROPS[name]} |"
-        for name in verdicts.rule_names()
+        f"| `{name}` | {'mends' if name in mends else 'drops'} | {mends.get(name) or rules.DROPS[name]} |" for name in rules.rule_names()
     ]
     return "\n".join(["| rule | | what it does |", "|---|---|---|", *rows])
 

@@ -21,7 +21,7 @@ from ..errors import ResourceError, from_os_error
 from ..options import CleanOptions
 from ..posts import parse_post
 from ..text import hash64
-from . import verdicts
+from . import rules
 from .duplicates import ShingleSets
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Survivors:
     def __len__(self) -> int:
         return len(self.shortcodes)
 
-    def append(self, verdict: verdicts.Verdict) -> None:
+    def append(self, verdict: rules.Verdict) -> None:
         """Add one post."""
         self.shortcodes.append(verdict.shortcode)
         self.likes.append(verdict.likes)
@@ -223,7 +223,7 @@ def _examine(start: int, lines: Sequence[bytes], options: CleanOptions) -> Exami
         except (ValueError, TypeError, KeyError) as error:
             examined.damaged.append((number, str(error) or type(error).__name__))
             continue
-        verdict = verdicts.examine(post, options)
+        verdict = rules.examine(post, options)
         row = verdict.shortcode, verdict.text, verdict.reason, verdict.detail
         written.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         changed += verdict.changed

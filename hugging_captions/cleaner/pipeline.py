@@ -23,7 +23,7 @@ from ..options import CleanOptions, as_json
 from ..posts import Post, read_posts
 from ..storage import Store, atomic_write, escape_caption, sha256, write_json
 from . import duplicates as near_duplicates
-from . import rules, verdicts
+from . import rules
 from .examination import Examined, Survivors, examine_file
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         NothingLeftError: no caption is kept in any of them; the reasons are on disk.
         UsageError: --skip-rule names no rule, or --language no language.
     """
-    verdicts.refuse_unknown(options)
+    rules.refuse_unknown(options)
     for tag in tags:
         if not store.posts(tag).exists():
             raise InputError(f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist", "pull it, or import posts with --from PATH")
@@ -133,7 +133,7 @@ class _Tally:
             texts.append(text)
 
     def result(self) -> CleanResult:
-        dropped = {reason: self.dropped[reason] for reason in verdicts.DROPS if self.dropped[reason]}
+        dropped = {reason: self.dropped[reason] for reason in rules.DROPS if self.dropped[reason]}
         changed = {change.name: self.changed[change.name] for change in rules.CHANGES if self.changed[change.name]}
         languages = dict(sorted(self.languages.items(), key=lambda item: (-item[1], item[0])))
         examples = {reason: self.examples[reason] for reason in dropped}

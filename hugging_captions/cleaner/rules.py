@@ -1,15 +1,28 @@
-"""The mending rules in their order: pure functions over text."""
+"""What the rules make of one post: its clean text, or the reason why it is not kept.
+
+Pure functions from a post and the options to a verdict; duplicates are the cleaner's.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
+import numpy as np
+
+from .. import console, language
+from ..errors import UsageError
 from ..options import CleanOptions
+from ..posts import Post
+from ..text import fold, word_count
 from . import credits as credit_lines
+from . import duplicates as near_duplicates
 from . import normalize as repair
-from . import privacy, tags
+from . import privacy, promotion, tags
+from .automaton import automaton
 
 
 @dataclass(frozen=True)
@@ -66,3 +79,208 @@ CHANGES = (
            r"[^\x00-\x7f]",
            lambda text, options: repair.without_emoji(text) if options.emoji == "drop" else text),
 )  # fmt: skip
+
+#: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
+MAX_ROUNDS = 4
+#: Those before which promotion is judged: with the lines of credits, then with the words of tags and still with handles and links. It is
+#: judged a last time when these have gone: "More photos up at example.com now" advertises without its link as well.
+_JUDGED_BEFORE = ("credits", "emails")
+#: Those after which there may be signs that were not there; what only takes out uncovers work for the next round.
+_REWRITES = frozenset(("encoding", "characters"))
+#: That before which a caption that is surely in another language goes: a quarter of captions need not be mended then.
+_LANGUAGE_LOOKED_AT_BEFORE = "credits"
+#: How sure that has to be; what is less sure is judged by what is left of it.
+_SURELY = 0.5
+#: Those that can leave a sentence without its end.
+_TAKES_OUT = frozenset(("credits", "tags", "urls", "handles"))
+#: The rules that drop a post, in their order, and what each drops. The mending rules (``CHANGES``)
+#: stand between ``too-few-likes`` and ``no-text``.
+DROPS = {
+    "no-caption": "no caption at all",
+    "unknown-likes": "with --unknown-likes drop: the count is hidden",
+    "too-few-likes": "fewer likes than --min-likes",
+    "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, words of trade",
+    "no-text": "no letter left once tags, handles and the like are out",
+    "unfinished": "a sentence that a tag, a handle, a link, an e-mail address or a phone number is part of; one bracket of two is left",
+    "language": "another language than --language, less sure than --min-language-score, or partly in a second one",
+    "too-few-words": "fewer words than --min-words",
+    "too-long": "more characters than --max-chars",
+    "exact-duplicate": "the same clean caption as a post with more likes",
+    "folded-duplicate": "the same but for case, punctuation, emoji and tags",
+    "near-duplicate": "above --near-threshold like a post with more likes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules made of one post: its clean text, or the reason why it is not kept."""
+
+    shortcode: str
+    text: str
+    likes: int
+    reason: str = ""
+    detail: str = ""
+    changed: tuple[str, ...] = ()
+    language: str = ""
+    folded: str = ""
+    shingles: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
+
+
+def rule_names() -> list[str]:
+    """Return the names of all rules in their order."""
+    drops = list(DROPS)
+    return [*drops[:3], *(change.name for change in CHANGES), *drops[3:]]
+
+
+def refuse_unknown(options: CleanOptions) -> None:
+    """Return if the rules and the language that ``options`` name are there.
+
+    Raises:
+        UsageError: one is not.
+    """
+    if unknown := sorted(set(options.skip_rule) - set(rule_names())):
+        raise UsageError(f"--skip-rule {unknown[0]}: no such rule", "the rules: " + ", ".join(rule_names()))
+    if options.language != "any":
+        language.refuse_unknown(options.language, "--language")
+
+
+def examine(post: Post, options: CleanOptions) -> Verdict:
+    """Return what the rules make of ``post`` alone (duplicates come later); rules behind the one that drops it are not asked."""
+    text, likes = (post.caption or "").strip(), -1 if post.likes is None else post.likes
+    if reason := _unless_skipped(_drop_before_mending(post, options), options):
+        return Verdict(post.shortcode, text, likes, *reason)
+    text, changed, reason = rewrite(text, options)
+    code, score = ("", 0.0) if reason and reason[0] != "language" else language.detect(text)
+    if reason:
+        return Verdict(post.shortcode, text, likes, *reason, changed, code)
+    if reason := _unless_skipped(_drop_after_mending(post, text, changed, code, score, options), options):
+        return Verdict(post.shortcode, text, likes, *reason, changed, code)
+    folded = fold(text) or text
+    return Verdict(post.shortcode, text, likes, "", "", changed, code, folded, near_duplicates.shingles(folded))
+
+
+def rewrite(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], tuple[str, str] | None]:
+    """Apply the mending rules in turn until each has left the text as it is.
+
+    Returns:
+        the text, the names of the rules that changed it, and the rule that drops it already, with its detail: ``promotion`` for words that
+        advertise, ``language`` where it is surely in another one, or ``unfinished`` where a sentence can't be mended. Such a text is mended
+        no further.
+    """
+    changed: dict[str, None] = {}
+    judges, drops_unfinished = "promotion" not in options.skip_rule, "unfinished" not in options.skip_rule
+    seen, judged, looked_at = _signs(text), "", False
+    if judges and "disclosure" in seen and (advertises := promotion.disclosure(text)):
+        return text, (), ("promotion", advertises)
+    for _ in range(MAX_ROUNDS):
+        before = text
+        for name, apply in _APPLIES.items():
+            if name in _JUDGED_BEFORE and judges and judged != text:
+                judged = text
+                if advertises := promotion.advertised(text):
+                    return text, tuple(changed), ("promotion", advertises)
+            if name == _LANGUAGE_LOOKED_AT_BEFORE and not looked_at:
+                looked_at = True
+                if detail := _surely_another_language(text, options):
+                    return text, tuple(changed), ("language", detail)
+            if name not in seen or name in options.skip_rule or (after := apply(text, options)) == text:
+                continue
+            if repair.GONE in after:
+                if drops_unfinished:
+                    return text, tuple(changed), ("unfinished", name)
+                after = repair.without_gone(after)
+            text = after
+            changed[name] = None
+            if name in _REWRITES:
+                seen = _signs(text)
+        if text == before:
+            break
+        seen = _signs(text)
+    advertises = promotion.advertised(text) if judges and judged != text else ""
+    return text, tuple(changed), ("promotion", advertises) if advertises else None
+
+
+_APPLIES = {change.name: change.apply for change in CHANGES}
+
+
+def _signs(text: str) -> set[str]:
+    """Return the names of the mending rules that may have work in ``text``, and ``disclosure`` if it may be a paid post.
+
+    One look for all but credits, which have many signs, takes a tenth of the time that asking each does; with them it takes twice the
+    time to warm up.
+    """
+    names, looker = _looker()
+    seen = {names[i] for i in looker.Match(text.encode("utf-8", "replace")) or ()}
+    if "handles" in seen or credit_lines.signs(text):
+        seen.add("credits")
+    return seen
+
+
+@cache
+def _looker() -> tuple[Sequence[str], Any]:
+    """Return what looks for the signs of the rules, and the names that its numbers stand for."""
+    signs = {change.name: change.signs for change in CHANGES if change.signs} | {"disclosure": promotion.DISCLOSURE_SIGNS}
+    return list(signs), automaton(signs.values())
+
+
+def explain(post: Post, options: CleanOptions) -> str:
+    """Return what each rule did to ``post``, a line for each that did something.
+
+    Raises:
+        UsageError: ``refuse_unknown``.
+    """
+    refuse_unknown(options)
+    text = (post.caption or "").strip()
+    lines = [f"{console.printable(post.shortcode)}: {console.shorten(text, 400)}"]
+    for change in CHANGES:
+        after = text if change.name in options.skip_rule else repair.without_gone(change.apply(text, options))
+        if after != text:
+            lines.append(f"  {change.name}: {console.shorten(after, 400)}")
+            text = after
+    verdict = examine(post, options)
+    ending = f"dropped: {verdict.reason} ({verdict.detail})" if verdict.reason else "kept, unless a duplicate has more likes"
+    return "\n".join([*lines, f"  {ending}"])
+
+
+def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[str, str]]:
+    if not (post.caption or "").strip():
+        yield "no-caption", ""
+    if post.likes is None:
+        if options.unknown_likes == "drop":
+            yield "unknown-likes", ""
+    elif post.likes < options.min_likes:
+        yield "too-few-likes", str(post.likes)
+
+
+def _drop_after_mending(
+    post: Post, text: str, changed: Collection[str], code: str, score: float, options: CleanOptions
+) -> Iterator[tuple[str, str]]:
+    if not any(map(str.isalpha, text)):
+        yield "no-text", ""
+    if detail := promotion.trades(language.words_of(text)):
+        yield "promotion", detail
+    if promotion.only_asks(text):
+        yield "promotion", "only asks"
+    if not _TAKES_OUT.isdisjoint(changed) and (repair.ends_open(text) or repair.lost_its_other_half(post.caption or "", text)):
+        yield "unfinished", text[-20:]
+    if options.language != "any":
+        if code != options.language or score < options.min_language_score:
+            yield "language", f"{code} {score:.2f}"
+        elif other := language.second(text, code):
+            yield "language", f"{code} with {other}"
+    if (count := word_count(text, options.min_words)) < options.min_words:
+        yield "too-few-words", str(count)
+    if len(text) > options.max_chars:
+        yield "too-long", str(len(text))
+
+
+def _surely_another_language(text: str, options: CleanOptions) -> str:
+    """Return the language of ``text`` and how sure it is, if it is surely none to keep."""
+    if options.language == "any" or "language" in options.skip_rule:
+        return ""
+    code, score = language.detect(text)
+    return f"{code} {score:.2f}" if code not in (options.language, language.UNKNOWN) and score >= _SURELY else ""
+
+
+def _unless_skipped(reasons: Iterable[tuple[str, str]], options: CleanOptions) -> tuple[str, str] | None:
+    return next((reason for reason in reasons if reason[0] not in options.skip_rule), None)

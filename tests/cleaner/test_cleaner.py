@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import pull_and_clean
 from hugging_captions.cleaner import duplicates as near_duplicates
-from hugging_captions.cleaner import examination, verdicts
+from hugging_captions.cleaner import examination, rules
 from hugging_captions.cleaner import pipeline as cleaner
 from hugging_captions.errors import UsageError
 from hugging_captions.options import CleanOptions
@@ -38,17 +38,17 @@ def _post(caption: str | None, likes: int | None = 50, shortcode: str = "x") -> 
 
 def test_hidden_likes_are_kept_or_dropped_as_asked() -> None:
     post = _post("A perfectly good caption", None)
-    assert verdicts.examine(post, OPTIONS).reason == ""
-    assert verdicts.examine(post, CleanOptions(unknown_likes="drop")).reason == "unknown-likes"
+    assert rules.examine(post, OPTIONS).reason == ""
+    assert rules.examine(post, CleanOptions(unknown_likes="drop")).reason == "unknown-likes"
 
 
-@pytest.mark.parametrize("name", [name for name in verdicts.rule_names() if "duplicate" not in name])
+@pytest.mark.parametrize("name", [name for name in rules.rule_names() if "duplicate" not in name])
 def test_every_rule_can_be_skipped(name: str) -> None:
     caption = "It&#39;s on​ly 970-555-0134 a@example.com example.com @x!!!!!! 😍\n...\n📷 @y\n#a #b"
     options = CleanOptions(language="any", skip_rule=(name,), emoji="drop", unknown_likes="drop")
-    _, changed, _ = verdicts.mend(caption, options)
+    _, changed, _ = rules.rewrite(caption, options)
     assert name not in changed
-    assert verdicts.examine(_post(None, None), options).reason != name
+    assert rules.examine(_post(None, None), options).reason != name
 
 
 def test_an_unknown_rule_or_language_is_refused(root: Path) -> None:
@@ -57,14 +57,14 @@ def test_an_unknown_rule_or_language_is_refused(root: Path) -> None:
     with pytest.raises(UsageError, match="--language english: no such language"):
         cleaner.clean(["rmnp"], CleanOptions(language="english"), Store(root))
     with pytest.raises(UsageError, match="--skip-rule nonsense: no such rule"):
-        verdicts.explain(_post("A good caption"), CleanOptions(skip_rule=("nonsense",)))
+        rules.explain(_post("A good caption"), CleanOptions(skip_rule=("nonsense",)))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=120))
 def test_cleaning_twice_is_cleaning_once_and_nothing_private_is_left(caption: str) -> None:
-    text, _, _ = verdicts.mend(caption, MENDED_THROUGH)
-    assert verdicts.mend(text, MENDED_THROUGH)[0] == text
+    text, _, _ = rules.rewrite(caption, MENDED_THROUGH)
+    assert rules.rewrite(text, MENDED_THROUGH)[0] == text
     assert not holds_private_data(text)
 
 
@@ -77,8 +77,8 @@ PIECES = st.sampled_from(
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(PIECES, st.sampled_from(["", " ", "  "])), max_size=14).map(lambda pairs: "".join(map("".join, pairs))))
 def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
-    text, _, _ = verdicts.mend(caption, MENDED_THROUGH)
-    assert verdicts.mend(text, MENDED_THROUGH)[0] == text
+    text, _, _ = rules.rewrite(caption, MENDED_THROUGH)
+    assert rules.rewrite(text, MENDED_THROUGH)[0] == text
     assert not holds_private_data(text)
 
 
@@ -97,9 +97,9 @@ def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
 )
 def test_a_kept_caption_is_kept_as_it_is_when_cleaned_again(pairs: list[tuple[str, str]]) -> None:
     options = CleanOptions(language="any", min_words=1)
-    verdict = verdicts.examine(_post("".join(map("".join, pairs))), options)
+    verdict = rules.examine(_post("".join(map("".join, pairs))), options)
     if not verdict.reason:
-        again = verdicts.examine(_post(verdict.text), options)
+        again = rules.examine(_post(verdict.text), options)
         assert (again.text, again.reason) == (verdict.text, "")
 
 
@@ -114,7 +114,7 @@ def test_a_long_caption_of_tags_ends_in_time() -> None:
         "📷" * 1000,
         "1 " * 1000,
     ):
-        verdicts.mend(caption, MENDED_THROUGH)
+        rules.rewrite(caption, MENDED_THROUGH)
 
 
 def _store(root: Path, captions: list[tuple[str | None, int | None]]) -> Store:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hugging_captions.cleaner import normalize as repair
-from hugging_captions.cleaner import promotion, rules, verdicts
+from hugging_captions.cleaner import promotion, rules
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post
 from hugging_captions.text import holds_private_data
@@ -286,7 +286,7 @@ KEPT = [
 
 @pytest.mark.parametrize(("caption", "clean"), KEPT)
 def test_a_caption_is_mended(caption: str, clean: str) -> None:
-    verdict = verdicts.examine(_post(caption), CleanOptions(language="any"))
+    verdict = rules.examine(_post(caption), CleanOptions(language="any"))
     assert (verdict.text, verdict.reason) == (clean, "")
     assert not holds_private_data(verdict.text)
 
@@ -403,9 +403,9 @@ UNFINISHED = [
 
 @pytest.mark.parametrize(("caption", "rest"), UNFINISHED)
 def test_a_caption_goes_whole_with_a_sentence_that_is_broken(caption: str, rest: str) -> None:
-    verdict = verdicts.examine(_post(caption), CleanOptions(language="any"))
+    verdict = rules.examine(_post(caption), CleanOptions(language="any"))
     assert verdict.reason == "unfinished"
-    verdict = verdicts.examine(_post(caption), CleanOptions(language="any", skip_rule=("unfinished", "promotion")))
+    verdict = rules.examine(_post(caption), CleanOptions(language="any", skip_rule=("unfinished", "promotion")))
     assert verdict.text == rest
     assert not holds_private_data(verdict.text)
 
@@ -560,7 +560,7 @@ DROPPED = [
 
 @pytest.mark.parametrize(("caption", "likes", "reason"), DROPPED)
 def test_a_post_is_charged_to_the_first_rule_that_it_fails(caption: str | None, likes: int, reason: str) -> None:
-    assert verdicts.examine(_post(caption, likes), OPTIONS).reason == reason
+    assert rules.examine(_post(caption, likes), OPTIONS).reason == reason
 
 
 SIGNLESS = st.lists(
@@ -609,7 +609,7 @@ SIGNLESS = st.lists(
 def test_runs_of_marks_take_no_time(mark: str) -> None:
     for caption in (mark * 4000 + "#hut 😀", "a" + mark * 4000 + "X", "👇" + mark * 4000 + "Source unknown"):
         start = time.process_time()
-        verdicts.examine(_post(caption), OPTIONS)
+        rules.examine(_post(caption), OPTIONS)
         assert time.process_time() - start < 5  # an expression that tries every split takes years
 
 
@@ -617,7 +617,7 @@ def test_runs_of_marks_take_no_time(mark: str) -> None:
 @given(SIGNLESS)
 def test_a_rule_leaves_alone_what_has_none_of_its_signs(caption: str) -> None:
     caption = repair.plain_characters(caption)
-    seen = verdicts._signs(caption)
+    seen = rules._signs(caption)
     for change in rules.CHANGES:
         if change.name not in seen:
             assert change.apply(caption, OPTIONS) == caption, change.name
@@ -633,7 +633,7 @@ def test_nor_do_real_captions_have_work_without_a_sign() -> None:
         text = caption.strip()
         for change in rules.CHANGES:
             after = change.apply(text, OPTIONS)
-            assert after == text or change.name in verdicts._signs(text), change.name
+            assert after == text or change.name in rules._signs(text), change.name
             text = after
         looked_for = any(expression.search(text.lower()) for expression in promotion._ADVERTISES.values())
         assert bool(promotion.advertised(text)) >= looked_for, text

@@ -28,7 +28,7 @@ from test_archive import FORMATS
 
 import pull_and_clean
 import tune_transformer
-from hugging_captions.cleaner import verdicts
+from hugging_captions.cleaner import rules
 from hugging_captions.errors import HuggingCaptionsError
 from hugging_captions.options import CleanOptions, PullOptions
 from hugging_captions.posts import Post, read_posts
@@ -239,8 +239,8 @@ def cleaning_target(captions: list[str], dice: random.Random) -> bool:
     for _ in range(dice.randrange(5)):
         characters.insert(dice.randrange(len(characters) + 1), dice.choice(_BITS))
     options = CleanOptions(skip_rule=("promotion", "language", "unfinished"))  # what these drop is not mended to its end
-    verdict = verdicts.examine(Post("x", "".join(characters), 50, None, "rmnp", "test"), options)
-    assert verdicts.mend(verdict.text, options)[0] == verdict.text, characters
+    verdict = rules.examine(Post("x", "".join(characters), 50, None, "rmnp", "test"), options)
+    assert rules.rewrite(verdict.text, options)[0] == verdict.text, characters
     assert verdict.reason == "no-caption" or not holds_private_data(verdict.text), characters
     return not verdict.reason
 
