@@ -26,7 +26,14 @@ COUNTS: Counter[str] = Counter()
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
-    [PULL, TUNE, *(f"hugging_captions.{name}" for name in ("cleaner", "scraper", "session", "trainer", "generator"))]
+    [
+        PULL,
+        TUNE,
+        *(
+            f"hugging_captions.{name}"
+            for name in ("cleaner.pipeline", "scraper.pull", "scraper.session", "trainer.train", "generator.generate")
+        ),
+    ]
 )
 
 

@@ -27,7 +27,7 @@ from hugging_captions.trainer import adapters, evaluation, hardware, recipe, sel
 from hugging_captions.trainer.caption_trainer import CaptionTrainer
 from hugging_captions.trainer.checkpoints import COMPLETE
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 WHO = ["The elk", "Our tent", "A marmot", "The old trail", "My coffee", "Every peak", "The river", "This lake"]
 WHAT = ["waits for", "wakes up before", "looks at", "walks under", "smells like", "belongs to", "dreams of"]
 WHERE = ["the first snow", "a golden morning ☀️", "the stars", "nobody\nbut us", "the storm", "home"]
