@@ -1,4 +1,4 @@
-"""Base models and checkpoints: where they come from, whether they fit, and which device they go to.
+"""Base models and checkpoints: where they come from, whether they fit; devices, number formats and free memory.
 
 A base model is a local folder, a name on the Hugging Face hub, ``builtin``: the small GPT-2 that this project
 pretrained and brings along, or ``scratch``: a smaller one of random weights with its own byte-level BPE,
@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import InputError, UsageError
 from .storage import Store
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +35,56 @@ BUILTIN = Path(__file__).resolve().parent.parent / "base_model" / "weights"
 HUB_TIMEOUT = 5
 
 
+#: Free memory that is assumed where the system doesn't tell, in bytes.
+ASSUMED_MEMORY = 4 << 30
+
+
+class Tokenizer(Protocol):
+    """What this package uses of a Hugging Face tokenizer."""
+
+    eos_token_id: int
+    all_special_ids: list[int]
+
+    def __len__(self) -> int: ...
+    def __call__(self, text: str | list[str], **settings: Any) -> Mapping[str, Any]: ...
+    def decode(self, token_ids: Sequence[int], **settings: Any) -> str: ...
+    def save_pretrained(self, save_directory: str | Path) -> object: ...
+
+
+class ModelOutput(Protocol):
+    """What a causal language model returns: ``logits`` float ``[rows, positions, vocabulary]``, and keys and values with ``use_cache``."""
+
+    logits: torch.Tensor
+    past_key_values: Any
+
+
+class CausalModel(Protocol):
+    """What this package uses of a Hugging Face causal language model; ``config`` differs between architectures."""
+
+    config: Any
+    generation_config: Any
+    training: bool
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    def __call__(self, **inputs: Any) -> ModelOutput: ...
+    def to(self, *args: Any) -> CausalModel: ...
+    def eval(self) -> CausalModel: ...
+    def train(self, mode: bool = True) -> CausalModel: ...
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
+    def modules(self) -> Iterator[torch.nn.Module]: ...
+    def save_pretrained(self, save_directory: str | Path) -> object: ...
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A causal language model with the tokenizer that belongs to it."""
 
-    model: Any
-    tokenizer: Any
+    model: CausalModel
+    tokenizer: Tokenizer
 
     @property
     def max_positions(self) -> int:
@@ -68,6 +116,63 @@ def choose_device(name: str) -> str:
         here = ", ".join(device for device, is_there in present.items() if is_there)
         raise UsageError(f"--device {name} is not available here", f"devices here: {here}")
     return name
+
+
+def choose_precision(device: str, asked: str) -> str:
+    """Return ``fp32``, ``bf16`` or ``fp16``: what ``device`` accelerates, or what was ``asked`` for.
+
+    bf16 on Ampere and later and on CPUs with AMX or AVX-512-BF16, fp16 on older cards; anywhere
+    else half precision is emulated, several times slower than float32.
+
+    Raises:
+        UsageError: fp16 was asked for without a CUDA device; its gradients could not be scaled there.
+    """
+    import torch
+
+    if asked == "fp16" and device != "cuda":
+        raise UsageError(f"--precision fp16 needs a CUDA device, not {device}", "use --precision auto")
+    if asked != "auto":
+        return asked
+    if device == "cuda":
+        return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
+    return "bf16" if device == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Return torch's type of ``fp32``, ``bf16`` or ``fp16``."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def describe_device(device: str) -> str:
+    """Return the name of the processor or card that computes."""
+    import torch
+
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    return f"{platform.processor() or platform.machine()} {device}, {torch.get_num_threads()} threads"
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of memory that ``device`` can give without swapping; ``ASSUMED_MEMORY`` where the system doesn't tell."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as handle:
+            return next(int(line.split()[1]) * 1024 for line in handle if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return ASSUMED_MEMORY
 
 
 def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from .. import models
 from ..errors import is_out_of_memory
 from ..options import GenerateOptions
 from . import quantized, sampling
@@ -230,15 +231,5 @@ def choose_slots(model: Any, limit: int) -> int:
     """Return how many rows of ``limit`` positions fit into ``MEMORY_SHARE`` of the free memory: a power of two, ``MOST_ROWS`` at most."""
     device = model.device
     most = MOST_ROWS.get(device.type, 64)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()
-    fitting = max(1, int(free * MEMORY_SHARE) // row_bytes(model, limit))
+    fitting = max(1, int(models.free_memory(device) * MEMORY_SHARE) // row_bytes(model, limit))
     return min(most, 1 << (fitting.bit_length() - 1))
-
-
-def _free_memory() -> int:
-    """Return the bytes of main memory that can be had without swapping, or 4 GB where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as handle:
-            return next(int(line.split()[1]) * 1024 for line in handle if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 4 << 30

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .. import console, language, models
 from ..errors import InputError, NothingLeftError, UsageError, from_os_error
 from ..options import GenerateOptions, HardwareOptions, as_json
@@ -32,7 +30,7 @@ from ..storage import (
     write_captions,
     write_json,
 )  # fmt: skip
-from ..trainer import hardware, model_card
+from ..trainer import model_card
 from . import base_comparison, novelty, quantized
 from .candidates import Candidates, Caption
 from .selection import REASONS
@@ -156,9 +154,8 @@ def prepare(loaded: models.LoadedModel, options: GenerateOptions, machine: Hardw
         if machine.precision != "auto":
             raise UsageError(f"--quantize int8 leaves no room for --precision {machine.precision}", "leave one of them out")
         return models.LoadedModel(quantized.quantize(loaded.model.eval()), loaded.tokenizer)
-    precision = hardware.choose_precision(device, machine.precision)
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    loaded.model.to(device, kind).eval()
+    precision = models.choose_precision(device, machine.precision)
+    loaded.model.to(device, models.dtype_of(precision)).eval()
     return loaded
 
 

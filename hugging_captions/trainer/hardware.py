@@ -7,16 +7,14 @@ memory are estimated before the first step and compared with what was measured a
 from __future__ import annotations
 
 import ctypes
-import platform
 import resource
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import UsageError
+from ..models import dtype_of
 
 #: torch.compile costs up to a minute: only a run estimated longer than this many seconds pays for it.
 COMPILE_PAYS = 600
@@ -27,32 +25,6 @@ TRAINED_BYTES = 16
 ACTIVATION_BYTES = 45
 #: Bytes of a logit: itself, its softmax and its gradient in float32; half precision adds two of its own.
 LOGIT_BYTES = {"fp32": 12, "bf16": 16, "fp16": 16}
-
-
-def choose_precision(device: str, asked: str) -> str:
-    """Return ``fp32``, ``bf16`` or ``fp16``: what ``device`` accelerates, or what was ``asked`` for.
-
-    bf16 on Ampere and later and on CPUs with AMX or AVX-512-BF16, fp16 on older cards; anywhere
-    else half precision is emulated, several times slower than float32.
-
-    Raises:
-        UsageError: fp16 was asked for where there is no GPU; there its gradients could not be scaled.
-    """
-    if asked == "fp16" and device != "cuda":
-        raise UsageError(f"--precision fp16 needs a CUDA device, not {device}", "use --precision auto")
-    if asked != "auto":
-        return asked
-    if device == "cuda":
-        return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
-    return "bf16" if device == "cpu" and _cpu_has_bf16() else "fp32"
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def allow_tf32(device: str) -> None:
@@ -94,13 +66,6 @@ def keep_freed_memory(device: str) -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)  # never
-
-
-def describe(device: str) -> str:
-    """Return the name of the processor or card that computes."""
-    if device == "cuda":
-        return str(torch.cuda.get_device_name())
-    return f"{platform.processor() or platform.machine()} {device}, {torch.get_num_threads()} threads"
 
 
 def compile_pays(asked: str, device: str, seconds: float) -> bool:
@@ -145,8 +110,7 @@ def seconds_per_token(model: Any, batch: dict[str, torch.Tensor], precision: str
     rows = batch["input_ids"].to(device)
     if device.type == "cpu":  # 128 tokens keep this under a second for 100 M parameters
         rows = rows[: max(1, 128 // rows.shape[1]), :128]
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    with torch.no_grad(), torch.autocast(device.type, kind, enabled=precision != "fp32"):
+    with torch.no_grad(), torch.autocast(device.type, dtype_of(precision), enabled=precision != "fp32"):
         for _ in range(2):  # the first pass loads kernels
             start = time.perf_counter()
             model(input_ids=rows, use_cache=False)

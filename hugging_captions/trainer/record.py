@@ -12,9 +12,9 @@ from typing import Any
 
 from .. import __version__
 from ..dataset.corpus import Corpus
+from ..models import describe_device
 from ..options import HardwareOptions, TrainOptions, as_json
 from . import ranks
-from .hardware import describe
 from .recipe import Recipe
 
 #: Packages whose release can change the result.
@@ -33,7 +33,7 @@ def build(
         "recipe": asdict(recipe),
         "seed": hardware.seed,
         "device": device,
-        "hardware": describe(device),
+        "hardware": describe_device(device),
         "processes": ranks.ranks(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "model_type": model.config.model_type,

@@ -110,7 +110,7 @@ class _Run:
         self.options, self.machine, self.folder = options, machine, folder
         self.device = models.choose_device(machine.device)
         ranks.join(self.device)
-        self.precision = hardware.choose_precision(self.device, machine.precision)
+        self.precision = models.choose_precision(self.device, machine.precision)
         base = models.load_base(options.base_model, corpus.captions, machine.seed)
         hardware.fuse_activations(base.model)
         hardware.keep_freed_memory(self.device)

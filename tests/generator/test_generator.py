@@ -212,11 +212,11 @@ def test_a_model_without_keys_and_values_is_read_anew_and_said(caplog: pytest.Lo
 
 def test_memory_bounds_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _gpt2()
-    monkeypatch.setattr(decoder, "_free_memory", lambda: 2 * 5 * decoder.row_bytes(model, 30))
+    monkeypatch.setattr(models, "free_memory", lambda device: 2 * 5 * decoder.row_bytes(model, 30))
     assert decoder.choose_slots(model, 30) == 4
-    monkeypatch.setattr(decoder, "_free_memory", lambda: 1)
+    monkeypatch.setattr(models, "free_memory", lambda device: 1)
     assert decoder.choose_slots(model, 30) == 1
-    monkeypatch.setattr(decoder, "_free_memory", lambda: 1 << 50)
+    monkeypatch.setattr(models, "free_memory", lambda device: 1 << 50)
     assert decoder.choose_slots(model, 30) == decoder.MOST_ROWS["cpu"]
 
 

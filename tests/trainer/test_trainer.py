@@ -23,7 +23,7 @@ from hugging_captions import models
 from hugging_captions.dataset import corpus as dataset
 from hugging_captions.options import TrainOptions
 from hugging_captions.storage import Store, write_captions
-from hugging_captions.trainer import adapters, evaluation, hardware, recipe, selfchecks, training_data
+from hugging_captions.trainer import adapters, evaluation, recipe, selfchecks, training_data
 from hugging_captions.trainer.caption_trainer import CaptionTrainer
 from hugging_captions.trainer.checkpoints import COMPLETE
 
@@ -448,7 +448,7 @@ def test_precision_is_what_the_device_accelerates(
     monkeypatch: pytest.MonkeyPatch, device: str, capability: Any, asked: str, chosen: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert hardware.choose_precision(device, asked) == chosen
+    assert models.choose_precision(device, asked) == chosen
 
 
 @pytest.mark.parametrize(
