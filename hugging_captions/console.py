@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError, from_os_error, is_out_of_memory
 
@@ -44,7 +44,7 @@ class _Formatter(logging.Formatter):
         return f"{label} {text}"
 
 
-class _Handler(logging.StreamHandler):
+class _Handler(logging.StreamHandler[TextIO]):
     """Write to whatever stderr is now, above a progress bar if one is drawn."""
 
     def emit(self, record: logging.LogRecord) -> None:

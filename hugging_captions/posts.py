@@ -17,7 +17,7 @@ from typing import IO
 import orjson
 
 from .errors import from_os_error
-from .locks import no_links
+from .storage import no_links
 
 
 @dataclass(frozen=True, slots=True)

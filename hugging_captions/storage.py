@@ -1,7 +1,8 @@
 """The files between the stages: where they are, how they are written, who may write them.
 
-The only module that spells ``text/<tag>/...`` and ``trained_models/<tag>/...``. Nothing is ever
-half-written: a temporary file, fsync, rename. (posts.jsonl alone is appended to: see ``posts``.)
+The only module that spells a path below ``text/`` or ``trained_models/``. Nothing is ever
+half-written: a temporary file, fsync, rename. (Only posts.jsonl is appended to: see ``posts``.)
+One process writes a tag at a time: ``.<name>.lock`` next to the folder it stands for says who.
 """
 
 from __future__ import annotations
@@ -11,34 +12,51 @@ import json
 import os
 import re
 import shutil
+import sys
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import InputError, UsageError, from_os_error
-from .locks import lock_file, no_links
+from .errors import BusyError, InputError, UsageError, from_os_error
+from .text import hash64
 
-TAG_RULE = "letters, digits and underscores of any script"
-#: The folder beside the tags' own: no tag may be called so.
+#: The folder next to the tags' own: no tag may have this name.
 GENERATED = "generated_text"
+#: Bytes of a tag's or a corpus's name. The longest file name made of it has 40 more, and most file systems allow 255.
+LONGEST_NAME = 200
 
 
 def normalise_tag(tag: str) -> str:
     """Return ``tag`` lower-cased, in NFC and without a leading ``#``.
 
-    The rule is Instagram's own: letters, marks, digits or underscores of any script. So a tag
+    A tag is made of letters, marks, digits, underscores and emoji of any script, as on Instagram. So it
     can never leave its folder.
 
     Raises:
-        UsageError: anything else is in it, or nothing, or it is ``GENERATED``.
+        UsageError: it holds anything else or nothing, is longer than ``LONGEST_NAME`` bytes, or is ``GENERATED``.
     """
     plain = unicodedata.normalize("NFC", tag.strip().removeprefix("#")).lower()
-    fits = plain and all(char == "_" or unicodedata.category(char)[0] in "LMN" for char in plain) and len(plain.encode()) <= 200
-    if not fits or plain == GENERATED:
-        raise UsageError(f"{tag!r} is not a hashtag: it must be {TAG_RULE}", "give it without spaces, dots or slashes: --tag rmnp")
-    return plain
+    if not plain or not _is_word(plain):
+        why = "it must be letters, digits, underscores and emoji"
+    elif len(plain.encode()) > LONGEST_NAME:
+        why = f"it is longer than {LONGEST_NAME} bytes"
+    elif plain == GENERATED:
+        why = "text/generated_text/ holds the generated captions"
+    else:
+        return plain
+    raise UsageError(f"{tag!r} can't be used as a hashtag: {why}", "give it without spaces, dots or slashes: --tag rmnp")
+
+
+def _is_word(text: str) -> bool:
+    if all(char == "_" or unicodedata.category(char)[0] in "LMN" for char in text):
+        return True
+    import emoji
+
+    rest = emoji.replace_emoji(text, "")
+    return rest != text and _is_word(rest)
 
 
 def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
@@ -47,8 +65,15 @@ def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def corpus_name(tags: Sequence[str]) -> str:
-    """Return the name of the corpus that several tags make: ``rmnp+estespark``."""
-    return "+".join(tags)
+    """Return the name of the corpus that several tags make: ``rmnp+estespark``.
+
+    A name longer than ``LONGEST_NAME`` bytes is cut and ends in a hash of all its tags.
+    """
+    name = "+".join(tags)
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    ending = f"+{hash64(name):016x}"
+    return name.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
 
 
 class Store:
@@ -144,8 +169,55 @@ class Store:
         """
         with ExitStack() as stack:
             for name in sorted(names):
-                stack.enter_context(lock_file(self.root / folder, name))
+                stack.enter_context(_lock(self.root / folder, name))
             yield
+
+
+@contextmanager
+def _lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold ``folder``/.<name>.lock; the system frees it when the process ends, however it ends."""
+    from filelock import FileLock, Timeout
+
+    _refuse_link(folder, name)
+    path = folder / f".{name}.lock"
+    lock = FileLock(path, timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        holder = ""
+        with suppress(OSError):
+            holder = path.read_text(encoding="utf-8").strip()
+        raise BusyError(
+            f"tag {name!r} is being written by {holder or 'another process'}", "wait until it has finished, then repeat the command"
+        ) from None
+    except OSError as error:
+        raise from_os_error(error, "write", path) from error
+    with lock:
+        _write_holder(path, f"process {os.getpid()} ({Path(sys.argv[0]).name}), since {time.strftime('%F %T')}")
+        try:
+            yield
+        finally:
+            _write_holder(path, "")
+
+
+def _write_holder(path: Path, text: str) -> None:
+    with suppress(PermissionError):  # Windows lets nobody write to a locked file
+        path.write_text(text, encoding="utf-8")
+
+
+def _refuse_link(folder: Path, name: str) -> None:
+    """Raise a ``UsageError`` if what is to be written would land outside ``folder`` (which may be a link itself)."""
+    for path in (folder / name, folder / f"{name}.training", folder / f".{name}.lock"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{path} is a symbolic link that leads out of {folder}", "remove it, or give --root DIR with the data's folder"
+            )
+
+
+def no_links(path: str, flags: int) -> int:
+    """Open a file for ``open(..., opener=no_links)``: an OSError where it is a symbolic link, which could lead anywhere."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextmanager
@@ -173,6 +245,8 @@ def atomic_write(path: Path, binary: bool = False) -> Iterator[IO[Any]]:
 
 def sync_folder(folder: Path) -> None:
     """Make the renames in ``folder`` survive a power cut."""
+    if sys.platform == "win32":  # which can't open folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -56,7 +56,7 @@ def test_a_tag_that_is_a_path_or_reserved_is_refused(tag: str, root: Path, capsy
     before = _files(root.parent)
     assert pull_and_clean.main(["--root", str(root), "--tag", tag, "--from", str(root.parent / "one.txt")]) == 2
     assert tune_transformer.main(["--root", str(root), "--tag", tag, "--train"]) == 2
-    assert re.search("is not a hashtag|not UTF-8 text", capsys.readouterr().err)
+    assert re.search("be used as a hashtag|not UTF-8 text", capsys.readouterr().err)
     assert _files(root.parent) == before
 
 
@@ -415,5 +415,5 @@ def test_the_code_asks_for_no_pickle_and_no_remote_code() -> None:
 
 
 def test_a_reserved_name_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="is not a hashtag"):
+    with pytest.raises(UsageError, match="be used as a hashtag"):
         storage.normalise_tag("generated_text")

@@ -14,6 +14,7 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tune_transformer
 from hugging_captions import posts, storage
 from hugging_captions.errors import BusyError, InputError, ResourceError, UsageError
 from hugging_captions.posts import Post, PostLog
@@ -35,9 +36,9 @@ def test_a_tag_is_normalised(given_: str, expected: str) -> None:
     assert storage.normalise_tag(given_) == expected
 
 
-@pytest.mark.parametrize("tag", ["", "#", "a b", "../x", "a/b", ".", "a.b", "a\0b", "a+b", "x" * 201, "😀", "a-b"])
+@pytest.mark.parametrize("tag", ["", "#", "a b", "../x", "a/b", ".", "a.b", "a\0b", "a+b", "x" * 201, "generated_text", "a-b", "🏔️ x"])
 def test_what_is_no_tag_is_refused(tag: str) -> None:
-    with pytest.raises(UsageError, match="is not a hashtag"):
+    with pytest.raises(UsageError, match="be used as a hashtag"):
         storage.normalise_tag(tag)
 
 
@@ -210,3 +211,24 @@ def test_the_line_begins_with_the_shortcode(tmp_path: Path) -> None:
     line = (tmp_path / "posts.jsonl").read_text()
     assert line.startswith('{"shortcode": "a"')
     assert list(json.loads(line)) == ["shortcode", "caption", "likes", "date_utc", "tag", "source"]
+
+
+def test_names_of_many_long_tags_fit_into_a_file_name() -> None:
+    tags = ["é" * 60, "b" * 100, "c" * 100]
+    names = {storage.corpus_name(tags), storage.corpus_name(tags[:2]), storage.corpus_name([*tags[:2], "d" * 100])}
+    assert len(names) == 3
+    assert all(len(name.encode()) <= 200 for name in names)
+
+
+def test_many_long_tags_train_and_generate(tmp_path: Path) -> None:
+    tags = ["a" * 120, "b" * 120, "c" * 120]
+    for tag in tags:
+        storage.write_captions(Store(tmp_path).captions(tag), [f"One small dog of {tag[0]}", f"Two small dogs of {tag[0]}"])
+    argv = ["--root", str(tmp_path), "--tag", *tags, "--base-model", "scratch", "--device", "cpu", "--epochs", "1"]
+    generate = ["--generate", "--num-captions", "1", "--max-length", "10", "--min-length", "0", "--keep-all"]
+    assert tune_transformer.main([*argv, "--train", *generate]) == 0
+
+
+def test_an_emoji_is_a_tag() -> None:
+    assert storage.normalise_tag("#Snow🏔️") == "snow🏔️"
+    assert storage.normalise_tag("👩‍🚀") == "👩‍🚀"
