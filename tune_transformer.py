@@ -69,14 +69,14 @@ def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: o
     if ranks.rank() == 0:
         print(result.summary())
         if result.metrics["val_loss"] is not None:
-            from hugging_captions.generator import generate as generator
+            from hugging_captions.generator.generate import sample_for_history
 
-            generator.sample_for_history(tags, hardware, store)
+            sample_for_history(tags, hardware, store)
 
 
 def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:
     """Write captions with the model of ``tags``; print the best ten, what was left out and the novelty figures."""
-    from hugging_captions.generator import generate as generator
+    from hugging_captions import generator
 
     print(generator.generate(tags, generate, hardware, store).summary())
 

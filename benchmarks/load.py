@@ -84,7 +84,7 @@ def _tiny_model(tokenizer: Any, folder: Path) -> None:
 
 def generate_stage(folder: Path, count: int) -> str:
     """Write captions with the tiny model, and look for copies in the whole corpus."""
-    from hugging_captions.generator import generate as generator
+    from hugging_captions import generator
     from hugging_captions.options import GenerateOptions, HardwareOptions
     from hugging_captions.storage import Store
 

@@ -93,6 +93,14 @@ class LoadedModel:
         return int(getattr(config, "n_positions", None) or getattr(config, "max_position_embeddings", None) or 1024)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What a trained model writes unprompted: figures for history.jsonl and the model card, and a few captions for the card."""
+
+    figures: dict[str, object]
+    captions: tuple[str, ...]
+
+
 def quiet_transformers() -> None:
     """Silence transformers' own notes and bars: what matters of them is checked and said here."""
     import transformers

@@ -1,1 +1,9 @@
-"""A checkpoint to captions in text/generated_text/<tag>_gen.txt."""
+"""A checkpoint to captions that a person could post.
+
+Reads trained_models/<corpus>/ (the model, run.json) and text/<tag>/captions.txt; writes
+text/generated_text/<corpus>_gen.txt, .jsonl and .json, and with --compare-base .compare.txt.
+"""
+
+from .generate import generate, sample
+
+__all__ = ["generate", "sample"]

@@ -100,13 +100,15 @@ class Candidates:
         self._selection = Selection(options, reference)
         self._current = 0
 
-    def collect(self) -> list[Caption]:
+    def collect(self, label: str = "generating") -> list[Caption]:
         """Try rows until each prompt has its captions or is given up; return the kept ones by prompt, then row.
+
+        ``label`` names the progress bar.
 
         ``attempts`` then holds every caption that was judged, in the same order.
         """
         total = self._options.num_captions * len(self._prompts)
-        with console.progress(total=total, unit="caption", label="generating") as bar:
+        with console.progress(total=total, unit="caption", label=label) as bar:
             for rows in self.decoder.run(self._take):
                 self._judge(rows)
                 bar.update(sum(quota.reasons[None] for quota in self._quotas) - bar.n)

@@ -33,6 +33,7 @@ from ..storage import (
 from ..trainer import model_card
 from . import base_comparison, novelty, quantized
 from .candidates import Candidates, Caption
+from .copies import CopyIndex
 from .selection import REASONS
 
 log = logging.getLogger(__name__)
@@ -190,6 +191,27 @@ def all_figures(kept: Sequence[Caption], attempts: Sequence[Caption], reference:
     if held_out:
         figures["held out"] = novelty.figures(held_out, reference.search(held_out), reference.index, sample)
     return figures
+
+
+def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: HardwareOptions) -> models.Sample | None:
+    """Let ``model`` write ``HISTORY_CAPTIONS`` captions and return their figures and the three likeliest; no file is written.
+
+    The model stays on its device and in its number format. None where no captions were held out, because there is no measure.
+    """
+    if not held_out:
+        return None
+    reference = novelty.Reference(CopyIndex.build(training), tuple(held_out))
+    options = GenerateOptions(prompt=("",), num_captions=HISTORY_CAPTIONS, min_length=0, keep_all=True)
+    was_training = model.model.training
+    model.model.eval()
+    captions = Candidates(model, [""], options, hardware.seed, reference).collect("sampling for the model card")
+    model.model.train(was_training)
+    columns = all_figures(captions, captions, reference)
+    figures: dict[str, object] = {"sampled": len(captions), "ended_share": sum(caption.ended for caption in captions) / len(captions)}
+    figures |= {key: columns["kept"][key] for key in HISTORY_FIGURES}
+    figures |= {f"held_out_{key}": columns["held out"][key] for key in HISTORY_FIGURES}
+    best = rank([caption for caption in captions if caption.ended], "likelihood", None, [""])[0][:3]
+    return models.Sample(figures, tuple(caption.text for caption in best))
 
 
 def sample_for_history(tags: Sequence[str], machine: HardwareOptions, store: Store) -> dict[str, Any] | None:

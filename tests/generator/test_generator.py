@@ -18,8 +18,8 @@ import tune_transformer
 from hugging_captions import models
 from hugging_captions.dataset import corpus as dataset
 from hugging_captions.generator import candidates, decoder, sampling
-from hugging_captions.generator import generate as generator
 from hugging_captions.generator.decoder import Decoder, Row
+from hugging_captions.generator.generate import prepare, sample
 from hugging_captions.generator.novelty import Reference
 from hugging_captions.options import GenerateOptions, HardwareOptions
 from hugging_captions.storage import Store, read_captions, write_captions
@@ -399,7 +399,7 @@ def test_a_language_that_is_none_is_refused(code: str, trained: Store, capsys: p
 
 
 def test_attempts_do_not_depend_on_what_was_under_way(trained: Store) -> None:
-    loaded = generator.prepare(models.load_checkpoint("corgi", trained), GenerateOptions(), HardwareOptions(device="cpu"))
+    loaded = prepare(models.load_checkpoint("corgi", trained), GenerateOptions(), HardwareOptions(device="cpu"))
     found = []
     for rows in (1, 50):
         options = GenerateOptions(num_captions=9, min_length=0, decode_rows=rows)
@@ -408,3 +408,18 @@ def test_attempts_do_not_depend_on_what_was_under_way(trained: Store) -> None:
         assert len(kept) == 18
         found.append(run.attempts)
     assert found[0] == found[1]
+
+
+def test_a_sample_for_the_model_card_writes_no_file(trained: Store) -> None:
+    loaded = models.load_checkpoint("corgi", trained)
+    before = sorted(trained.root.rglob("*"))
+    loaded.model.train()
+    found = sample(loaded, CAPTIONS[:200], CAPTIONS[200:], HardwareOptions(device="cpu"))
+    assert found is not None
+    assert found.figures["sampled"] == 100
+    assert 0 < float(str(found.figures["ended_share"])) <= 1
+    assert {"novelty_4", "held_out_novelty_4", "exact_copies", "held_out_exact_copies"} <= set(found.figures)
+    assert len(found.captions) == 3
+    assert loaded.model.training
+    assert sorted(trained.root.rglob("*")) == before
+    assert sample(loaded, CAPTIONS, [], HardwareOptions(device="cpu")) is None
