@@ -20,12 +20,7 @@ from hugging_captions.storage import Store, normalise_tags
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script; DOCS.md is generated from it."""
     parser = console.Parser(prog="pull_and_clean.py", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--explain", metavar="SHORTCODE", help="show what each rule does to this post, and stop")
-    parser.add_argument("--report", action="store_true", help="draw the cleaning as text/<tag>/cleaning.png")
-    parser.add_argument(
-        "--forget", nargs="+", metavar="SHORTCODE", help="take these posts out for good (or those listed in a file), and stop"
-    )
-    for group in (options.RunOptions, options.PullOptions, options.CleanOptions):
+    for group in (options.PullCommand, options.RunOptions, options.PullOptions, options.CleanOptions):
         options.add_options(parser, group)
     return parser
 
@@ -36,27 +31,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def pull_and_clean(arguments: argparse.Namespace) -> None:
-    """Import or pull the posts of each tag, then clean them and print what became of them."""
+    """Import or pull the posts of each tag, then clean them and print the result."""
+    command = options.from_arguments(options.PullCommand, arguments)
     run = options.from_arguments(options.RunOptions, arguments)
     pull = options.from_arguments(options.PullOptions, arguments)
     clean = options.from_arguments(options.CleanOptions, arguments)
-    complaints = [] if run.tag else ["--tag is missing"]
-    complaints += options.out_of_range(pull) + options.out_of_range(clean) + pull.contradictions(run.tag)
-    kinds = {"--explain": arguments.explain, "--forget": arguments.forget, "--from": pull.from_paths}
-    if len(given := [flag for flag, value in kinds.items() if value]) > 1:
-        complaints.append(f"{' and '.join(given)} are commands of their own: give one at a time")
-    options.raise_if_any(complaints, "pull_and_clean.py")
     tags = normalise_tags(run.tag)
+    options.raise_if_any(options.pull_complaints(command, tags, pull, clean, options.given(arguments)), "pull_and_clean.py")
     store = Store(run.root)
-    if arguments.explain:
-        print_explanation(arguments.explain, tags, clean, store)
+    if command.explain:
+        print_explanation(command.explain, tags, clean, store)
         return
     with store.lock("text", tags):
-        if arguments.forget:
-            print_forgotten(arguments.forget, tags, store)
+        if command.forget:
+            print_forgotten(command.forget, tags, store)
             return
-        fetch_posts(tags, pull, store, arguments.command)
-        print_cleaning(tags, clean, store, run.verbose, arguments.report)
+        fetch_posts(tags, pull, store, arguments.command_line)
+        print_cleaning(tags, clean, store, run.verbose, command.report)
 
 
 def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, command: str) -> None:

@@ -23,9 +23,7 @@ from hugging_captions.trainer import ranks
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script; DOCS.md is generated from it."""
     parser = console.Parser(prog="tune_transformer.py", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--train", action="store_true", help="fine-tune the base model on the captions")
-    parser.add_argument("--generate", action="store_true", help="write captions with the model of this tag")
-    for group in (options.RunOptions, options.TrainOptions, options.GenerateOptions, options.HardwareOptions):
+    for group in (options.TuneCommand, options.RunOptions, options.TrainOptions, options.GenerateOptions, options.HardwareOptions):
         options.add_options(parser, group)
     return parser
 
@@ -37,26 +35,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def tune(arguments: argparse.Namespace) -> None:
     """Train, generate, or both, and print what came out."""
+    command = options.from_arguments(options.TuneCommand, arguments)
     run = options.from_arguments(options.RunOptions, arguments)
     train = options.from_arguments(options.TrainOptions, arguments)
     generate = options.from_arguments(options.GenerateOptions, arguments)
     hardware = options.from_arguments(options.HardwareOptions, arguments)
-    complaints = [] if run.tag else ["--tag is missing"]
-    complaints += [] if arguments.train or arguments.generate else ["nothing to do: give --train, --generate or both"]
-    for group in (train, generate, hardware):
-        complaints += options.out_of_range(group)
-    options.raise_if_any(complaints + generate.contradictions(), "tune_transformer.py")
     tags = normalise_tags(run.tag)
+    complaints = options.tune_complaints(command, tags, train, generate, hardware, options.given(arguments))
+    options.raise_if_any(complaints, "tune_transformer.py")
     store = Store(run.root)
     first = ranks.rank() == 0  # of the processes that torchrun started, one writes
     with ExitStack() as stack:
-        if arguments.train and first:
+        if command.train and first:
             stack.enter_context(store.lock("trained_models", [corpus_name(tags)]))
-        if arguments.generate and first:
+        if command.generate and first:
             stack.enter_context(store.lock("text/generated_text", [corpus_name(tags)]))
-        if arguments.train:
+        if command.train:
             print_training(tags, train, hardware, store)
-        if arguments.generate and first:
+        if command.generate and first:
             print_generation(tags, generate, hardware, store)
 
 

@@ -6,6 +6,7 @@ Results go to stdout (the scripts print them); everything here writes to stderr.
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import logging
 import os
@@ -18,8 +19,9 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
+from . import __version__
 from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError, from_os_error, is_out_of_memory
 
 T = TypeVar("T")
@@ -99,15 +101,15 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
 
     An expected failure is one ``error:`` line and, where there is one, a ``hint:`` line; a
     traceback is shown only with ``--verbose``. SIGTERM is treated like Ctrl-C. The command line
-    itself is ``arguments.command``, for messages that say how to go on.
+    itself is ``arguments.command_line``, for messages that say how to go on.
     """
     arguments = argparse.Namespace(verbose=False)
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no letter for it must not end the run
     try:
-        arguments = parser.parse_args(argv)
-        arguments.command = shlex.join(["python", parser.prog, *argv])
+        arguments = parser.parse_args(argv, argparse.Namespace(verbose=False))
+        arguments.command_line = shlex.join(["python", parser.prog, *argv])
         set_up_logging(arguments.verbose)
         with _sigterm_interrupts():
             work(arguments)
@@ -178,19 +180,36 @@ def _report(message: str, hint: str, verbose: bool) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that knows no abbreviations and raises ``UsageError`` instead of exiting."""
+    """An ArgumentParser that knows --version and no abbreviations, and raises ``UsageError`` instead of exiting."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
+        self.add_argument("--version", action="version", version=f"Hugging Captions {__version__}")
 
-    def parse_args(self, *args: Any, **settings: Any) -> Any:
-        """Parse as argparse does, and refuse text that no file could hold; paths may be any bytes."""
-        arguments = super().parse_args(*args, **settings)
+    def parse_args(self, argv: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse as argparse does, and refuse text that no file could hold; paths may be any bytes.
+
+        Raises:
+            UsageError: an option is unknown or has no valid value.
+        """
+        arguments, unknown = self.parse_known_args([_as_utf8(text) for text in argv], namespace)
+        if unknown:
+            near = difflib.get_close_matches(unknown[0].split("=")[0], self._option_string_actions, n=1)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f" (did you mean {near[0]}?)" if near else ""))
         for name, value in vars(arguments).items():
             texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
             if any("\ud800" <= char <= "\udfff" for text in texts for char in text):
                 self.error(f"argument --{name.replace('_', '-')}: not UTF-8 text: {texts}")
         return arguments
 
-    def error(self, message: str) -> Any:
+    def error(self, message: str) -> NoReturn:
+        """Raise ``message`` as a ``UsageError``."""
         raise UsageError(message, f"run  python {self.prog} --help  for every option")
+
+
+def _as_utf8(argument: str) -> str:
+    """Return an argument as UTF-8 text where a locale such as C made bytes of it, otherwise as it is."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument

@@ -1,6 +1,6 @@
-"""Every option of both scripts: its name, default, one-line help, limits and contradictions.
+"""Every option of both scripts: its name, default, one-line help, limits, and what can't be combined.
 
-One frozen dataclass for each stage; a field is an option, a parameter, a key in the JSON files.
+One frozen dataclass for each group; a field is an option, a parameter, a key in the JSON files.
 Imports nothing heavy, so that ``--help`` and a usage error answer at once.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -32,7 +33,7 @@ def option(default: Any, help: str, **settings: Any) -> Any:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What both scripts share."""
+    """Both scripts."""
 
     tag: tuple[str, ...] = option((), "hashtag; several make one corpus and one model", nargs="+", metavar="TAG")
     root: Path = option(Path("."), "folder that holds text/ and trained_models/", type=Path, metavar="DIR")
@@ -40,45 +41,35 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
+class PullCommand:
+    """More commands."""
+
+    explain: str | None = option(None, "show what each rule does to this post, and stop", type=str, metavar="SHORTCODE")
+    report: bool = option(False, "draw the cleaning as text/<tag>/cleaning.png")
+    forget: tuple[str, ...] = option(
+        (), "remove these posts for good (or those listed in a file), and stop", nargs="+", type=str, metavar="SHORTCODE"
+    )
+
+
+@dataclass(frozen=True)
 class PullOptions:
     """Where posts come from."""
 
-    caption_queries: int = option(60, "pages of posts to ask Instagram for, per tag", at_least=1, metavar="N")
+    caption_queries: int = option(60, "pages of posts to request from Instagram, per tag", at_least=1, metavar="N")
     from_paths: tuple[Path, ...] = option(
         (), "files or folders of posts to import instead of pulling", flag="from", nargs="+", type=Path, metavar="PATH"
     )
-    skip_pull: bool = option(False, "clean the posts that are already here again")
+    skip_pull: bool = option(False, "clean the posts that were pulled before")
     login: str | None = option(
         None, "account whose saved instaloader session to use; asks for the password if there is none", type=str, metavar="USER"
     )
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
     cookies: Path | None = option(None, "Netscape cookies.txt with Instagram's cookies", type=Path, metavar="PATH")
     cookies_from: str | None = option(None, "browser to take Instagram's cookies from (needs browser_cookie3)", type=str, metavar="BROWSER")
-    feed: str = option("auto", "which of Instagram's feeds to ask", choices=("auto", "sections", "graphql"))
+    feed: str = option("auto", "which of Instagram's feeds to request", choices=("auto", "sections", "graphql"))
     max_posts: int | None = option(None, "stop after so many new posts, per tag", type=int, at_least=1, metavar="N")
-    since: str | None = option(None, "leave out posts before this day (UTC)", type=str, metavar="YYYY-MM-DD")
-    until: str | None = option(None, "leave out posts after this day (UTC)", type=str, metavar="YYYY-MM-DD")
-
-    def contradictions(self, tags: tuple[str, ...]) -> list[str]:
-        """Return what cannot be done together, one sentence each."""
-        found = []
-        if self.from_paths and self.skip_pull:
-            found.append("--from imports posts and --skip-pull reads none: choose one")
-        if self.from_paths and len(tags) > 1:
-            found.append("--from fills one tag at a time: give one --tag")
-        limits = {"--max-posts": self.max_posts, "--since": self.since, "--until": self.until}
-        if self.from_paths and (limiting := [flag for flag, value in limits.items() if value]):
-            found.append(f"{' and '.join(limiting)} limit a pull, and --from imports everything: leave them out")
-        sources = {"--session-file": self.session_file, "--cookies": self.cookies, "--cookies-from": self.cookies_from}
-        given = [flag for flag, value in sources.items() if value]
-        if len(given) > 1:
-            found.append(f"{' and '.join(given)} are ways to the same thing: choose one")
-        days = {"--since": self.since, "--until": self.until}
-        wrong = [flag for flag, day in days.items() if day and not _is_day(day)]
-        found += [f"{flag} must be a day such as 2024-06-30, not {days[flag]!r}" for flag in wrong]
-        if not wrong and self.since and self.until and self.since > self.until:
-            found.append(f"--since {self.since} is after --until {self.until}")
-        return found
+    since: str | None = option(None, "skip posts before this day (UTC)", type=str, metavar="YYYY-MM-DD")
+    until: str | None = option(None, "skip posts after this day (UTC)", type=str, metavar="YYYY-MM-DD")
 
 
 @dataclass(frozen=True)
@@ -86,16 +77,24 @@ class CleanOptions:
     """Which captions are worth training on."""
 
     min_likes: int = option(10, "drop posts with fewer likes", at_least=0, metavar="N")
-    unknown_likes: str = option("keep", "what to do with posts whose likes are hidden", choices=("keep", "drop"))
+    unknown_likes: str = option("keep", "posts whose likes are hidden", choices=("keep", "drop"))
     language: str = option("en", "ISO 639-1 code of the language to keep, or any", metavar="CODE")
     min_language_score: float = option(0.0, "drop captions whose language is less sure", at_least=0, at_most=1, metavar="P")
     min_words: int = option(3, "drop captions with fewer words", at_least=1, metavar="N")
     max_chars: int = option(2200, "drop captions with more characters", at_least=1, metavar="N")
-    inline_tags: str = option("word", "of a tag inside a sentence keep its word, the tag, or nothing", choices=("word", "keep", "drop"))
+    inline_tags: str = option("word", "keep the word of a tag inside a sentence, the tag, or nothing", choices=("word", "keep", "drop"))
     emoji: str = option("keep", "keep or drop emoji", choices=("keep", "drop"))
     near_threshold: float = option(0.7, "Jaccard similarity above which captions are near duplicates", above=0, at_most=1, metavar="J")
-    skip_rule: tuple[str, ...] = option((), "rules to leave out, by the names in DOCS.md", nargs="+", metavar="NAME")
+    skip_rule: tuple[str, ...] = option((), "rules to skip, by their names in DOCS.md", nargs="+", metavar="NAME")
     workers: int | None = option(None, "processes for the heavy rules (default: the cores)", type=int, at_least=1, metavar="N")
+
+
+@dataclass(frozen=True)
+class TuneCommand:
+    """What to do."""
+
+    train: bool = option(False, "fine-tune the base model on the captions")
+    generate: bool = option(False, "write captions with the model of this tag")
 
 
 @dataclass(frozen=True)
@@ -109,16 +108,16 @@ class TrainOptions:
     batch_tokens: int | None = option(
         None, "tokens in an optimizer step, padding included (default: by base model)", type=int, at_least=16, metavar="N"
     )
-    gradient_accumulation_steps: int = option(1, "parts to compute a step in: more take less memory", at_least=1, metavar="N")
+    gradient_accumulation_steps: int = option(1, "parts to split each step into: more parts need less memory", at_least=1, metavar="N")
     gradient_checkpointing: bool = option(False, "less memory for a third more time")
     lora: int | None = option(None, "train adapters of this rank only, then merge them (needs peft)", type=int, at_least=1, metavar="RANK")
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
     patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
     save_minutes: float = option(5.0, "minutes between checkpoints that training can resume from", at_least=0, at_most=10**6, metavar="MIN")
     resume: str = option(
-        "auto", "continue an unfinished training: if it is the same one, always, or begin again", choices=("auto", "always", "never")
+        "auto", "continue an unfinished training: if the options are the same, always, or never", choices=("auto", "always", "never")
     )
-    report_to: str = option("none", "also send the figures there", choices=("none", "tensorboard", "wandb"))
+    report_to: str = option("none", "also log the figures to a tracker", choices=("none", "tensorboard", "wandb"))
 
 
 @dataclass(frozen=True)
@@ -132,42 +131,36 @@ class GenerateOptions:
     num_captions: int = option(40, "captions to write for each prompt", at_least=1, metavar="N")
     max_length: int = option(60, "most tokens in a caption, prompt included", at_least=2, metavar="N")
     min_length: int = option(20, "fewest tokens in a caption, prompt included", at_least=0, metavar="N")
-    temperature: float = option(1.0, "below 1 plays safe, above 1 takes risks", above=0, at_most=10, metavar="T")
+    temperature: float = option(1.0, "sampling temperature: lower is safer, higher more varied", above=0, at_most=10, metavar="T")
     top_k: int = option(50, "sample among the k likeliest tokens; 0 for all, 1 for the likeliest", at_least=0, metavar="K")
     top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", above=0, at_most=1, metavar="P")
-    repetition_penalty: float = option(1.0, "above 1, tokens that were there already come less often", above=0, at_most=10, metavar="F")
-    rank: str = option("likelihood", "what makes a caption come first", choices=("likelihood", "contrast", "none"))
-    max_copied_span: int = option(8, "leave out captions with more words in a row from a training caption", at_least=1, metavar="WORDS")
-    keep_language: str | None = option(None, "leave out captions in another language (ISO 639-1)", type=str, metavar="CODE")
+    repetition_penalty: float = option(1.0, "above 1 makes tokens that already occurred less likely", above=0, at_most=10, metavar="F")
+    rank: str = option("likelihood", "how captions are ordered", choices=("likelihood", "contrast", "none"))
+    max_copied_span: int = option(8, "reject captions that copy more words in a row", at_least=1, metavar="WORDS")
+    keep_language: str | None = option(None, "reject captions in another language (ISO 639-1)", type=str, metavar="CODE")
     max_attempts: float = option(20.0, "give up after so many times --num-captions attempts", at_least=1, at_most=10**6, metavar="F")
     keep_all: bool = option(False, "write the first --num-captions attempts, whatever they are")
-    compare_base: bool = option(False, "also write what the base model makes of the same prompts and seeds")
+    compare_base: bool = option(False, "also write the base model's captions for the same prompts and seeds")
     quantize: str = option("none", "int8: faster on a CPU, another text (not on a GPU)", choices=("none", "int8"))
     decode_rows: int | None = option(None, "captions decoded together (default: by free memory)", type=int, at_least=1, metavar="N")
-
-    def contradictions(self) -> list[str]:
-        """Return what cannot be done together, one sentence each."""
-        found = []
-        if self.min_length > self.max_length:
-            found.append(f"--min-length {self.min_length} is above --max-length {self.max_length}")
-        if self.keep_all and self.keep_language:
-            found.append("--keep-all leaves nothing out and --keep-language does: choose one")
-        return found
 
 
 @dataclass(frozen=True)
 class HardwareOptions:
-    """The machine and the dice."""
+    """Device and random seed."""
 
-    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
-    precision: str = option("auto", "number format of the computation", choices=("auto", "fp32", "bf16", "fp16"))
+    device: str = option("auto", "device to compute on", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option("auto", "number format", choices=("auto", "fp32", "bf16", "fp16"))
     compile: str = option("auto", "torch.compile: auto when the run is long enough to pay for it", choices=("auto", "on", "off"))
     seed: int = option(0, "seed of the split, the batches and the sampling", at_least=0, at_most=2**32 - 1, metavar="N")
-    overwrite: bool = option(False, "replace results even where an earlier .previous is already kept")
+    overwrite: bool = option(False, "replace results even if a .previous is already kept")
 
 
 def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
-    """Add each field of ``options_class`` to ``parser``, in a group titled by its docstring."""
+    """Add each field of ``options_class`` to ``parser``, in a group titled by its docstring.
+
+    An option that isn't given leaves no attribute behind: ``given`` relies on that.
+    """
     group = parser.add_argument_group((options_class.__doc__ or "").rstrip("."))
     for item in dataclasses.fields(options_class):
         settings = {key: value for key, value in item.metadata.items() if key not in ("flag", "help", *_LIMITS)}
@@ -177,16 +170,118 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
         elif item.default not in ((), None):
             settings.setdefault("type", type(item.default))
             text += f" (default: {_shown(item.default)})"
-        group.add_argument(_flag(item), dest=item.name, default=item.default, help=text.replace("%", "%%"), **settings)
+        group.add_argument(_flag(item), dest=item.name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **settings)
 
 
 def from_arguments(options_class: type[O], arguments: argparse.Namespace) -> O:
-    """Return the ``options_class`` that the parsed ``arguments`` describe."""
-    values = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(options_class)}  # type: ignore[arg-type]
+    """Return the ``options_class`` that the parsed ``arguments`` describe; defaults stand for what isn't given."""
+    values = {name: value for name in _names(options_class) if (value := getattr(arguments, name, None)) is not None}
     return options_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def out_of_range(options: Any) -> list[str]:
+def given(arguments: argparse.Namespace) -> frozenset[str]:
+    """Return the names of the options on the command line."""
+    return frozenset(vars(arguments))
+
+
+# -- what can't be combined: one sentence for each complaint
+
+
+def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions, clean: CleanOptions, given: Set[str]) -> list[str]:
+    """Return what is wrong with a command line of pull_and_clean.py; ``tags`` are normalised, ``given`` names its options."""
+    found = [] if tags else ["--tag is missing"]
+    found += _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull)
+    alone = {"explain": command.explain, "forget": command.forget, "from_paths": pull.from_paths, "skip_pull": pull.skip_pull}
+    if len(commands := [name for name, value in alone.items() if value]) > 1:
+        found.append(f"{_flags(commands)} are commands of their own: give one at a time")
+    elif commands:
+        found += _ignored(given, _IGNORED_WITH[commands[0]], f"with {_flags(commands)}")
+    if pull.from_paths and len(tags) > 1:
+        found.append("--from fills one tag at a time: give one --tag")
+    if len(sources := [name for name in ("session_file", "cookies", "cookies_from") if name in given]) > 1:
+        found.append(f"{_flags(sources)} are alternatives: choose one")
+    if pull.cookies or pull.cookies_from:
+        found += _ignored(given, ["login"], "with cookies")
+    for rule in clean.skip_rule:
+        found += _ignored(given, _OPTIONS_OF_RULES.get(rule, ()), f"with --skip-rule {rule}")
+    if clean.language == "any":
+        found += _ignored(given, ["min_language_score"], "with --language any")
+    return found
+
+
+def tune_complaints(
+    command: TuneCommand, tags: Sequence[str], train: TrainOptions, generate: GenerateOptions, hardware: HardwareOptions, given: Set[str]
+) -> list[str]:
+    """Return what is wrong with a command line of tune_transformer.py; ``given`` names its options."""
+    found = [] if tags else ["--tag is missing"]
+    found += _out_of_range(train) + _out_of_range(generate) + _out_of_range(hardware)
+    if not (command.train or command.generate):
+        return [*found, "nothing to do: give --train, --generate or both"]
+    if not command.train:
+        found += _ignored(given, [*_names(TrainOptions), "compile"], "without --train")
+    if not command.generate:
+        found += _ignored(given, _names(GenerateOptions), "without --generate")
+    if train.recipe == "classic" or train.val_fraction == 0:
+        found += _ignored(given, ["patience"], "with --recipe classic" if train.recipe == "classic" else "with --val-fraction 0")
+    if generate.keep_all:
+        found += _ignored(given, ["max_copied_span", "keep_language", "max_attempts"], "with --keep-all")
+    elif generate.min_length >= generate.max_length:
+        found.append(f"--min-length {generate.min_length} leaves no caption room to end before --max-length {generate.max_length}")
+    if generate.top_k == 1:
+        found += _ignored(given, ["temperature", "top_p"], "with --top-k 1, which always takes the likeliest token")
+    return found
+
+
+def raise_if_any(complaints: Sequence[str], script: str) -> None:
+    """Raise one ``UsageError`` that holds all ``complaints``, or return."""
+    if complaints:
+        raise UsageError("; ".join(complaints), f"run  python {script} --help  for every option")
+
+
+def _names(options_class: type) -> list[str]:
+    return [item.name for item in dataclasses.fields(options_class)]
+
+
+_PULLING = tuple(name for name in _names(PullOptions) if name not in ("from_paths", "skip_pull"))
+#: The options that a command of pull_and_clean.py does not use.
+_IGNORED_WITH: dict[str, tuple[str, ...]] = {
+    "explain": (*_PULLING, "report", "near_threshold", "workers"),
+    "forget": (*_PULLING, "report", *_names(CleanOptions)),
+    "from_paths": _PULLING,
+    "skip_pull": _PULLING,
+}
+_OPTIONS_OF_RULES = {
+    "unknown-likes": ("unknown_likes",),
+    "too-few-likes": ("min_likes",),
+    "language": ("language", "min_language_score"),
+    "too-few-words": ("min_words",),
+    "too-long": ("max_chars",),
+    "near-duplicate": ("near_threshold",),
+    "tags": ("inline_tags",),
+    "emoji": ("emoji",),
+}
+
+
+def _ignored(given: Set[str], names: Iterable[str], when: str) -> list[str]:
+    """Return a complaint about those options of ``names`` that are given though nothing uses them."""
+    found = [name for name in names if name in given]
+    verb, them = ("does", "it") if len(found) == 1 else ("do", "them")
+    return [f"{_flags(found)} {verb} nothing {when}: leave {them} out"] if found else []
+
+
+def _flags(names: Iterable[str]) -> str:
+    return " and ".join(_FLAGS[name] for name in names)
+
+
+def _wrong_days(pull: PullOptions) -> list[str]:
+    days = {"--since": pull.since, "--until": pull.until}
+    wrong = [f"{flag} must be a day such as 2024-06-30, not {day!r}" for flag, day in days.items() if day and not _is_day(day)]
+    if not wrong and pull.since and pull.until and pull.since > pull.until:
+        return [f"--since {pull.since} is after --until {pull.until}"]
+    return wrong
+
+
+def _out_of_range(options: Any) -> list[str]:
     """Return one sentence for each field of ``options`` outside its limits."""
     found = []
     for item in dataclasses.fields(options):
@@ -199,19 +294,13 @@ def out_of_range(options: Any) -> list[str]:
     return found
 
 
-def raise_if_any(complaints: list[str], script: str) -> None:
-    """Raise one ``UsageError`` that holds all ``complaints``, or return."""
-    if complaints:
-        raise UsageError("; ".join(complaints), f"run  python {script} --help  for every option")
-
-
 def as_json(options: Any) -> dict[str, Any]:
     """Return the fields of ``options`` as JSON values, paths as strings."""
     return {key: _json_value(value) for key, value in dataclasses.asdict(options).items()}
 
 
 # A comparison with NaN is false, so NaN is outside every limit.
-_LIMITS = {
+_LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "at_least": (lambda value, bound: value >= bound, "at least"),
     "above": (lambda value, bound: value > bound, "above"),
     "at_most": (lambda value, bound: value <= bound, "at most"),
@@ -219,7 +308,14 @@ _LIMITS = {
 
 
 def _flag(item: dataclasses.Field[Any]) -> str:
-    return "--" + item.metadata.get("flag", item.name).replace("_", "-")
+    return "--" + str(item.metadata.get("flag", item.name)).replace("_", "-")
+
+
+_FLAGS = {
+    item.name: _flag(item)
+    for group in (RunOptions, PullCommand, PullOptions, CleanOptions, TuneCommand, TrainOptions, GenerateOptions, HardwareOptions)
+    for item in dataclasses.fields(group)
+}
 
 
 def _is_day(text: str) -> bool:

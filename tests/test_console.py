@@ -105,23 +105,22 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
     ("script", "argv", "complaints"),
     [
         ("pull_and_clean.py", [], ["--tag is missing"]),
-        ("pull_and_clean.py", ["--tag", "../x"], ["'../x' is not a hashtag"]),
-        ("pull_and_clean.py", ["--tag", "a b"], ["'a b' is not a hashtag"]),
-        ("pull_and_clean.py", ["--tag", ""], ["'' is not a hashtag"]),
+        ("pull_and_clean.py", ["--tag", "../x"], ["'../x' can't be used as a hashtag"]),
+        ("pull_and_clean.py", ["--tag", "a b"], ["'a b' can't be used as a hashtag"]),
+        ("pull_and_clean.py", ["--tag", ""], ["'' can't be used as a hashtag"]),
         ("pull_and_clean.py", ["--tag", "x", "--min-lik", "3"], ["unrecognized arguments: --min-lik 3"]),
         ("pull_and_clean.py", ["--tag", "x", "--min-likes", "many"], ["argument --min-likes: invalid int value: 'many'"]),
         ("pull_and_clean.py", ["--tag", "x", "--min-likes", "-1"], ["--min-likes must be at least 0, not -1"]),
         (
             "pull_and_clean.py",
             ["--tag", "x", "y", "--from", "z", "--skip-pull", "--caption-queries", "0"],
-            ["--caption-queries must be at least 1, not 0", "--from imports posts and --skip-pull", "one --tag"],
+            ["--caption-queries must be at least 1, not 0", "--from and --skip-pull are commands of their own", "one --tag"],
         ),
         (
             "pull_and_clean.py",
             ["--tag", "x", "--from", "y", "--max-posts", "3", "--since", "2024-01-01", "--explain", "a", "--forget", "b"],
             [
-                "--max-posts and --since limit a pull, and --from imports everything",
-                "--explain and --forget and --from are commands of their own",
+                "--explain and --forget and --from are commands of their own: give one at a time",
             ],
         ),
         ("tune_transformer.py", ["--tag", "x"], ["nothing to do: give --train, --generate or both"]),
@@ -130,7 +129,7 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
             "tune_transformer.py",
             ["--tag", "x", "--generate", "--min-length", "70", "--temperature", "nan", "--max-attempts", "inf"],
             [
-                "--min-length 70 is above --max-length 60",
+                "--min-length 70 leaves no caption room to end before --max-length 60",
                 "--temperature must be above 0, not nan",
                 "--max-attempts must be at most 1000000, not inf",
             ],
@@ -161,12 +160,11 @@ def test_help_and_usage_errors_import_nothing_heavy(script: str, argv: list[str]
 
 
 def test_the_2020_defaults_stay() -> None:
-    pull = vars(pull_and_clean.build_parser().parse_args([]))
-    tune = vars(tune_transformer.build_parser().parse_args([]))
-    assert (pull["caption_queries"], pull["min_likes"]) == (60, 10)
-    assert (tune["prompt"], tune["max_length"], tune["min_length"], tune["num_captions"]) == (None, 60, 20, 40)
+    clean, generate = options.CleanOptions(), options.GenerateOptions()
+    assert (options.PullOptions().caption_queries, clean.min_likes) == (60, 10)
+    assert (generate.prompt, generate.max_length, generate.min_length, generate.num_captions) == (None, 60, 20, 40)
     assert '(default: "My day")' in tune_transformer.build_parser().format_help()
-    assert tune["base_model"] == "gpt2"
+    assert options.TrainOptions().base_model == "gpt2"
 
 
 @pytest.mark.parametrize("script", [pull_and_clean, tune_transformer])
