@@ -55,14 +55,13 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
     if pull.skip_pull:
         return
     if pull.from_paths:
-        from hugging_captions.scraper import archive
+        from hugging_captions.scraper import import_posts
 
-        print(archive.import_posts(pull.from_paths, tags[0], store).summary())
+        print(import_posts(pull.from_paths, tags[0], store).summary())
         return
-    from hugging_captions.scraper import pull as scraper
-    from hugging_captions.scraper import session
+    from hugging_captions import scraper
 
-    context = session.open_session(pull)
+    context = scraper.open_session(pull)
     for tag in tags:
         print(scraper.pull(tag, pull, context, store, command).summary())
 

@@ -41,10 +41,10 @@ def write_export(path: Path, count: int) -> None:
 
 def import_stage(folder: Path, count: int) -> str:
     """Import the export file into posts.jsonl."""
-    from hugging_captions.scraper import archive
+    from hugging_captions.scraper import import_posts
     from hugging_captions.storage import Store
 
-    return f"{archive.import_posts([folder / 'export.jsonl'], TAG, Store(folder)).new:,} posts"
+    return f"{import_posts([folder / 'export.jsonl'], TAG, Store(folder)).new:,} posts"
 
 
 def clean_stage(folder: Path, count: int) -> str:

@@ -74,15 +74,15 @@ def _pull(port: int, root: Path, pages: int, queue: multiprocessing.Queue[tuple[
     from instagram_server import route_process
 
     from hugging_captions.options import PullOptions
-    from hugging_captions.scraper import pull as scraper
-    from hugging_captions.scraper import session
+    from hugging_captions.scraper import pull
+    from hugging_captions.scraper.session import new_loader
     from hugging_captions.storage import Store
 
     route_process(port)
-    context = session.new_loader().context
+    context = new_loader().context
     before = _peak_memory()
     start, cpu = time.perf_counter(), time.process_time()
-    scraper.pull("rmnp", PullOptions(caption_queries=pages), context, Store(root), "")
+    pull("rmnp", PullOptions(caption_queries=pages), context, Store(root), "")
     queue.put((time.perf_counter() - start, time.process_time() - cpu, _peak_memory() - before))
 
 

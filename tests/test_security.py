@@ -25,8 +25,7 @@ import tune_transformer
 from hugging_captions import storage
 from hugging_captions.errors import InputError, UsageError
 from hugging_captions.posts import read_posts
-from hugging_captions.scraper import archive
-from hugging_captions.scraper import tables as text_files
+from hugging_captions.scraper import import_posts, tables
 from hugging_captions.storage import Store
 
 ESCAPES = "\x1b[31m\x1b]0;owned\x07\x9b2J\u202e"
@@ -100,7 +99,7 @@ def test_links_in_an_imported_folder_are_not_followed(root: Path, tmp_path: Path
     (tmp_path / "posts" / "diary.txt").symlink_to(tmp_path / "secret" / "diary.txt")
     (tmp_path / "posts" / "folder").symlink_to(tmp_path / "secret")
     (tmp_path / "posts" / "loop").symlink_to(tmp_path / "posts")
-    assert archive.import_posts([tmp_path / "posts"], "rmnp", Store(root)).new == 1
+    assert import_posts([tmp_path / "posts"], "rmnp", Store(root)).new == 1
 
 
 LINKED = [
@@ -272,25 +271,16 @@ def test_a_checkpoint_that_training_resumes_from_runs_no_code(
 def test_a_bomb_is_stopped_at_the_stated_limit(
     compress: Any, unit: bytes, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_files, "UNSUSPICIOUS", 1 << 20)
+    monkeypatch.setattr(tables, "UNSUSPICIOUS", 1 << 20)
     (tmp_path / "bomb").write_bytes(compress(b"[" + unit * ((2 << 20) // len(unit))))
     with pytest.raises(InputError, match="it unpacks to more than 1,048,576 bytes"):
-        archive.import_posts([tmp_path / "bomb"], "rmnp", Store(root))
+        import_posts([tmp_path / "bomb"], "rmnp", Store(root))
 
 
 def test_what_compresses_as_captions_do_is_no_bomb(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_files, "UNSUSPICIOUS", 1 << 10)
+    monkeypatch.setattr(tables, "UNSUSPICIOUS", 1 << 10)
     (tmp_path / "posts.gz").write_bytes(gzip.compress("".join(f"Morning {i * 7919 % 10007} at the lake\n" for i in range(9000)).encode()))
-    assert archive.import_posts([tmp_path / "posts.gz"], "rmnp", Store(root)).new == 9000
-
-
-def test_an_xz_file_that_asks_for_a_huge_dictionary_is_refused(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_files, "XZ_MEMORY", 4 << 20)
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 8 << 20}]
-    small, large = lzma.compress(b"One caption\n" * 3, preset=0), lzma.compress(b"Another caption\n", filters=filters)
-    (tmp_path / "posts.xz").write_bytes(small + large)
-    result = archive.import_posts([tmp_path / "posts.xz"], "rmnp", Store(root))
-    assert (result.new, result.unreadable) == (3, 1)
+    assert import_posts([tmp_path / "posts.gz"], "rmnp", Store(root)).new == 9000
 
 
 # -- captions are text

@@ -1,1 +1,11 @@
-"""A hashtag's posts, from Instagram or from files, to text/<tag>/posts.jsonl."""
+"""A hashtag's posts, from Instagram or from files.
+
+``open_session`` logs in, ``pull`` asks Instagram for a hashtag's posts, ``import_posts`` reads them from
+files. Both write text/<tag>/posts.jsonl; ``pull`` also keeps text/<tag>/pull.json.
+"""
+
+from .archive import ImportResult, import_posts
+from .pull import PullResult, pull
+from .session import open_session
+
+__all__ = ["ImportResult", "PullResult", "import_posts", "open_session", "pull"]

@@ -21,7 +21,7 @@ from ..options import PullOptions
 from ..posts import Post, PostLog
 from ..storage import Store, read_json, write_json
 from .feeds import FEEDS, Cursor, FeedError, Page, RefusedError
-from .records import UnreadableNodeError, post_from_node
+from .records import UnreadableRecordError, post_from_node
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ class _Run:
         for node in page.nodes:
             try:
                 yield post_from_node(node, self.tag, "instagram")
-            except UnreadableNodeError as error:
+            except UnreadableRecordError as error:
                 self.unreadable += 1
                 if self.unreadable == 1:
                     log.warning(

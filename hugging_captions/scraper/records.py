@@ -1,97 +1,177 @@
-"""Instagram's JSON, live or recorded, to posts: the walk over pages and the reading of one node.
+"""Every JSON shape that holds posts, to posts: Instagram's pages, live or recorded, and the records of export tools.
 
-Pure functions over parsed JSON: nothing here touches the network or a file, and no shape that
-Instagram may send can raise anything but ``UnreadableNodeError``. Used by scraper and archive.
+Knows the layouts of Instagram's answers and the field names of instaloader, Apify, Zeeschuimer, 4CAT,
+gallery-dl and plain tables. Pure functions: nothing here touches the network or a file, and no shape
+can raise anything but ``UnreadableRecordError`` (or ``RecursionError`` where it nests hundreds of levels).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import TypeAlias
 
 from ..posts import Post
 
-#: With ``like_and_view_counts_disabled`` the count is a filler of at most this (zeeschuimer#45).
-_FILLER_LIKES = 3
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+#: Field names in the order in which they are believed; lower case, without spaces and underscores.
+CAPTION_FIELDS = ("caption", "captiontext", "postcaption", "captions", "body", "description", "text", "message", "content", "posttext")
+LIKES_FIELDS = ("likes", "likescount", "likecount", "numlikes", "likecounts", "likenum", "edgemediapreviewlike", "edgelikedby")
+DATE_FIELDS = (
+    *("dateutc", "postdate", "dateposted", "pubdate", "postcreated", "publishtime", "takenattimestamp", "takenat"),
+    *("timestamp", "date", "createdtime", "createdat", "creationtime", "datetime", "unixtimestamp"),
+)
+LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink")
+
+#: With hidden counts Instagram sends a filler of at most this (zeeschuimer#45).
+FILLER_LIKES = 3
 #: More than people on Earth, and still a whole number for every program that reads posts.jsonl.
 _MOST_LIKES = 10**12
 
+_LINK = re.compile(r"instagram\.com/(?:[\w.]+/)?(?:p|reel|tv)/([A-Za-z0-9_-]+)")
+_COUNT = re.compile(
+    r"""(?P<whole> \d{1,18} | \d{1,3}(?:,\d{3})+ ) (?:\.0*)? (?:\s*likes?)?  # 1204  1,234  12.0  12 likes
+      | (?P<short> \d{1,6}(?:\.\d+)? ) \s* (?P<unit> [km] )                  # 1.2k  2M
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+#: Eight digits are a day: as seconds they would lie before Instagram.
+_UNIX_TIME = re.compile(r"(\d{1,7}|\d{9,18})(?:\.0*)?")
+_OWN_FIELDS = frozenset(Post.__dataclass_fields__)
 
-class UnreadableNodeError(ValueError):
-    """A node that is no post: the message says what it lacks."""
+
+class UnreadableRecordError(ValueError):
+    """A record that isn't a post; the message says what it lacks."""
 
 
-def iter_nodes(page: Any) -> Iterator[Any]:
+def iter_nodes(page: JSON) -> Iterator[JSON]:
     """Yield every media node of one page, whatever its layout, in the page's order.
 
     Reads ``tags/web_info`` (top, then recent), ``tags/<tag>/sections``, GraphQL hashtag pages
     (top posts, then media) and plain ``items`` lists, bare or wrapped in ``data`` or ``graphql``.
-    A node that is not an object is yielded too, so that it is counted and not lost.
+    A node that isn't an object is yielded too, so that it is counted.
     """
     page = _object(page)
     for wrapper in ("data", "graphql", "hashtag"):
         if isinstance(page.get(wrapper), dict):
             yield from iter_nodes(page[wrapper])
-    for feed in ("top", "recent"):
-        yield from iter_section_nodes(_object(page.get(feed)).get("sections"))
-    yield from iter_section_nodes(page.get("sections"))
-    for edge_list in ("edge_hashtag_to_top_posts", "edge_hashtag_to_media"):
-        for edge in _list(_object(page.get(edge_list)).get("edges")):
-            yield edge.get("node") if isinstance(edge, dict) else edge
-    for item in _list(page.get("items")):
-        yield item.get("media", item) if isinstance(item, dict) else item
+    for sections in (at(page, "top", "sections"), at(page, "recent", "sections"), page.get("sections")):
+        for section in _list(sections):
+            content = at(section, "layout_content")
+            for items in (at(content, "one_by_two_item", "clips", "items"), at(content, "medias"), at(content, "fill_items")):
+                yield from (at(item, "media") if isinstance(item, dict) else item for item in _list(items))
+    for edges in (at(page, "edge_hashtag_to_top_posts", "edges"), at(page, "edge_hashtag_to_media", "edges")):
+        yield from (at(edge, "node") if isinstance(edge, dict) else edge for edge in _list(edges))
+    yield from (item.get("media", item) if isinstance(item, dict) else item for item in _list(page.get("items")))
 
 
-def iter_section_nodes(sections: Any) -> Iterator[Any]:
-    """Yield the media nodes of a list of sections: the grid, the fill items and the clips beside them."""
-    for section in _list(sections):
-        content = _object(_object(section).get("layout_content"))
-        clips = _object(_object(content.get("one_by_two_item")).get("clips"))
-        for items in (clips.get("items"), content.get("medias"), content.get("fill_items")):
-            for item in _list(items):
-                yield item.get("media") if isinstance(item, dict) else item
+def iter_records(value: JSON) -> Iterator[JSON]:
+    """Yield the records in one JSON value: in a list, a page of Instagram's, Apify's object of a whole hashtag, or the value itself."""
+    for item in value if isinstance(value, list) and not _is_message(value) else [value]:
+        record = _object(item)
+        is_record = _is_media_node(record) or not {"instaloader", "source_platform", "caption"}.isdisjoint(record)
+        inner = [] if is_record else [*iter_nodes(record), *_list(record.get("topPosts")), *_list(record.get("latestPosts"))]
+        yield from inner or [item]
 
 
-def post_from_node(node: Any, tag: str, source: str) -> Post:
-    """Return the post that a GraphQL or API media node describes, from the node alone.
+def post_from_node(node: JSON, tag: str, source: str) -> Post:
+    """Return the post that a media node of Instagram's describes, from the node alone.
 
     Raises:
-        UnreadableNodeError: it is no object or has no shortcode.
+        UnreadableRecordError: it isn't an object or has no shortcode.
     """
     if not isinstance(node, dict):
-        raise UnreadableNodeError("not a JSON object")
-    shortcode = node.get("shortcode") or node.get("code")
-    if not isinstance(shortcode, str) or not shortcode.strip():
-        raise UnreadableNodeError("no shortcode")
-    return Post(
-        shortcode=mend_surrogates(shortcode.strip()),
-        caption=_caption(node),
-        likes=_likes(node),
-        date_utc=iso_date(next((node[key] for key in ("taken_at_timestamp", "taken_at", "date") if key in node), None)),
-        tag=tag,
-        source=source,
-    )
+        raise UnreadableRecordError("not a JSON object")
+    shortcode = _name(node.get("shortcode")) or _name(node.get("code"))
+    if shortcode is None:
+        raise UnreadableRecordError("no shortcode")
+    return _post(_plain_fields(node), shortcode, tag, source)
 
 
-def known_likes(value: Any) -> int | None:
-    """Return a like count, or None where it is hidden (null, negative), absurd or no whole number."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value.strip()[:18])
-    if isinstance(value, float) and value.is_integer():
+def post_from_record(record: JSON, tag: str, names: SyntheticShortcodes, source: str) -> Post | None:
+    """Return the post that one record of an export describes, or None for a profile, story or comment.
+
+    Args:
+        names: names the posts that have no shortcode.
+        source: the post's source where the record isn't from a tool that is known here.
+
+    Raises:
+        UnreadableRecordError: it should be a post and has neither a caption nor a shortcode.
+    """
+    if isinstance(record, list) and _is_message(record):
+        record = record[-1]
+    if not isinstance(record, dict):
+        raise UnreadableRecordError(f"not a JSON object but {type(record).__name__}")
+    if isinstance(record.get("node"), dict) and isinstance(record.get("instaloader"), dict):
+        return post_from_node(record["node"], tag, "instaloader") if at(record, "instaloader", "node_type") == "Post" else None
+    if isinstance(record.get("data"), dict) and "source_platform" in record:
+        return post_from_node(record["data"], tag, "zeeschuimer")
+    if _is_media_node(record):
+        return post_from_node(record, tag, "4cat" if "__import_meta" in record else "instagram")
+    source = _source(record, source)
+    if _is_no_post(record, source):
+        return None
+    fields = _plain_fields(record)
+    post = _post(fields, _shortcode(fields) or "", tag, source)
+    if post.shortcode:
+        return post
+    if post.caption is None and not any(fields.get(name, 0) in (None, "") for name in CAPTION_FIELDS):
+        raise UnreadableRecordError("neither a caption nor a shortcode")
+    return Post(names.name(post.caption, post.likes, post.date_utc), post.caption, post.likes, post.date_utc, tag, source)
+
+
+class SyntheticShortcodes:
+    """Names for posts that came without one: the same for the same file, whatever it is called.
+
+    Equal posts inside one file are told apart by their number, so the cleaner can count them.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Counter[bytes] = Counter()
+
+    def name(self, caption: str | None, likes: int | None, date_utc: str | None) -> str:
+        """Return ``import-`` and a hash of the three and of how often they came before."""
+        key = f"{caption}\0{likes}\0{date_utc}\0"
+        digest = _digest(key + "1")
+        self._seen[digest] += 1
+        count = self._seen[digest]
+        return "import-" + (digest if count == 1 else _digest(f"{key}{count}")).hex()
+
+
+def has_unreadable_likes(record: JSON) -> bool:
+    """Return whether ``record`` gives a like count that can't be read; hidden and missing ones aren't meant."""
+    fields = _plain_fields(record) if isinstance(record, dict) else {}
+    given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
+    return bool(given) and not any(map(_is_count, given))
+
+
+def known_likes(value: JSON) -> int | None:
+    """Return a like count, or None where it is hidden (null, negative), absurd or not a whole number."""
+    if isinstance(value, dict):
+        value = value.get("count")
+    if isinstance(value, str):
+        if match := _COUNT.fullmatch(value.strip()):
+            unit = {"k": 10**3, "m": 10**6}.get((match["unit"] or "").lower(), 1)
+            value = int(match["whole"].replace(",", "")) if match["whole"] else round(float(match["short"]) * unit)
+    elif isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value < _MOST_LIKES else None
 
 
-def iso_date(value: Any) -> str | None:
+def iso_date(value: JSON) -> str | None:
     """Return a Unix time (seconds or milliseconds) or an ISO date as ``YYYY-MM-DDTHH:MM:SSZ``, else None.
 
-    A date without a time zone is taken as UTC; eight digits are year, month and day: as seconds they would lie before Instagram.
+    A date without a time zone is taken as UTC; eight digits are year, month and day.
     """
     if isinstance(value, int) and 10**7 <= value < 10**8:
         value = str(value)
-    elif isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) != 8:
-        value = int(value.strip()[:18])
+    elif isinstance(value, str) and (match := _UNIX_TIME.fullmatch(value.strip())):
+        value = int(match[1])
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             moment = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
@@ -105,33 +185,117 @@ def iso_date(value: Any) -> str | None:
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"  # strftime writes the year 1 as "1"
 
 
-def mend_surrogates(text: str) -> str:
+def valid_unicode(text: str) -> str:
     """Return ``text`` as valid Unicode: joined surrogate pairs, U+FFFD for a half."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _caption(node: dict[str, Any]) -> str | None:
-    """Return the caption in any of the three places where Instagram puts it."""
-    caption = node.get("caption")
-    if isinstance(caption, dict):
-        caption = caption.get("text")
-    if not isinstance(caption, str):
-        edges = _list(_object(node.get("edge_media_to_caption")).get("edges"))
-        caption = _object(_object(edges[0]).get("node")).get("text") if edges else None
-    return mend_surrogates(caption) if isinstance(caption, str) else None
+@lru_cache(maxsize=4096)
+def plain_name(key: str) -> str:
+    """Return the name of a field or column in lower case, without spaces and underscores."""
+    return re.sub(r"[\s_]", "", key).lower()
 
 
-def _likes(node: dict[str, Any]) -> int | None:
-    counts = (node.get("like_count"), *(_object(node.get(key)).get("count") for key in ("edge_media_preview_like", "edge_liked_by")))
-    likes = next((count for count in map(known_likes, counts) if count is not None), None)
-    if node.get("like_and_view_counts_disabled") and likes is not None and likes <= _FILLER_LIKES:
-        return None
-    return likes
+def at(value: JSON, *keys: str) -> JSON:
+    """Return what ``keys`` lead to, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _post(fields: Mapping[str, JSON], shortcode: str, tag: str, source: str) -> Post:
+    date = next((date for name in DATE_FIELDS if name in fields and (date := iso_date(fields[name]))), None)
+    return Post(shortcode, _caption(fields), _likes(fields), date, tag, source)
+
+
+def _caption(fields: Mapping[str, JSON]) -> str | None:
+    """Return the caption from any of the places where Instagram and export tools put it."""
+    for name in CAPTION_FIELDS:
+        caption = fields.get(name)
+        if isinstance(caption, dict):
+            caption = caption.get("text")
+        if isinstance(caption, str) and caption:
+            return valid_unicode(caption)
+    edges = _list(at(fields.get("edgemediatocaption"), "edges"))
+    caption = at(edges[0], "node", "text") if edges else None
+    return valid_unicode(caption) if isinstance(caption, str) else None
+
+
+def _likes(fields: Mapping[str, JSON]) -> int | None:
+    likes = next((count for name in LIKES_FIELDS if name in fields and (count := known_likes(fields[name])) is not None), None)
+    hidden = str(fields.get("likeandviewcountsdisabled", fields.get("likeshidden"))).lower() in ("true", "yes", "1")
+    return None if hidden and likes is not None and likes <= FILLER_LIKES else likes
+
+
+def _is_count(value: JSON) -> bool:
+    return known_likes(value) is not None
+
+
+def _shortcode(fields: Mapping[str, JSON]) -> str | None:
+    """Return a shortcode that the record names itself or has in its link.
+
+    The post's own comes before that of one picture of it (gallery-dl). A column ``code`` or ``id`` of any other
+    table isn't one: rows of two tables would be taken for the same post, and one of them lost.
+    """
+    named = [fields.get("postshortcode"), fields.get("shortcode")]
+    if not {"pk", "takenat", "mediatype"}.isdisjoint(fields):
+        named.append(fields.get("code"))
+    if "body" in fields:
+        named.append(fields.get("threadid"))
+    links = [match[1] for name in LINK_FIELDS if isinstance(link := fields.get(name), str) and (match := _LINK.search(link))]
+    return next((name for value in [*named, *links] if (name := _name(value))), None)
+
+
+def _name(value: JSON) -> str | None:
+    """Return a shortcode as it was given, whatever its length; a number as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return valid_unicode(value.strip()) or None if isinstance(value, str) else None
+
+
+def _is_message(value: list[JSON]) -> bool:
+    """Return whether a list is one message of gallery-dl's ``-j`` output: [2, post], [3, url, file], ..."""
+    return bool(value) and type(value[0]) is int and isinstance(value[-1], dict)
+
+
+def _is_media_node(record: Mapping[str, JSON]) -> bool:
+    """Return whether ``record`` is a media node as Instagram itself sends it."""
+    return ("edge_media_to_caption" in record and "shortcode" in record) or (
+        "code" in record and "media_type" in record and not isinstance(record.get("caption"), str)
+    )
+
+
+def _source(record: Mapping[str, JSON], default: str) -> str:
+    if record.keys() == _OWN_FIELDS and isinstance(source := record["source"], str):
+        return valid_unicode(source)
+    if "shortCode" in record:
+        return "apify"
+    if record.get("category") == "instagram" or "post_shortcode" in record:
+        return "gallery-dl"
+    return "4cat" if {"thread_id", "body"} <= record.keys() else default
+
+
+def _is_no_post(record: Mapping[str, JSON], source: str) -> bool:
+    """Return whether ``record`` is a comment (instaloader, Apify, 4CAT) or a story or picture of a person (gallery-dl)."""
+    if source == "4cat":
+        return record.get("type") == "comment"
+    if source == "gallery-dl":
+        return "description" not in record and "error" not in record
+    is_reply = "commentUrl" in record or "repliesCount" in record or {"owner", "created_at"} <= record.keys()
+    return "text" in record and "caption" not in record and is_reply
+
+
+def _plain_fields(record: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {plain_name(key): value for key, value in record.items()}
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()[:8]
+
+
+def _object(value: JSON) -> dict[str, JSON]:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: JSON) -> list[JSON]:
     return value if isinstance(value, list) else []

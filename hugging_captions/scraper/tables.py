@@ -1,7 +1,7 @@
-"""Any file as lines of text: unpacked, decoded, each line whole or refused, and none without end.
+"""Files as text or as rows: gzip or xz unpacked up to a limit, decoded, and tables read with pandas.
 
-Reads plain, gzip- and xz-compressed files in UTF-8 or, after a byte order mark, UTF-16. What is
-damaged is told to a callback with its place, and the reading goes on. Writes nothing.
+Reads CSV with any usual separator, Excel and Parquet tables, and plain text of which no line is endless.
+Writes nothing. pandas is imported when the first table is read.
 """
 
 from __future__ import annotations
@@ -10,15 +10,27 @@ import codecs
 import csv
 import gzip
 import io
+import json
+import logging
 import lzma
 import re
-from collections import deque
-from collections.abc import Callable, Iterator
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
+from ..console import shorten
 from ..errors import InputError
+from .records import CAPTION_FIELDS, JSON, plain_name
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from pandas import DataFrame
+
+log = logging.getLogger(__name__)
 
 #: Bytes that a compressed file may unpack to. The largest exports are some millions of records of a few KB.
 MAX_UNPACKED = 8 << 30
@@ -26,164 +38,278 @@ MAX_UNPACKED = 8 << 30
 #: Exports compress 5- to 30-fold, a bomb 1,000-fold and more.
 MAX_RATIO = 200
 UNSUSPICIOUS = 64 << 20
-#: Bytes that unpacking xz may take: ``xz -9`` asks for 65 MiB, a hostile file for up to 4 GiB.
-XZ_MEMORY = 128 << 20
 #: Characters of a document that has to be parsed whole; parsed, it takes several times as much memory.
 MAX_DOCUMENT = 512 << 20
 #: Characters of a line. Instagram's longest pages take about 2 MB, so nothing longer is a record.
 MAX_LINE = 16 << 20
-#: Bytes that are read at once, and by whose first ones a binary file is told from text.
-BUFFER = 1 << 16
+#: Characters of a cell: more come from a quote that isn't closed, which takes the following rows into its cell.
+MAX_CELL = 1 << 16
+#: Bytes or characters by which a file is recognised.
+SAMPLE = 1 << 16
+#: Rows that pandas parses together.
+CHUNK = 1000
 
-#: What a byte that is not UTF-8 becomes under the error handler "surrogateescape".
-_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+#: What a damaged compressed file raises; gzip.BadGzipFile is an OSError without a number.
+DAMAGE = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
+#: The package that pandas needs for each format, by how such a file begins.
+ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "a Parquet table")}
+
+_SEPARATORS = "\t,;|"
+#: The line in which Excel names the separator, before the header.
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>.)"?')
+_TABLE_NAME = re.compile(r".*\.[ct]sv(\.gz|\.xz)?", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+_BAD_ROW = re.compile(r"Skipping line (\d+): (.*)")
+_OPEN_QUOTE = re.compile(r"EOF inside string starting at row (\d+)")
 
+
+class TableError(InputError):
+    """A table that can't be read: damaged, without a caption column, or in need of a package that isn't installed."""
+
+
+#: Called with the place and the reason of what can't be read.
 Complain = Callable[[str, str], None]
 
 
 class TextFile:
-    """One open file: look ahead, then take its lines or its whole text."""
+    """A file of text, opened as often as it is read. ``encoding`` is empty where the file holds binary data.
 
-    def __init__(self, path: Path, complain: Complain, max_unpacked: int = MAX_UNPACKED) -> None:
-        """Open ``path``.
+    Raises:
+        OSError, or one of ``DAMAGE``: it can't be read; so does every method, where the damage begins.
+        InputError: it unpacks to more than ``max_unpacked`` bytes.
+    """
 
-        Args:
-            complain: called with a place and a reason for each line that cannot be read.
-            max_unpacked: bytes that a compressed file may unpack to.
+    def __init__(self, path: Path, max_unpacked: int = MAX_UNPACKED) -> None:
+        self.path, self._limit = path, max_unpacked
+        with _unpacked(path, max_unpacked) as handle:
+            self.beginning = handle.peek(SAMPLE)[:SAMPLE]
+        self.encoding = self._encoding()
 
-        Raises:
-            OSError, EOFError, zlib.error, lzma.LZMAError: it cannot be read, also from every method below.
-            InputError: it unpacks to more than ``max_unpacked``, also from every method below.
-        """
-        self.path, self._complain = path, complain
-        self._ahead: deque[str] = deque()
-        self._number = 0
-        binary = _unpacked(path, max_unpacked)
-        head = binary.peek(1)
-        is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        self.is_binary = not is_utf16 and _is_binary(head)
-        encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", "surrogateescape")
-        self._handle = io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="\n")
+    def open(self, newline: str = "\n") -> io.TextIOWrapper:
+        """Open the file as text, with U+FFFD for each byte that isn't in its encoding."""
+        return io.TextIOWrapper(_unpacked(self.path, self._limit), self.encoding, errors="replace", newline=newline)
 
-    def __enter__(self) -> TextFile:
-        return self
+    def sample(self) -> str:
+        """Return how the text begins."""
+        with self.open(newline="") as handle:
+            return handle.read(SAMPLE)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._handle.close()
-
-    def first_lines(self) -> list[str]:
-        """Return the first two lines that are not blank, stripped, or as many as there are; nothing is taken."""
-        raw: list[str] = []
+    def first_lines(self) -> tuple[str, str]:
+        """Return the first two lines that aren't blank, stripped; empty where there are none."""
         found: list[str] = []
-        while len(found) < 2 and (line := self._handle.readline(MAX_LINE)):
-            raw.append(line)
-            if line.strip():
-                found.append(line.strip())
-        self._ahead.extend(raw)
-        return found
+        with self.open() as handle:
+            while len(found) < 2 and (line := handle.readline(MAX_LINE)):
+                found += [line.strip()] if line.strip() else []
+        first, second = [*found, "", ""][:2]
+        return first, second
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield the number and the text of each line that is whole; the others are complained of."""
-        while line := self._readline():
-            self._number += 1
-            reason = ""
-            if len(line) >= MAX_LINE and not line.endswith("\n"):
-                reason = f"a line of over {MAX_LINE >> 20} MiB"
-                while line and not line.endswith("\n"):
-                    line = self._readline()
-            elif "\0" in line:
-                reason = "binary data"
-            elif not line.isascii() and _ESCAPED_BYTE.search(line):
-                reason = "not UTF-8"
-            if reason:
-                self._complain(f"line {self._number}", reason)
-            else:
-                yield self._number, line
-
-    def rows(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number and the cells of each row of a table; blank lines are left out.
-
-        A quote that never closes would swallow the rows below it: such a row is complained of and
-        reading goes on with the line after the one where it began.
-        """
-        source = _Rewindable(self.lines())
-        while True:
-            reader = csv.reader(source, delimiter=delimiter, strict=True)
-            try:
-                for cells in reader:
-                    if any(cell.strip() for cell in cells):
-                        yield source.first_number, cells
-                    source.forget()
-                return
-            except csv.Error as error:
-                self._complain(f"line {source.first_number}", f"not a table row: {error}")
-                source.rewind_to_second()
+    def lines(self, complain: Complain) -> Iterator[tuple[int, str]]:
+        """Yield the number and the text of each line; ``complain`` gets those that are endless or binary."""
+        number = 0
+        with self.open() as handle:
+            while line := handle.readline(MAX_LINE):
+                number += 1
+                if len(line) >= MAX_LINE and not line.endswith("\n"):
+                    complain(f"line {number}", f"a line of over {MAX_LINE >> 20} MiB")
+                    while line and not line.endswith("\n"):
+                        line = handle.readline(MAX_LINE)
+                elif "\0" in line:
+                    complain(f"line {number}", "binary data")
+                else:
+                    yield number, line
 
     def document(self) -> str:
-        """Return all that is left, with U+FFFD for what is not UTF-8 (and a complaint about it).
+        """Return the whole text.
 
         Raises:
             InputError: that is more than ``MAX_DOCUMENT`` characters.
         """
-        text = "".join(self._ahead) + self._handle.read(MAX_DOCUMENT)
-        self._ahead.clear()
-        if len(text) > MAX_DOCUMENT or self._handle.read(1):
-            reason = f"a JSON document of over {MAX_DOCUMENT >> 20} MiB has to be parsed whole"
-            raise InputError(f"cannot import {self.path}: {reason}", "write it with one record a line (JSONL): that is streamed")
-        if not text.isascii() and (damage := _ESCAPED_BYTE.search(text)):
-            self._complain(f"line {text.count(chr(10), 0, damage.start()) + 1}", "not UTF-8")
-            text = _ESCAPED_BYTE.sub("\ufffd", text)
+        with self.open() as handle:
+            text = handle.read(MAX_DOCUMENT)
+            if handle.read(1):
+                reason = f"a JSON document of over {MAX_DOCUMENT >> 20} MiB has to be parsed whole"
+                raise InputError(f"cannot import {self.path}: {reason}", "write it with one record a line (JSONL): that is streamed")
         return text
 
-    def _readline(self) -> str:
-        return self._ahead.popleft() if self._ahead else self._handle.readline(MAX_LINE)
+    def _encoding(self) -> str:
+        """Return the encoding that the whole file agrees with, or an empty string for binary data."""
+        if self.beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        if b"\0" in self.beginning:
+            return ""
+        letters = damaged = 0
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        with _unpacked(self.path, self._limit) as handle, suppress(*DAMAGE):
+            while block := handle.read(1 << 20):
+                text = decoder.decode(block)
+                if not text.isascii():
+                    letters += len(text) - len(text.encode("ascii", "ignore"))
+                    damaged += len(text) - len(text.encode("utf-8", "ignore").decode("utf-8"))
+        if damaged and _CONTROLS.search(self.beginning):
+            return ""
+        if damaged > letters - damaged:
+            log.info("%s isn't UTF-8: read as Windows-1252", self.path)
+            return "cp1252"
+        if damaged:
+            log.warning("%s: bytes that aren't UTF-8 (%d) are replaced by U+FFFD", self.path, damaged)
+        return "utf-8-sig"
 
 
-class _Rewindable:
-    """Numbered lines for csv, which can go back to the second line of the row it failed at."""
+def find_separator(sample: str, name: str) -> str:
+    """Return the separator of the table that begins with ``sample``, or an empty string where that is plain text.
 
-    def __init__(self, lines: Iterator[tuple[int, str]]) -> None:
-        self._lines = lines
-        self._again: deque[tuple[int, str]] = deque()
-        self._taken: list[tuple[int, str]] = []
+    A table has a caption column in its first row, or rows of equal width (prose has a space after its commas),
+    or is called .csv or .tsv.
+    """
+    lines = io.StringIO(sample.lstrip("\r\n"), newline="").readlines()
+    if lines and (match := _SEPARATOR_LINE.fullmatch(lines[0].strip())):
+        return match["separator"]
+    tables = {separator: _sample_rows(lines, separator) for separator in _SEPARATORS}
+    for separator, rows in tables.items():
+        if rows and _has_caption(rows[0]) and (len(rows[0]) > 1 or plain_name(rows[0][0]) == "caption"):
+            return separator
+    for separator, rows in tables.items():
+        widths = {len(row) for row in rows}
+        if len(rows) > 1 and len(widths) == 1 and min(widths) > 2 and not any(cell.startswith(" ") for row in rows for cell in row[1:]):
+            return separator
+    return max(tables, key=lambda separator: len([*tables[separator], []][0])) if _TABLE_NAME.fullmatch(name) else ""
 
-    def __iter__(self) -> _Rewindable:
-        return self
 
-    def __next__(self) -> str:
-        self._taken.append(self._again.popleft() if self._again else next(self._lines))
-        return self._taken[-1][1]
+def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tuple[int, dict[str, JSON]]]:
+    """Yield the row numbers (the header is row 1) and the cells of a table by column, all of them text.
 
-    @property
-    def first_number(self) -> int:
-        """The number of the line at which the row begins."""
-        return self._taken[0][0] if self._taken else 0
+    Missing cells at the end of a row are empty; a row with more cells than the header goes to ``complain``.
 
-    def forget(self) -> None:
-        self._taken.clear()
+    Raises:
+        TableError: the header has no caption column, or a quote never closes.
+    """
+    with file.open(newline="") as handle:
+        if not (header := _read_header(handle, separator)):
+            return
+        _require_caption(header, file.path)
+        number = 1
+        for frame in _frames(handle, separator, len(header), file.path, complain):
+            for *cells, surplus in frame.itertuples(index=False, name=None):
+                number += 1
+                if surplus.strip():
+                    complain(f"row {number}", f"more cells than the {len(header)} of the header")
+                elif max(map(len, cells)) > MAX_CELL:
+                    complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, as where a quote isn't closed")
+                elif any(map(str.strip, cells)):
+                    yield number, dict(zip(header, cells))
 
-    def rewind_to_second(self) -> None:
-        self._again.extendleft(reversed(self._taken[1:]))
-        self._taken.clear()
+
+def is_binary_table(file: TextFile) -> bool:
+    """Return whether ``file`` is an Excel or a Parquet table."""
+    if not file.beginning.startswith(b"PK\x03\x04"):
+        return file.beginning[:4] in ENGINES
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(file.path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
+    return False
+
+
+def read_binary_rows(file: TextFile) -> Iterator[tuple[int, JSON]]:
+    """Yield the row numbers (the header is row 1) and the records of an Excel or Parquet table.
+
+    Raises:
+        TableError: it is damaged or has no caption column, or the package that reads it isn't installed.
+    """
+    import pandas
+
+    package, kind = ENGINES[file.beginning[:4]]
+    try:
+        is_excel = package == "openpyxl"
+        frame = pandas.read_excel(file.path, dtype=str, keep_default_na=False) if is_excel else pandas.read_parquet(file.path)
+        records: list[JSON] = json.loads(frame.to_json(orient="records", date_format="iso", default_handler=str))
+    except ImportError as error:
+        raise TableError(f"cannot import {file.path}: {kind} needs the package {package}", f"python -m pip install {package}") from error
+    except Exception as error:  # each package raises its own errors for a damaged file
+        raise TableError(f"cannot import {file.path}: {kind} that can't be read: {error}") from error
+    _require_caption([str(name) for name in frame.columns], file.path)
+    yield from enumerate(records, start=2)
+
+
+def _sample_rows(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Return the rows in a sample that aren't blank, without the last one, which may not be whole; none where it isn't a table."""
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=separator) if any(map(str.strip, row))]
+    except csv.Error:
+        return []
+    return rows[:-1] if sum(map(len, lines)) >= SAMPLE else rows
+
+
+def _read_header(handle: io.TextIOWrapper, separator: str) -> list[str]:
+    """Return the cells of the first row that isn't blank, behind Excel's ``sep=;``; the handle stands at the next row."""
+    for row in csv.reader(handle, delimiter=separator):
+        if any(map(str.strip, row)) and not _SEPARATOR_LINE.fullmatch(separator.join(row).strip()):
+            return row
+    return []
+
+
+def _has_caption(header: Sequence[str]) -> bool:
+    return any(plain_name(name) in CAPTION_FIELDS for name in header)
+
+
+def _require_caption(header: Sequence[str], path: Path) -> None:
+    if not _has_caption(header):
+        columns = ", ".join(map(shorten, header[:20])) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
+        raise TableError(
+            f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}",
+            f"call that column caption; {', '.join(CAPTION_FIELDS[1:])} are known too",
+        )
+
+
+def _frames(handle: IO[str], separator: str, width: int, path: Path, complain: Complain) -> Iterator[DataFrame]:
+    """Yield the rows after the header in parts, with one column more, in which a surplus cell shows."""
+    import pandas
+
+    try:
+        reader = pandas.read_csv(
+            handle,
+            sep=separator,
+            header=None,
+            names=list(range(width + 1)),
+            index_col=False,
+            dtype=str,
+            keep_default_na=False,
+            on_bad_lines="warn",
+            chunksize=CHUNK,
+        )
+        frame: DataFrame | None = None
+        while True:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                frame = next(reader, None)
+            for row, reason in _BAD_ROW.findall("\n".join(str(warning.message) for warning in caught)):
+                complain(f"row {int(row) + 1}", reason)
+            if frame is None:
+                return
+            yield frame
+    except pandas.errors.EmptyDataError:
+        return
+    except pandas.errors.ParserError as error:
+        row = _OPEN_QUOTE.search(str(error))
+        reason = f"the quote that opens in row {int(row[1]) + 2} is never closed" if row else str(error)
+        raise TableError(f"cannot import {path}: {reason}", "close it or take that row out; what stands above it is imported") from error
 
 
 class _Limited(io.RawIOBase):
     """A binary stream that refuses to give more than ``limit`` bytes: here a decompression bomb stops."""
 
-    def __init__(self, inner: IO[bytes], limit: int, path: Path) -> None:
+    def __init__(self, inner: gzip.GzipFile | lzma.LZMAFile, limit: int, path: Path) -> None:
         self._inner, self._left, self._limit, self._path = inner, limit, limit, path
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        data = self._inner.read(len(buffer))
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        data = self._inner.read(len(view))
         self._left -= len(data)
         if self._left < 0:
             message = f"cannot import {self._path}: it unpacks to more than {self._limit:,} bytes"
             raise InputError(message, "if it should be that large, unpack it first")
-        buffer[: len(data)] = data
+        view[: len(data)] = data
         return len(data)
 
     def close(self) -> None:
@@ -191,60 +317,13 @@ class _Limited(io.RawIOBase):
         super().close()
 
 
-class _Xz(io.RawIOBase):
-    """An xz file unpacked in bounded memory, which lzma.open cannot promise."""
-
-    def __init__(self, path: Path) -> None:
-        self._handle = open(path, "rb")
-        self._decoder = _xz_decoder()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while True:
-            packed = b""
-            if self._decoder.eof:  # of one stream; another may follow, after padding
-                packed = self._decoder.unused_data.lstrip(b"\0")
-                while not packed and (block := self._handle.read(BUFFER)):
-                    packed = block.lstrip(b"\0")
-                if not packed:
-                    return 0
-                self._decoder = _xz_decoder()
-            elif self._decoder.needs_input:
-                packed = self._handle.read(BUFFER)
-                if not packed:
-                    raise EOFError("it ends before its end marker")
-            if data := self._decoder.decompress(packed, len(buffer)):
-                buffer[: len(data)] = data
-                return len(data)
-
-    def close(self) -> None:
-        self._handle.close()
-        super().close()
-
-
-def _xz_decoder() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
-
-
 def _unpacked(path: Path, limit: int) -> io.BufferedReader:
     """Open ``path`` for reading bytes, through gzip or xz where it begins as they do."""
-    with open(path, "rb") as handle:
-        magic = handle.read(6)
-    opener: Any = gzip.open if magic.startswith(b"\x1f\x8b") else _Xz if magic == b"\xfd7zXZ\x00" else None
-    if opener is None:
-        return io.BufferedReader(open(path, "rb", buffering=0), BUFFER)
+    file = open(path, "rb", buffering=SAMPLE)
+    magic = file.peek(6)
+    if not magic.startswith((b"\x1f\x8b", b"\xfd7zXZ\x00")):
+        return file
+    file.close()
+    inner = gzip.open(path) if magic.startswith(b"\x1f\x8b") else lzma.open(path)
     limit = min(limit, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
-    return io.BufferedReader(_Limited(opener(path), limit, path), BUFFER)
-
-
-def _is_binary(head: bytes) -> bool:
-    """Return whether a file that begins with ``head`` is no text at all: NUL, or controls among bytes that are not UTF-8."""
-    if b"\0" in head:
-        return True
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return _CONTROLS.search(head) is not None
-    return False
+    return io.BufferedReader(_Limited(inner, limit, path), SAMPLE)

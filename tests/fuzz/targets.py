@@ -29,12 +29,10 @@ from test_archive import FORMATS
 import pull_and_clean
 import tune_transformer
 from hugging_captions.cleaner import rules
-from hugging_captions.errors import HuggingCaptionsError
+from hugging_captions.errors import HuggingCaptionsError, InputError
 from hugging_captions.options import CleanOptions, PullOptions
 from hugging_captions.posts import Post, read_posts
-from hugging_captions.scraper import archive
-from hugging_captions.scraper import pull as scraper
-from hugging_captions.scraper.tables import MAX_UNPACKED
+from hugging_captions.scraper import import_posts, pull
 from hugging_captions.storage import Store, read_json
 from hugging_captions.text import holds_private_data
 
@@ -117,6 +115,7 @@ def importer_target(source: str, folder: Path) -> Target:
     examples = [(name, content.encode()) for name, content, of, _ in FORMATS if of == source]
     everything = [content.encode() for _, content, _, _ in FORMATS]
     values = [value for _, content in examples for value in _json_values(content)]
+    store = Store(folder / "root")
 
     def target(dice: random.Random) -> bool:
         name, data = dice.choice(examples)
@@ -129,9 +128,12 @@ def importer_target(source: str, folder: Path) -> Target:
         path = folder / (name if "UTC.txt" in name else "file")
         path.write_bytes(data)
         try:
-            posts = list(archive._Import("rmnp", MAX_UNPACKED).posts(path))
+            with contextlib.suppress(InputError):
+                import_posts([path], "rmnp", store)
+            posts = list(read_posts(store.posts("rmnp"), _damaged)) if store.posts("rmnp").exists() else []
         finally:
             path.unlink()
+            shutil.rmtree(store.root, ignore_errors=True)
         for post in posts:
             _check_post(post)
         return bool(posts)
@@ -143,8 +145,19 @@ def _json_values(content: bytes) -> list[Any]:
     try:
         return [json.loads(content)]
     except ValueError:
-        lines = [archive._parse(line.decode()) for line in content.splitlines()]
+        lines = [_json_or_none(line) for line in content.splitlines()]
         return [line for line in lines if isinstance(line, (dict, list))]
+
+
+def _json_or_none(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _damaged(number: int, reason: str) -> None:
+    raise AssertionError(f"line {number} of posts.jsonl is damaged: {reason}")
 
 
 def _check_post(post: Post) -> None:
@@ -207,7 +220,7 @@ def walk_target(folder: Path, dice: random.Random) -> bool:
     try:
         for _ in range(2):
             with contextlib.suppress(HuggingCaptionsError):
-                scraper.pull("rmnp", settings, _Context(dice), store, "command")  # type: ignore[arg-type]
+                pull("rmnp", settings, _Context(dice), store, "command")  # type: ignore[arg-type]
         damaged: list[int] = []
         posts = list(read_posts(store.posts("rmnp"), lambda number, _: damaged.append(number)))
         assert not damaged
