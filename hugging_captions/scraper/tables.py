@@ -319,7 +319,7 @@ class _Limited(io.RawIOBase):
 
 def _unpacked(path: Path, limit: int) -> io.BufferedReader:
     """Open ``path`` for reading bytes, through gzip or xz where it begins as they do."""
-    file = open(path, "rb", buffering=SAMPLE)
+    file = io.BufferedReader(io.FileIO(path), SAMPLE)
     magic = file.peek(6)
     if not magic.startswith((b"\x1f\x8b", b"\xfd7zXZ\x00")):
         return file
