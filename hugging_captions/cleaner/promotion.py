@@ -1,7 +1,6 @@
 """What advertises or begs in a caption, by its words and its marks.
 
-Pure functions over text: the words of advertisements and pleas, each with what has to follow it, and
-the marks of a paid post.
+Reads data/promotion.tsv once: phrases, each with what must follow it, and words of trade.
 """
 
 from __future__ import annotations
@@ -9,99 +8,83 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
-from .automaton import automaton
-from .plea_words import PLEADS
-from .promotion_words import ADVERTISES, OF_TRADE, TOO_MANY_OF_TRADE
+from ..storage import data_file
 
-#: All of them; a caption is charged with the one that stands first in it.
-_STARTS = (*ADVERTISES, *PLEADS)
-_rests: dict[str, list[str]] = {}
-for _words, _rest in _STARTS:
-    for _word in _words.split():
-        _rests.setdefault(_word, []).append(re.sub(r"\((?!\?)", "(?:", _rest.replace(" ", r"\s+").replace("~", r"\S*[^\s.,:;!?]")))
-#: For each of the words one expression, in which the word comes first: what begins with a literal is found fastest. A caption is looked
-#: at with those of its own words only, in a tenth of the time that one large expression takes.
-_ADVERTISES = {
-    word.encode(): re.compile(rf"{word}(?<![a-z0-9]{word})(?![a-z0-9])(?:{'|'.join(rests)})(?:(?<!\w)|(?!\w))")
-    for word, rests in _rests.items()
-}
-#: Bytes for ``bytes.translate``: those of such words stay, the others are spaces.
-_WORDS_ONLY = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
-_PRICE_MARK = re.compile("[$€£%👻👇]|\\.[a-z]{2}")
-#: A line that is nothing but a link, for ``re`` and for RE2.
-_LINK_LINE = r"(?m:^)[^\w@#\n.-]*(?:https?://)?[a-z0-9.-]+\.(?:com|net|org|shop|store|(?:co|la|tv|me)/)\S*[^\w\n]*(?m:$)"
-#: Prices, a name on Snapchat, what points at the comments.
+_WORD = re.compile(r"[a-z0-9]+")
+#: Prices, a name on Snapchat, a finger that points at the comments, and a line that is nothing but a link.
 _PRICE = re.compile(
-    r"[$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for|cash)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b|👻\s*:?\s*\w"
-    r"|(?:\?|let me know)\W{0,20}👇|" + _LINK_LINE
+    r"""
+    [$€£]\s?\d+(?:[.,]\d\d)?\s+(?:off|only|each|per|for|cash)\b
+    | \b\d{1,2}\s?%\s+(?:off|discount)\b
+    | 👻\s*:?\s*\w
+    | (?:\?|let\ me\ know)\W{0,20}👇
+    | ^[^\w@\#\n.-]*(?:https?://)?[a-z0-9.-]+\.(?:com|net|org|shop|store|(?:co|la|tv|me)/)\S*+[^\w\n]*$
+    """,
+    re.VERBOSE | re.MULTILINE,
 )
-#: What an advertisement must be marked with (FTC, "Disclosures 101 for Social Media Influencers", 2019), as tags and in words, and the
-#: tags of giveaways and sales.
+#: One of these is in everything that ``_PRICE`` matches.
+_PRICE_MARK = re.compile(r"[$€£%👻👇]|\.[a-z]{2}")
+#: The tags of paid posts (FTC, "Disclosures 101 for Social Media Influencers", 2019), of giveaways and of sales.
 _DISCLOSING_TAG = re.compile(
-    r"#(?:ads?|advert\w*|spons?|(?!not)\w*sponsored\w*|paid\w*|gifted|\w*partners?|\w*ambassador|collaboration|liketkit|anzeige|werbung"
-    r"|\w*giveaways?|\w*contest|gewinnspiel|(?:for|on|flash|print)?sales?|linkin(?:bio|profile))\b"
+    r"""
+    \#(?:
+        ads? | advert\w* | spons? | (?!not)\w*sponsored\w* | paid\w* | gifted | \w*partners? | \w*ambassador | collaboration
+      | liketkit | anzeige | werbung | \w*giveaways? | \w*contest | gewinnspiel | (?:for|on|flash|print)?sales? | linkin(?:bio|profile)
+    )\b
+    """,
+    re.VERBOSE,
 )
+#: The same in words.
 _DISCLOSURE = re.compile(
-    r"\bliketk\.it\b|(?:^|[|/(])\s*sponsored\b|\bsponsored\s*(?:$|[|/)])"
-    r"|(?:\bin\s+(?:paid\s+)?|\()(?:collaboration|partnership)\s+with\b|(?:^|\s)[/*(]ad\b"
+    r"""
+    \bliketk\.it\b
+    | (?:^|[|/(])\s*sponsored\b
+    | \bsponsored\s*(?:$|[|/)])
+    | (?:\bin\s+(?:paid\s+)?|\()(?:collaboration|partnership)\s+with\b
+    | (?:^|\s)[/*(]ad\b
+    """,
+    re.VERBOSE,
 )
-#: What a text with one of them has at least, for RE2.
-DISCLOSURE_SIGNS = (
-    r"(?i)#(?:ad|spon|[^\s#]*sponsored|paid|gifted|[^\s#]*partner|[^\s#]*ambassador|collaboration|liketkit|anzeige|werbung|[^\s#]*giveaway"
-    r"|[^\s#]*contest|gewinnspiel|(?:for|on|flash|print)?sale|linkin)|liketk|sponsored|(?:collaboration|partnership)\s+with|[/*(]ad"
-)
-
-#: A question of those that are asked to be answered below, and nothing besides.
+#: One of these is in everything that ``_DISCLOSURE`` matches.
+_DISCLOSURE_MARKS = ("liketk.it", "sponsored", "collaboration", "partnership", "/ad", "*ad", "(ad")
+#: A question that readers are asked to answer, and nothing else.
 _ONLY_ASKS = re.compile(
-    r"\W*(?:what(?:['’]?s| is| are| was| were) (?:your|the first)|which [^?.!\n]* (?:you|your)"
-    r"|where are you (?:guys )?(?:from|headed|going)|(?:who )?would you(?! look| believe)|if you could|have you (?:ever(?! been)|guys)"
-    r"|(?:can|could) you (?:guess|spot)|how many [^?.!\n]* do you|do you (?:guys )?(?:like|prefer|want)|true or false)\b[^?.!\n]*\?\W*",
-    re.IGNORECASE,
+    r"""
+    \W*
+    (?:
+        what(?:['’]?s|\ is|\ are|\ was|\ were)\ (?:your|the\ first)
+      | which\ [^?.!\n]{0,200}\ (?:you|your)
+      | where\ are\ you\ (?:guys\ )?(?:from|headed|going)
+      | (?:who\ )?would\ you(?!\ look|\ believe)
+      | if\ you\ could
+      | have\ you\ (?:ever(?!\ been)|guys)
+      | (?:can|could)\ you\ (?:guess|spot)
+      | how\ many\ [^?.!\n]{0,200}\ do\ you
+      | do\ you\ (?:guys\ )?(?:like|prefer|want)
+      | true\ or\ false
+    )\b
+    [^?.!\n]*\?\W*
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
-
-_LOOK_AROUND = re.compile(r"\(\?<?[=!](?:\\.|[^()\\]|\((?:\\.|[^()\\])*\))*\)")
-
-
-def _sign(words: str, rest: str) -> str:
-    """Return one of ``_STARTS`` for RE2, which looks neither ahead nor back and knows ASCII's letters alone: it matches a little more."""
-    rest = re.sub(r"\{0,\d\d\}", "*", _LOOK_AROUND.sub("", rest)).replace(r"[^\w\s]", "[^a-z0-9_\\s]")
-    rest = rest.replace(r"\w", r"[^\x00-/:-@\[-^`{-\x7f]").replace(" ", r"\s+").replace("~", r"\S*[^\s.,:;!?]")
-    return rf"\b(?:{words.replace(' ', '|')})(?:{rest})"
-
-
-@cache
-def _lookers() -> tuple[Any, Any]:
-    """Return what look for all of ``_STARTS`` and for prices at once, in a sixth of the time that they take one by one.
-
-    Those in which any words may stand have an automaton of their own: one of all takes twice the time to warm up.
-    """
-    signs = [_sign(*start) for start in _STARTS]
-    gaps = [sign for sign in signs if "*" in sign]
-    others = [sign for sign in signs if "*" not in sign]
-    marks = rf"[$€£]\s?\p{{Nd}}|\p{{Nd}}\s?%\s|👻|👇|{_LINK_LINE}"
-    return automaton(["|".join(gaps)]), automaton(["|".join([*others, marks])])
 
 
 def advertised(text: str) -> str:
     """Return the words in ``text`` that advertise, in lower case, or an empty string."""
     lower = text.lower().replace("e-mail", "email")
-    data = lower.encode("utf-8", "replace")
-    if not any(looker.Match(data) for looker in _lookers()):
-        return ""
-    starts = _ADVERTISES.keys() & data.translate(_WORDS_ONLY).split()
-    if found := [match for match in (_ADVERTISES[word].search(lower) for word in starts) if match]:
+    words = _follows().keys() & set(_WORD.findall(lower))
+    if found := [match for word in words if (match := _phrase(word).search(lower))]:
         return min(found, key=re.Match.start)[0]
     match = _PRICE.search(lower) if _PRICE_MARK.search(lower) else None
     return match[0] if match else ""
 
 
 def trades(words: Sequence[str]) -> str:
-    """Return the words of trade among those of a caption in lower case, or nothing if they are few enough for an honest one."""
-    found = OF_TRADE.intersection(words)
-    enough = next(count for length, count in TOO_MANY_OF_TRADE if len(words) <= length)
-    return ", ".join(sorted(found)) if len(found) >= enough else ""
+    """Return the words of trade among those of a caption in lower case, or nothing if an honest caption may have as many."""
+    found = _words_of_trade().intersection(words)
+    too_many = 2 if len(words) <= 40 else 3 if len(words) <= 120 else 4
+    return ", ".join(sorted(found)) if len(found) >= too_many else ""
 
 
 def only_asks(text: str) -> bool:
@@ -112,5 +95,35 @@ def only_asks(text: str) -> bool:
 def disclosure(text: str) -> str:
     """Return the mark of a paid post in ``text``, tags included, in lower case, or an empty string."""
     lower = text.lower()
-    match = _DISCLOSING_TAG.search(lower) or _DISCLOSURE.search(lower)
+    match = _DISCLOSING_TAG.search(lower) if "#" in lower else None
+    if not match and any(mark in lower for mark in _DISCLOSURE_MARKS):
+        match = _DISCLOSURE.search(lower)
     return match[0] if match else ""
+
+
+@cache
+def _phrase(word: str) -> re.Pattern[str]:
+    """Return the pattern of all phrases that begin with ``word``; the word comes first, because ``re`` finds a literal fastest."""
+    return re.compile(rf"{word}(?<![a-z0-9]{word})(?![a-z0-9])(?:{'|'.join(_follows()[word])})(?:(?<!\w)|(?!\w))")
+
+
+@cache
+def _follows() -> dict[str, list[str]]:
+    """Return by the first word of each phrase what may follow it, as patterns."""
+    found: dict[str, list[str]] = {}
+    for words, follows in _entries("phrase"):
+        pattern = re.sub(r"\((?!\?)", "(?:", follows).replace(" ", r"\s+").replace("~", r"\S*[^\s.,:;!?]")
+        for word in words.split():
+            found.setdefault(word, []).append(pattern)
+    return found
+
+
+@cache
+def _words_of_trade() -> frozenset[str]:
+    return frozenset(word for words, _ in _entries("trade") for word in words.split())
+
+
+def _entries(kind: str) -> list[tuple[str, str]]:
+    """Return the second and third column of the lines of one kind."""
+    rows = (line.split("\t") for line in data_file("promotion.tsv").read_text(encoding="utf-8").splitlines())
+    return [(row[1], "".join(row[2:])) for row in rows if row[0] == kind]

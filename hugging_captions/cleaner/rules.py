@@ -1,15 +1,12 @@
-"""What the rules make of one post: its clean text, or the reason why it is not kept.
+"""The rules in their order, and what they make of one post: its clean text, or the reason why it is dropped.
 
-Pure functions from a post and the options to a verdict; duplicates are the cleaner's.
+Pure functions from a post and the options to a verdict. Duplicates need all posts: the pipeline drops them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,102 +15,28 @@ from ..errors import UsageError
 from ..options import CleanOptions
 from ..posts import Post
 from ..text import fold, word_count
-from . import credits as credit_lines
-from . import duplicates as near_duplicates
-from . import normalize as repair
-from . import privacy, promotion, tags
-from .automaton import automaton
+from . import duplicates, normalize, privacy, promotion, tags
+from .credits import without_credits
 
-
-@dataclass(frozen=True)
-class Change:
-    """A rule that mends a caption; ``apply`` is pure and leaves a clean caption as it is.
-
-    ``signs`` is an RE2 expression: a caption in plain characters (``characters``) without a match has nothing for the rule to mend.
-    """
-
-    name: str
-    description: str
-    signs: str
-    apply: Callable[[str, CleanOptions], str]
-
-
-#: A caption of these characters alone is in NFC and plain but for its spaces: each is NFC_QC=Yes and of combining class 0
-#: (Unicode 15, DerivedNormalizationProps), and ``repair`` takes none of them out.
-_PLAIN = (
-    r"\n -~\x{a1}-\x{ac}\x{ae}-\x{2ff}\x{400}-\x{482}\x{2010}-\x{2027}\x{2030}-\x{205e}\x{20a0}-\x{20bf}\x{2100}-\x{2125}\x{2190}-\x{2328}"
-    r"\x{232b}-\x{27ff}\x{2900}-\x{29ff}\x{2b00}-\x{2bff}\x{3041}-\x{3096}\x{30a1}-\x{30fa}\x{4e00}-\x{9fff}\x{ac00}-\x{d7a3}\x{fe0f}\x{1f000}-\x{1faff}"
-)
-CHANGES = (
-    Change("encoding", "undo mojibake, HTML entities and <U+...> escapes",
-           rf"<U\+|&[^\s;&]{{1,26}};|{repair.LATIN_LEFTOVER_SIGNS}",
-           lambda text, options: repair.mend_encoding(text)),
-    Change("characters", "NFC; plain spaces, line breaks and letters; nothing invisible, no space before a mark",
-           rf"[^{_PLAIN}]| [.,!?;]|  | \n|\n |\n\n\n|\A\s|\s\z",
-           lambda text, options: repair.plain_characters(text)),
-    Change("separators", "drop lines of dots and dashes, and such marks alone at the end of a line",
-           rf"(?m)^[{repair.SEPARATORS}]+$|{repair.LOOSE_MARK_SIGNS}",
-           lambda text, options: repair.without_separators(text)),
-    Change("credits", "drop what credits a picture or a repost, and lists of who did what, of make-up and of camera settings",
-           "",  # those of handles, and ``credit_lines.signs``
-           lambda text, options: credit_lines.without_credits(text)),
-    Change("tags", "drop tag lines, runs of tags, those behind the last sentence of a line and the trailing block; --inline-tags for the others",
-           "#",
-           lambda text, options: tags.without_tags(text, options.inline_tags)),
-    Change("emails", "drop the sentences that hold an e-mail address",
-           r"[^\s@]@[^\s@]",
-           lambda text, options: privacy.without_emails(text)),
-    Change("urls", "take URLs out, with the sentence that needs them",
-           r"://|[A-Za-z0-9-]\.[A-Za-z]{2}|[Ww]{3}\.",
-           lambda text, options: privacy.without_urls(text)),
-    Change("phones", "drop the sentences that hold a phone number",
-           r"\p{Nd}(?:[\s\pZ().\-/]*\p{Nd}){6}",
-           lambda text, options: privacy.without_phones(text)),
-    Change("handles", "take @handles out; a sentence that would not surely read goes whole",
-           privacy.HANDLE_SIGNS,
-           lambda text, options: privacy.without_handles(text)),
-    Change("runs", "at most three of the same mark or emoji in a row",
-           "|".join(re.escape(mark) + "{4}" for mark in repair.RUN_MARKS) + r"|[^\x00-\x7f\pL]{4}",
-           lambda text, options: repair.short_runs(text)),
-    Change("emoji", "with --emoji drop: take emoji out",
-           r"[^\x00-\x7f]",
-           lambda text, options: repair.without_emoji(text) if options.emoji == "drop" else text),
-)  # fmt: skip
-
-#: Rounds of the mending rules: what one takes out can uncover work for an earlier one.
+#: Rounds of the rules that change a caption: what one removes can uncover work for an earlier one.
 MAX_ROUNDS = 4
-#: Those before which promotion is judged: with the lines of credits, then with the words of tags and still with handles and links. It is
-#: judged a last time when these have gone: "More photos up at example.com now" advertises without its link as well.
-_JUDGED_BEFORE = ("credits", "emails")
-#: Those after which there may be signs that were not there; what only takes out uncovers work for the next round.
-_REWRITES = frozenset(("encoding", "characters"))
-#: That before which a caption that is surely in another language goes: a quarter of captions need not be mended then.
-_LANGUAGE_LOOKED_AT_BEFORE = "credits"
-#: How sure that has to be; what is less sure is judged by what is left of it.
-_SURELY = 0.5
-#: Those that can leave a sentence without its end.
-_TAKES_OUT = frozenset(("credits", "tags", "urls", "handles"))
-#: The rules that drop a post, in their order, and what each drops. The mending rules (``CHANGES``)
-#: stand between ``too-few-likes`` and ``no-text``.
-DROPS = {
-    "no-caption": "no caption at all",
-    "unknown-likes": "with --unknown-likes drop: the count is hidden",
-    "too-few-likes": "fewer likes than --min-likes",
-    "promotion": "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, words of trade",
-    "no-text": "no letter left once tags, handles and the like are out",
-    "unfinished": "a sentence that a tag, a handle, a link, an e-mail address or a phone number is part of; one bracket of two is left",
-    "language": "another language than --language, less sure than --min-language-score, or partly in a second one",
-    "too-few-words": "fewer words than --min-words",
-    "too-long": "more characters than --max-chars",
-    "exact-duplicate": "the same clean caption as a post with more likes",
-    "folded-duplicate": "the same but for case, punctuation, emoji and tags",
-    "near-duplicate": "above --near-threshold like a post with more likes",
-}
+#: Characters that no caption has, even if each of Instagram's 2,200 is escaped as <U+0001F5A4>: a longer one is dropped unread.
+LONGEST = 12 * 2200
+#: How sure another language must be for a caption to be dropped before it is changed; a less sure one is decided by its clean text.
+SURELY = 0.5
+#: The rules that can leave a sentence without its end.
+_REMOVE_WORDS = frozenset(("credits", "tags", "urls", "handles"))
+
+#: What a caption is stripped of first; not of other spaces, which may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
+_SPACES = " \t\r\n"
+
+#: The name of a rule that drops a post, and a detail: the words that advertise, the count of likes.
+Reason = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules made of one post: its clean text, or the reason why it is not kept."""
+    """What the rules made of one post: its clean text, or the reason why it is dropped."""
 
     shortcode: str
     text: str
@@ -126,17 +49,44 @@ class Verdict:
     shingles: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
 
 
+@dataclass(slots=True)
+class Draft:
+    """A post while it is examined: its text so far, which rules changed that, and what is known of its clean text."""
+
+    post: Post
+    options: CleanOptions
+    text: str
+    changed: list[str] = field(default_factory=list)
+    checked: str | None = None  # the text that advertises nothing
+    words: Sequence[str] = ()
+    language: str = ""
+    language_score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule by the name that DOCS.md and dropped.jsonl give it.
+
+    ``change`` returns a changed text, is pure, and leaves its own result as it is. ``drop`` returns why a post is dropped, or None. The
+    rules with neither drop duplicates.
+    """
+
+    name: str
+    description: str
+    change: Callable[[str, CleanOptions], str] | None = None
+    drop: Callable[[Draft], str | None] | None = None
+
+
 def rule_names() -> list[str]:
     """Return the names of all rules in their order."""
-    drops = list(DROPS)
-    return [*drops[:3], *(change.name for change in CHANGES), *drops[3:]]
+    return [rule.name for rule in RULES]
 
 
 def refuse_unknown(options: CleanOptions) -> None:
-    """Return if the rules and the language that ``options`` name are there.
+    """Return if the rules and the language that ``options`` name exist.
 
     Raises:
-        UsageError: one is not.
+        UsageError: one doesn't.
     """
     if unknown := sorted(set(options.skip_rule) - set(rule_names())):
         raise UsageError(f"--skip-rule {unknown[0]}: no such rule", "the rules: " + ", ".join(rule_names()))
@@ -145,82 +95,21 @@ def refuse_unknown(options: CleanOptions) -> None:
 
 
 def examine(post: Post, options: CleanOptions) -> Verdict:
-    """Return what the rules make of ``post`` alone (duplicates come later); rules behind the one that drops it are not asked."""
-    text, likes = (post.caption or "").strip(), -1 if post.likes is None else post.likes
-    if reason := _unless_skipped(_drop_before_mending(post, options), options):
-        return Verdict(post.shortcode, text, likes, *reason)
-    text, changed, reason = rewrite(text, options)
-    code, score = ("", 0.0) if reason and reason[0] != "language" else language.detect(text)
-    if reason:
-        return Verdict(post.shortcode, text, likes, *reason, changed, code)
-    if reason := _unless_skipped(_drop_after_mending(post, text, changed, code, score, options), options):
-        return Verdict(post.shortcode, text, likes, *reason, changed, code)
-    folded = fold(text) or text
-    return Verdict(post.shortcode, text, likes, "", "", changed, code, folded, near_duplicates.shingles(folded))
+    """Return what the rules make of ``post`` alone; rules after the one that drops it are not asked."""
+    draft = Draft(post, options, (post.caption or "").strip(_SPACES))
+    likes = -1 if post.likes is None else post.likes
+    if reason := next(filter(None, _reasons(draft)), None):
+        return Verdict(post.shortcode, draft.text.strip(), likes, *reason, tuple(draft.changed), draft.language)
+    folded = fold(draft.text) or draft.text
+    shingles = duplicates.shingles(folded)
+    return Verdict(post.shortcode, draft.text, likes, "", "", tuple(draft.changed), draft.language, folded, shingles)
 
 
-def rewrite(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], tuple[str, str] | None]:
-    """Apply the mending rules in turn until each has left the text as it is.
-
-    Returns:
-        the text, the names of the rules that changed it, and the rule that drops it already, with its detail: ``promotion`` for words that
-        advertise, ``language`` where it is surely in another one, or ``unfinished`` where a sentence can't be mended. Such a text is mended
-        no further.
-    """
-    changed: dict[str, None] = {}
-    judges, drops_unfinished = "promotion" not in options.skip_rule, "unfinished" not in options.skip_rule
-    seen, judged, looked_at = _signs(text), "", False
-    if judges and "disclosure" in seen and (advertises := promotion.disclosure(text)):
-        return text, (), ("promotion", advertises)
-    for _ in range(MAX_ROUNDS):
-        before = text
-        for name, apply in _APPLIES.items():
-            if name in _JUDGED_BEFORE and judges and judged != text:
-                judged = text
-                if advertises := promotion.advertised(text):
-                    return text, tuple(changed), ("promotion", advertises)
-            if name == _LANGUAGE_LOOKED_AT_BEFORE and not looked_at:
-                looked_at = True
-                if detail := _surely_another_language(text, options):
-                    return text, tuple(changed), ("language", detail)
-            if name not in seen or name in options.skip_rule or (after := apply(text, options)) == text:
-                continue
-            if repair.GONE in after:
-                if drops_unfinished:
-                    return text, tuple(changed), ("unfinished", name)
-                after = repair.without_gone(after)
-            text = after
-            changed[name] = None
-            if name in _REWRITES:
-                seen = _signs(text)
-        if text == before:
-            break
-        seen = _signs(text)
-    advertises = promotion.advertised(text) if judges and judged != text else ""
-    return text, tuple(changed), ("promotion", advertises) if advertises else None
-
-
-_APPLIES = {change.name: change.apply for change in CHANGES}
-
-
-def _signs(text: str) -> set[str]:
-    """Return the names of the mending rules that may have work in ``text``, and ``disclosure`` if it may be a paid post.
-
-    One look for all but credits, which have many signs, takes a tenth of the time that asking each does; with them it takes twice the
-    time to warm up.
-    """
-    names, looker = _looker()
-    seen = {names[i] for i in looker.Match(text.encode("utf-8", "replace")) or ()}
-    if "handles" in seen or credit_lines.signs(text):
-        seen.add("credits")
-    return seen
-
-
-@cache
-def _looker() -> tuple[Sequence[str], Any]:
-    """Return what looks for the signs of the rules, and the names that its numbers stand for."""
-    signs = {change.name: change.signs for change in CHANGES if change.signs} | {"disclosure": promotion.DISCLOSURE_SIGNS}
-    return list(signs), automaton(signs.values())
+def rewrite(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], Reason | None]:
+    """Return ``text`` as the rules change it, the names of those that did, and the reason why it is dropped on the way, if it is."""
+    draft = Draft(Post("", text, None, None, "", ""), options, text)
+    reason = next(filter(None, _changes(draft)), None)
+    return draft.text, tuple(draft.changed), reason
 
 
 def explain(post: Post, options: CleanOptions) -> str:
@@ -230,57 +119,218 @@ def explain(post: Post, options: CleanOptions) -> str:
         UsageError: ``refuse_unknown``.
     """
     refuse_unknown(options)
-    text = (post.caption or "").strip()
-    lines = [f"{console.printable(post.shortcode)}: {console.shorten(text, 400)}"]
-    for change in CHANGES:
-        after = text if change.name in options.skip_rule else repair.without_gone(change.apply(text, options))
-        if after != text:
-            lines.append(f"  {change.name}: {console.shorten(after, 400)}")
-            text = after
+    draft = Draft(post, replace(options, skip_rule=(*options.skip_rule, "unfinished")), (post.caption or "").strip(_SPACES))
+    lines = [f"{console.printable(post.shortcode)}: {console.shorten(draft.text.strip(), 400)}"]
+    for rule in CHANGES if len(draft.text) <= LONGEST else ():
+        before = draft.text
+        _apply(rule, draft)
+        if draft.text != before:
+            lines.append(f"  {rule.name}: {console.shorten(draft.text, 400)}")
     verdict = examine(post, options)
     ending = f"dropped: {verdict.reason} ({verdict.detail})" if verdict.reason else "kept, unless a duplicate has more likes"
     return "\n".join([*lines, f"  {ending}"])
 
 
-def _drop_before_mending(post: Post, options: CleanOptions) -> Iterator[tuple[str, str]]:
-    if not (post.caption or "").strip():
-        yield "no-caption", ""
-    if post.likes is None:
-        if options.unknown_likes == "drop":
-            yield "unknown-likes", ""
-    elif post.likes < options.min_likes:
-        yield "too-few-likes", str(post.likes)
+def _reasons(draft: Draft) -> Iterator[Reason | None]:
+    """Yield for each rule in turn the reason to drop a post, or None; the caption is changed meanwhile."""
+    if len(draft.text) > LONGEST:
+        yield "too-long", str(len(draft.text))
+    for rule in RULES:
+        if rule is CHANGES[0]:
+            yield from _changes(draft)
+            draft.words = language.words_of(draft.text)
+            draft.language, draft.language_score = language.detect_words(draft.words)
+        if rule.drop and rule.name not in draft.options.skip_rule and (detail := rule.drop(draft)) is not None:
+            yield rule.name, detail
 
 
-def _drop_after_mending(
-    post: Post, text: str, changed: Collection[str], code: str, score: float, options: CleanOptions
-) -> Iterator[tuple[str, str]]:
-    if not any(map(str.isalpha, text)):
-        yield "no-text", ""
-    if detail := promotion.trades(language.words_of(text)):
-        yield "promotion", detail
-    if promotion.only_asks(text):
-        yield "promotion", "only asks"
-    if not _TAKES_OUT.isdisjoint(changed) and (repair.ends_open(text) or repair.lost_its_other_half(post.caption or "", text)):
-        yield "unfinished", text[-20:]
-    if options.language != "any":
-        if code != options.language or score < options.min_language_score:
-            yield "language", f"{code} {score:.2f}"
-        elif other := language.second(text, code):
-            yield "language", f"{code} with {other}"
-    if (count := word_count(text, options.min_words)) < options.min_words:
-        yield "too-few-words", str(count)
-    if len(text) > options.max_chars:
-        yield "too-long", str(len(text))
+def _changes(draft: Draft) -> Iterator[Reason | None]:
+    """Apply the rules that change a caption until each leaves it as it is, and yield after each the reason to drop it already, or None.
+
+    Whether it advertises is checked with its tags, with its credits, with the words of its tags while it has handles and links, and when
+    all that is gone: "More photos up at example.com now" advertises without its link as well. What is surely in another language, a
+    quarter of all captions, is dropped before the costly rules.
+    """
+    yield _discloses(draft)
+    for turn in range(MAX_ROUNDS):
+        before = draft.text
+        for rule in CHANGES:
+            if rule.name in ("credits", "emails"):
+                yield _advertises(draft)
+            if rule.name == "credits" and turn == 0:
+                yield _is_surely_in_another_language(draft)
+            yield _apply(rule, draft)
+        if draft.text == before:
+            break
+    draft.text = draft.text.strip()
+    yield _advertises(draft)
 
 
-def _surely_another_language(text: str, options: CleanOptions) -> str:
-    """Return the language of ``text`` and how sure it is, if it is surely none to keep."""
-    if options.language == "any" or "language" in options.skip_rule:
-        return ""
-    code, score = language.detect(text)
-    return f"{code} {score:.2f}" if code not in (options.language, language.UNKNOWN) and score >= _SURELY else ""
+def _apply(rule: Rule, draft: Draft) -> Reason | None:
+    """Apply ``rule`` to the text of ``draft``; return the reason to drop it if a sentence that can't be repaired was dropped."""
+    if rule.change is None or rule.name in draft.options.skip_rule:
+        return None
+    after = rule.change(draft.text, draft.options)
+    if normalize.GONE in after:
+        if "unfinished" not in draft.options.skip_rule:
+            return "unfinished", rule.name
+        after = normalize.without_gone(after)
+    if after != draft.text:
+        draft.text = after
+        if rule.name not in draft.changed:
+            draft.changed.append(rule.name)
+    return None
 
 
-def _unless_skipped(reasons: Iterable[tuple[str, str]], options: CleanOptions) -> tuple[str, str] | None:
-    return next((reason for reason in reasons if reason[0] not in options.skip_rule), None)
+def _discloses(draft: Draft) -> Reason | None:
+    words = "" if "promotion" in draft.options.skip_rule else promotion.disclosure(draft.text)
+    return ("promotion", words) if words else None
+
+
+def _advertises(draft: Draft) -> Reason | None:
+    if "promotion" in draft.options.skip_rule or draft.text == draft.checked:
+        return None
+    draft.checked = draft.text
+    words = promotion.advertised(draft.text)
+    return ("promotion", words) if words else None
+
+
+def _is_surely_in_another_language(draft: Draft) -> Reason | None:
+    if draft.options.language == "any" or "language" in draft.options.skip_rule:
+        return None
+    code, score = language.detect(draft.text)
+    if code in (draft.options.language, language.UNKNOWN) or score < SURELY:
+        return None
+    draft.language = code
+    return "language", f"{code} {score:.2f}"
+
+
+# -- what a rule drops: the detail, or None
+
+
+def _hidden_likes(draft: Draft) -> str | None:
+    return "" if draft.post.likes is None and draft.options.unknown_likes == "drop" else None
+
+
+def _few_likes(draft: Draft) -> str | None:
+    likes = draft.post.likes
+    return str(likes) if likes is not None and likes < draft.options.min_likes else None
+
+
+def _promotes(draft: Draft) -> str | None:
+    return promotion.trades(draft.words) or ("only asks" if promotion.only_asks(draft.text) else None)
+
+
+def _is_unfinished(draft: Draft) -> str | None:
+    if _REMOVE_WORDS.isdisjoint(draft.changed):
+        return None
+    open_end = normalize.ends_open(draft.text) or normalize.lost_its_other_half(draft.post.caption or "", draft.text)
+    return draft.text[-20:] if open_end else None
+
+
+def _another_language(draft: Draft) -> str | None:
+    code, score, options = draft.language, draft.language_score, draft.options
+    if options.language == "any":
+        return None
+    if code != options.language or score < options.min_language_score:
+        return f"{code} {score:.2f}"
+    second = language.second(draft.text, code)
+    return f"{code} with {second}" if second else None
+
+
+def _few_words(draft: Draft) -> str | None:
+    count = word_count(draft.text, draft.options.min_words)
+    return str(count) if count < draft.options.min_words else None
+
+
+RULES = (
+    Rule("no-caption", "no caption at all", drop=lambda draft: None if draft.text.strip() else ""),
+    Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hidden_likes),
+    Rule("too-few-likes", "fewer likes than --min-likes", drop=_few_likes),
+    Rule(
+        "encoding",
+        "undo mojibake, HTML entities and <U+...> escapes",
+        lambda text, options: normalize.repair_encoding(text),
+    ),
+    Rule(
+        "characters",
+        "NFC; plain spaces, line breaks and letters; nothing invisible, no space before a mark",
+        lambda text, options: normalize.plain_characters(text),
+    ),
+    Rule(
+        "separators",
+        "remove lines of dots and dashes, and such marks alone at the end of a line",
+        lambda text, options: normalize.without_separators(text),
+    ),
+    Rule(
+        "credits",
+        "remove credits of a picture or a repost, and lists of who did what, of make-up and of camera settings",
+        lambda text, options: without_credits(text),
+    ),
+    Rule(
+        "tags",
+        "remove tag lines, runs of tags, tags after the last sentence of a line and the trailing block; --inline-tags for the others",
+        lambda text, options: tags.without_tags(text, options.inline_tags),
+    ),
+    Rule(
+        "emails",
+        "remove the sentences that hold an e-mail address",
+        lambda text, options: privacy.without_emails(text),
+    ),
+    Rule(
+        "urls",
+        "remove URLs, with the sentence that needs them",
+        lambda text, options: privacy.without_urls(text),
+    ),
+    Rule(
+        "phones",
+        "remove the sentences that hold a phone number",
+        lambda text, options: privacy.without_phones(text),
+    ),
+    Rule(
+        "handles",
+        "remove @handles, with the sentence that might not read without them",
+        lambda text, options: privacy.without_handles(text),
+    ),
+    Rule(
+        "runs",
+        "keep at most three of the same mark or emoji in a row",
+        lambda text, options: normalize.short_runs(text),
+    ),
+    Rule(
+        "emoji",
+        "with --emoji drop: remove emoji",
+        lambda text, options: normalize.without_emoji(text) if options.emoji == "drop" else text,
+    ),
+    Rule(
+        "promotion",
+        "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, words of trade",
+        drop=_promotes,
+    ),
+    Rule(
+        "no-text",
+        "no letter is left without tags, handles and the like",
+        drop=lambda draft: None if any(map(str.isalpha, draft.text)) else "",
+    ),
+    Rule(
+        "unfinished",
+        "a sentence that a tag, a handle, a link, an e-mail address or a phone number is part of; one bracket of two is left",
+        drop=_is_unfinished,
+    ),
+    Rule(
+        "language",
+        "another language than --language, less sure than --min-language-score, or partly in a second one",
+        drop=_another_language,
+    ),
+    Rule("too-few-words", "fewer words than --min-words", drop=_few_words),
+    Rule(
+        "too-long",
+        "more characters than --max-chars",
+        drop=lambda draft: str(len(draft.text)) if len(draft.text) > draft.options.max_chars else None,
+    ),
+    Rule("exact-duplicate", "the same clean caption as a post with more likes"),
+    Rule("folded-duplicate", "the same but for case, punctuation, emoji and tags"),
+    Rule("near-duplicate", "above --near-threshold like a post with more likes"),
+)
+CHANGES = tuple(rule for rule in RULES if rule.change)
+DROPS = {rule.name: rule.description for rule in RULES if not rule.change}

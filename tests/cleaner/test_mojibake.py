@@ -8,7 +8,7 @@ import pytest
 from conftest import SHARED
 from ftfy import fixes
 
-from hugging_captions.cleaner import normalize as repair
+from hugging_captions.cleaner import normalize
 
 PAIRS = SHARED / "data" / "mojibake_pairs.jsonl"
 
@@ -34,8 +34,8 @@ def test_what_was_read_in_another_encoding_is_repaired(caption: str, encodings: 
     for encoding in encodings:
         damaged = damaged.encode("utf-8").decode(encoding)
     assert damaged != caption
-    assert repair.mend_encoding(damaged) == caption
-    assert repair.mend_encoding(caption) == caption
+    assert normalize.repair_encoding(damaged) == caption
+    assert normalize.repair_encoding(caption) == caption
 
 
 def test_every_pair_that_ftfy_expects_to_repair_is_repaired() -> None:
@@ -43,8 +43,8 @@ def test_every_pair_that_ftfy_expects_to_repair_is_repaired() -> None:
         pytest.skip(f"{PAIRS} is not there")
     with open(PAIRS, encoding="utf-8") as handle:
         pairs = [pair for pair in map(json.loads, handle) if pair["expect"] == "pass"]
-    mended = [_as_by_default(repair.mend_encoding(pair["raw"])) for pair in pairs]
-    assert [(got, pair["fixed"]) for got, pair in zip(mended, pairs) if got != pair["fixed"]] == []
+    repaired = [_as_by_default(normalize.repair_encoding(pair["raw"])) for pair in pairs]
+    assert [(got, pair["fixed"]) for got, pair in zip(repaired, pairs) if got != pair["fixed"]] == []
     assert len(pairs) > 100
 
 
