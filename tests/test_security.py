@@ -29,7 +29,10 @@ from hugging_captions.scraper import import_posts, tables
 from hugging_captions.storage import Store
 
 ESCAPES = "\x1b[31m\x1b]0;owned\x07\x9b2J\u202e"
-QUICK = ["--epochs", "1", "--device", "cpu", "--num-captions", "2", "--max-length", "20", "--min-length", "2", "--keep-all"]
+QUICK = {
+    "--train": ["--device", "cpu", "--epochs", "1"],
+    "--generate": ["--device", "cpu", "--num-captions", "2", "--max-length", "20", "--min-length", "2", "--keep-all"],
+}
 
 
 def _files(folder: Path) -> dict[str, bytes | str]:
@@ -137,7 +140,7 @@ def test_links_planted_where_a_model_goes_are_refused(root: Path, tmp_path: Path
     for planted in ("rmnp", "rmnp.training"):
         (root / "trained_models").mkdir(exist_ok=True)
         (root / "trained_models" / planted).symlink_to(tmp_path / "outside")
-        assert tune_transformer.main(["--root", str(root), "--tag", "rmnp", "--train", "--base-model", "scratch", *QUICK]) == 2
+        assert tune_transformer.main(["--root", str(root), "--tag", "rmnp", "--train", "--base-model", "scratch", *QUICK["--train"]]) == 2
         assert "is a symbolic link that leads out of" in capsys.readouterr().err
         (root / "trained_models" / planted).unlink()
     assert not _files(tmp_path / "outside")
@@ -225,7 +228,7 @@ def test_a_model_folder_runs_no_code(
         Store(root).captions("rmnp").parent.mkdir(parents=True)
         storage.write_captions(Store(root).captions("rmnp"), ["One quiet morning"])
     argv = ["--train", "--base-model", str(folder)] if stage == "train" else ["--generate"]
-    code = tune_transformer.main(["--root", str(root), "--tag", "rmnp", *argv, *QUICK])
+    code = tune_transformer.main(["--root", str(root), "--tag", "rmnp", *argv, *QUICK[argv[0]]])
     assert not (tmp_path / "ran").exists()
     assert code == 3 or (code == 0 and plant is _as_remote_tokenizer)  # tokenizer.json is enough, its class is not looked for
     assert "Traceback" not in capsys.readouterr().err
@@ -328,7 +331,19 @@ def test_nothing_in_a_file_drives_the_terminal(tmp_path: Path, root: Path, tiny_
     assert pull_and_clean.main([*common, "--skip-pull", "--skip-rule", evil]) == 2
     assert (
         tune_transformer.main(
-            [*common, "--train", "--generate", "--base-model", str(tiny_base), "--prompt", evil, *QUICK, "--max-length", "90"]
+            [
+                *common,
+                "--train",
+                "--generate",
+                "--base-model",
+                str(tiny_base),
+                "--prompt",
+                evil,
+                *QUICK["--train"],
+                *QUICK["--generate"],
+                "--max-length",
+                "90",
+            ]
         )
         == 0
     )
