@@ -50,9 +50,9 @@ bench-base-models: $(VENV)/installed-dev
 bench-load: $(VENV)/installed-dev
 	$(RUN) benchmarks/load.py
 
-$(VENV)/installed: requirements.txt
+$(VENV)/installed: requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --requirement requirements.txt
+	$(RUN) -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
