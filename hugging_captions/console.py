@@ -78,6 +78,17 @@ def shorten(text: str, width: int = 72) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Return ``names`` with commas between them, at most ``most`` of them and how many more there are, or ``none``."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 post``, ``1,204 posts``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
     """Return an aligned plain-text table: the first column to the left, the others to the right."""
     cells = [list(header)] + [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]

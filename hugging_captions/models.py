@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .console import listed
 from .errors import InputError, UsageError
 from .storage import Store
 
@@ -233,10 +234,10 @@ def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
     store.recover_model(corpus)
     folder = store.model(corpus)
     if not (folder / "config.json").exists():
-        others = ", ".join(store.corpora_with_models()) or "none"
+        train = store.command("tune_transformer.py", "--tag", *corpus.split("+"), "--train")
         raise InputError(
             f"cannot generate for tag {corpus!r}: {folder} holds no trained model",
-            f"run  python tune_transformer.py --tag {corpus.replace('+', ' ')} --train  first; tags with a model here: {others}",
+            f"run  {train}  first; tags with a model here: {listed(store.corpora_with_models())}",
         )
     return _load_folder(folder, f"the checkpoint of tag {corpus!r}")
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -85,6 +86,11 @@ class Store:
     def folders(self) -> tuple[Path, Path]:
         """Return the two folders that hold everything else here."""
         return self.root / "text", self.root / "trained_models"
+
+    def command(self, script: str, *arguments: str) -> str:
+        """Return the command line that runs ``script`` on this root, for a hint."""
+        root = [] if self.root == Path() else ["--root", str(self.root)]
+        return shlex.join(["python", script, *root, *arguments])
 
     # -- text/<tag>/
 

@@ -181,3 +181,20 @@ def test_every_option_is_long_kebab_case_and_explained(script: object) -> None:
 def test_options_become_json() -> None:
     run = options.RunOptions(tag=("rmnp",), root=Path("x"))
     assert options.as_json(run) == {"tag": ["rmnp"], "root": "x", "verbose": False}
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ([], "none"),
+        (["a", "b"], "a, b"),
+        (list("abcdefgh"), "a, b, c, d, e, f, g, h"),
+        (list("abcdefghij"), "a, b, c, d, e, f, g, h and 2 more"),
+    ],
+)
+def test_a_list_in_a_message_has_an_end(names: list[str], shown: str) -> None:
+    assert console.listed(names) == shown
+
+
+def test_a_count_agrees_with_its_noun() -> None:
+    assert (console.count(1, "post"), console.count(0, "post"), console.count(1204, "post")) == ("1 post", "0 posts", "1,204 posts")
