@@ -48,9 +48,10 @@ def edge(code: str) -> dict[str, Any]:
 
 
 class FakeInstagram:
-    """The state of the server: the pages of each feed, what was asked, and one fault.
+    """The state of the server: the pages of each feed, the requests (and the section pages among them), and one fault.
 
-    ``fault`` is the number of the page request (from 1) from which on ``fault_path`` answers with it.
+    ``fault`` is the number of the page request (from 1) from which on ``fault_path`` answers with it, ``fault_times`` times
+    (instaloader tries most requests three times).
     """
 
     def __init__(self) -> None:
@@ -59,14 +60,20 @@ class FakeInstagram:
         self.endless = False
         self.fault: tuple[int, Callable[[Handler], None]] | None = None
         self.fault_path = ""
+        self.fault_times = 10**6
         self.requests: list[tuple[str, str]] = []
+        self.section_pages: list[int] = []
         self.pages_asked = 0
         self.logged_in = True
         self.second_factor = self.empty_session = False
 
     def page(self, handler: Handler, number: int, wrap: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Answer sections page ``number`` (from 0), unless the fault is due."""
+        self.section_pages.append(number)
         if self._faulty(handler):
+            return
+        if number >= len(self.sections):
+            handler.answer({"status": "fail", "message": "invalid max_id"}, 400)
             return
         more = number + 1 < len(self.sections)
         page = {"sections": self.sections[number], "more_available": more, "next_page": number + 1, "status": "ok"}
@@ -91,7 +98,8 @@ class FakeInstagram:
 
     def _faulty(self, handler: Handler) -> bool:
         self.pages_asked += 1
-        if self.fault and self.pages_asked >= self.fault[0] and self.fault_path in handler.path:
+        if self.fault and self.pages_asked >= self.fault[0] and self.fault_path in handler.path and self.fault_times:
+            self.fault_times -= 1
             self.fault[1](handler)
             return True
         return False

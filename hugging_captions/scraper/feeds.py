@@ -1,46 +1,54 @@
-"""Instagram's hashtag feeds: small functions that yield pages, and what a refusal means.
+"""Instagram's hashtag feeds: functions that yield pages, and the meaning of a failed request.
 
-Requests go through instaloader's context, which brings session, retries, waits and rate control;
-the walk over what comes back is ``payloads``. instaloader's own hashtag iterators stop on ordinary
-payloads, so they are not used.
+Requests go through instaloader's context, which brings session, retries, waits and rate control. The posts in
+an answer are found by ``records``. instaloader's own hashtag iterators stop on ordinary answers, so they are not used.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from urllib.parse import urlsplit
 
 import instaloader
+import requests
 from instaloader import InstaloaderContext
-from instaloader.instaloadercontext import copy_session
 
-from .records import iter_nodes
+from .records import JSON, at, iter_nodes
 
-Cursor = dict[str, Any]
+#: The parameters of the request for the next page.
+Cursor = dict[str, JSON]
+Feed = Callable[[InstaloaderContext, str, Cursor | None], Iterator["Page"]]
 
 #: Query hash of ``edge_hashtag_to_media`` in Instagram's web client, as instaloader uses it.
 _GRAPHQL_HASH = "9b498c08113f1e09617a1703c22b2f32"
 _GRAPHQL_PAGE = 50
-#: What the web client sends with its API calls.
-_WEB_HEADERS = {"X-IG-App-ID": "936619743392459", "X-Requested-With": "XMLHttpRequest"}
-#: How requests words a connection that failed or took too long, whatever the reason.
-_NO_CONNECTION = re.compile(r"HTTPS?ConnectionPool\(host='([^']+)'")
+
+_USE_BROWSER = "log in again with a browser and use --cookies"
+#: Words of Instagram's that ask an account to stop: what they mean, what to do, and the minutes until it is safe to try again.
+_REFUSALS = {
+    "checkpoint_required": ("Instagram asks this account for a check (checkpoint_required)", "answer it in the app or browser first", 60),
+    "challenge_required": ("Instagram asks this account for a check (challenge_required)", "answer it in the app or browser first", 60),
+    "feedback_required": ("Instagram limits this account (feedback_required)", "leave the account alone for a day", 24 * 60),
+}
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its media nodes, and where the next page begins (None: there is none)."""
+    """One page: its media nodes, and where the next page begins (None: there isn't one)."""
 
-    nodes: list[Any]
+    nodes: list[JSON]
     cursor: Cursor | None
 
 
 class FeedError(Exception):
-    """A feed can't deliver (this) page; another feed may."""
+    """A feed can't deliver (this) page; another feed may, or the same one later."""
+
+
+class BadRequestError(FeedError):
+    """Instagram refuses the parameters of a request: where there was a cursor, it no longer knows it."""
 
 
 class RefusedError(Exception):
@@ -48,56 +56,61 @@ class RefusedError(Exception):
 
     def __init__(self, reason: str, advice: str, wait_minutes: int) -> None:
         super().__init__(reason)
-        self.advice = advice
-        self.wait_minutes = wait_minutes
+        self.advice, self.wait_minutes = advice, wait_minutes
 
 
 def sections(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Iterator[Page]:
     """Yield ``tags/web_info`` and then the ``tags/<tag>/sections`` pages, from ``cursor`` on."""
     if cursor is None:
-        payload = _ask(partial(context.get_iphone_json, "api/v1/tags/web_info/", {"__a": 1, "__d": "dis", "tag_name": tag}))
-        cursor = _sections_cursor(_at(payload, "data", "recent"))
-        yield Page(list(iter_nodes(payload)), cursor)
+        answer = ask(partial(context.get_iphone_json, "api/v1/tags/web_info/", {"__a": 1, "__d": "dis", "tag_name": tag}))
+        cursor = _sections_cursor(at(answer, "data", "recent"))
+        yield Page(list(iter_nodes(answer)), cursor)
     while cursor is not None:
-        payload = _ask(partial(_sections_page, context, tag, cursor))
-        cursor = _sections_cursor(payload)
-        yield Page(list(iter_nodes(payload)), cursor)
-
-
-def _sections_page(context: InstaloaderContext, tag: str, cursor: Cursor) -> Any:
-    parameters = {"include_persistent": 0, "tab": "recent", "surface": "grid", **cursor}
-    with copy_session(context._session, context.request_timeout) as session:
-        session.headers.update(_WEB_HEADERS)
-        return context.get_json(f"api/v1/tags/{tag}/sections/", parameters, session=session, use_post=True)
+        parameters = {"include_persistent": 0, "tab": "recent", "surface": "grid", **cursor}
+        answer = ask(partial(context.get_json, f"api/v1/tags/{tag}/sections/", parameters, use_post=True))
+        cursor = _sections_cursor(answer)
+        yield Page(list(iter_nodes(answer)), cursor)
 
 
 def graphql(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Iterator[Page]:
     """Yield the GraphQL ``edge_hashtag_to_media`` pages, from ``cursor`` on."""
     while True:
         variables = {"tag_name": tag, "first": _GRAPHQL_PAGE, **(cursor or {})}
-        payload = _ask(partial(context.graphql_query, _GRAPHQL_HASH, variables))
-        media = _at(payload, "data", "hashtag", "edge_hashtag_to_media")
-        if media is None:
+        answer = ask(partial(context.graphql_query, _GRAPHQL_HASH, variables))
+        media = at(answer, "data", "hashtag", "edge_hashtag_to_media")
+        if not isinstance(media, dict):
             raise FeedError("the answer holds no edge_hashtag_to_media")
-        info = _at(media, "page_info") or {}
-        cursor = {"after": info["end_cursor"]} if info.get("has_next_page") and info.get("end_cursor") else None
-        yield Page(list(iter_nodes(payload)), cursor)
+        end = at(media, "page_info", "end_cursor")
+        cursor = {"after": end} if at(media, "page_info", "has_next_page") and end else None
+        yield Page(list(iter_nodes(answer)), cursor)
         if cursor is None:
             return
 
 
-def _at(value: Any, *keys: str) -> dict[str, Any] | None:
-    """Return the object that ``keys`` lead to, or None."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else None
+FEEDS: dict[str, Feed] = {"sections": sections, "graphql": graphql}
 
 
-FEEDS: dict[str, Callable[[InstaloaderContext, str, Cursor | None], Iterator[Page]]] = {"sections": sections, "graphql": graphql}
+def ask(request: Callable[[], JSON]) -> dict[str, JSON]:
+    """Return the answer to ``request``.
+
+    Raises:
+        FeedError: there is no usable answer.
+        RefusedError: the account must stop.
+        KeyboardInterrupt: also where instaloader takes it for a wish to skip this request.
+    """
+    try:
+        answer = request()
+    except (instaloader.InstaloaderException, instaloader.AbortDownloadException, KeyError, TypeError, ValueError, AssertionError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise _meaning(error) from error
+    if not isinstance(answer, dict):
+        raise FeedError("the answer isn't a JSON object")
+    return answer
 
 
-def _sections_cursor(page: Any) -> Cursor | None:
-    """Return what to send for the page after ``page``, or None if there is none."""
+def _sections_cursor(page: JSON) -> Cursor | None:
+    """Return what to send for the page after ``page``, or None if there isn't one."""
     if not isinstance(page, dict) or not page.get("more_available") or not page.get("next_max_id"):
         return None
     cursor: Cursor = {"max_id": str(page["next_max_id"]), "page": page.get("next_page") or 1}
@@ -106,48 +119,19 @@ def _sections_cursor(page: Any) -> Cursor | None:
     return cursor
 
 
-def _ask(request: Callable[[], Any]) -> dict[str, Any]:
-    """Return what ``request`` answers.
-
-    Raises:
-        FeedError: this feed can't deliver.
-        RefusedError: the account must stop.
-    """
-    try:
-        answer = request()
-    except (instaloader.InstaloaderException, instaloader.AbortDownloadException, KeyError, TypeError, ValueError, AssertionError) as error:
-        raise _understood(error) from error
-    if not isinstance(answer, dict):
-        raise FeedError("the answer is no JSON object")
-    return answer
-
-
-def _understood(error: BaseException) -> FeedError | RefusedError:
+def _meaning(error: Exception) -> FeedError | RefusedError:
     """Return what an exception of instaloader's means for the pull."""
     text, cause = str(error), error.__cause__
     if isinstance(error, instaloader.TooManyRequestsException) or isinstance(cause, instaloader.TooManyRequestsException):
         return RefusedError("429, too many requests", "use the account for nothing else meanwhile", 30)
-    if "checkpoint_required" in text or "challenge_required" in text:
-        return RefusedError("Instagram asks this account for a check (checkpoint_required)", "answer it in the app or browser first", 60)
-    if "feedback_required" in text:
-        return RefusedError("Instagram limits this account (feedback_required)", "leave the account alone for a day", 24 * 60)
-    if "401" in text and isinstance(error, instaloader.AbortDownloadException):
-        return RefusedError("401, the session is not accepted (any more)", "log in anew with a browser and use --cookies", 15)
-    if isinstance(error, instaloader.AbortDownloadException):
-        return RefusedError("redirected to the login page: the session has ended", "log in anew with a browser and use --cookies", 15)
+    for word, (reason, advice, minutes) in _REFUSALS.items():
+        if word in text:
+            return RefusedError(reason, advice, minutes)
+    if isinstance(error, instaloader.AbortDownloadException):  # a 401, or a redirect to the login page
+        return RefusedError("Instagram does not accept this session (any more)", _USE_BROWSER, 15)
     if "login_required" in text or isinstance(error, instaloader.LoginRequiredException):
         return FeedError("login_required")
-    return FeedError(_short(text) or type(error).__name__)
-
-
-def unreachable(text: str) -> str:
-    """Return the host that could not be reached according to a text of instaloader's, or an empty string."""
-    match = _NO_CONNECTION.search(text)
-    return match[1] if match else ""
-
-
-def _short(text: str) -> str:
-    """Return an exception's text without the address and its parameters."""
-    if host := unreachable(text):
-        return f"{host} can't be reached"
-    return text.split(" when accessing ")[0].split("\n")[0][:200]
+    if isinstance(cause, (requests.ConnectionError, requests.Timeout)) and cause.request is not None:
+        return FeedError(f"{urlsplit(str(cause.request.url)).hostname} can't be reached")
+    reason = text.split(" when accessing ")[0].split("\n")[0][:200] or type(error).__name__  # without the address and its parameters
+    return BadRequestError(reason) if isinstance(error, instaloader.QueryReturnedBadRequestException) else FeedError(reason)

@@ -1,7 +1,7 @@
-"""A hashtag's posts from Instagram: page by page, each on disk before the next is asked for.
+"""A hashtag's posts from Instagram: page by page, each on disk before the next is requested.
 
-Appends to text/<tag>/posts.jsonl and keeps pull.json, which says where the pull stands, so that a
-rerun goes on from there whatever ended the last one. Never rotates accounts, never evades a limit.
+Appends to text/<tag>/posts.jsonl and keeps pull.json, which says where the pull stands in each feed, so that the next
+run continues there whatever ended the last one. Never rotates accounts, never evades a limit.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from instaloader import InstaloaderContext
 
@@ -20,53 +20,50 @@ from ..errors import InputError, InstagramError
 from ..options import PullOptions
 from ..posts import Post, PostLog
 from ..storage import Store, read_json, write_json
-from .feeds import FEEDS, Cursor, FeedError, Page, RefusedError
+from .feeds import FEEDS, BadRequestError, Cursor, FeedError, Page, RefusedError
 from .records import UnreadableRecordError, post_from_node
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
-#: Pages in a row without a new shortcode that end a feed; a pull that starts anew ends at the first.
+#: Pages in a row without a new shortcode that end a feed; where the last pull reached the end, the first one does.
 EMPTY_PAGES = 2
 
 
 @dataclass(frozen=True)
-class State:
-    """pull.json: which feed, where in it, and whether it came to its end."""
+class FeedState:
+    """Where the pull stands in one feed: pull.json holds one for each feed that delivered."""
 
-    feed: str = ""
     cursor: Cursor | None = None
     pages: int = 0
     finished: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class PullResult:
-    """What one pull brought: pages asked for, posts found and new, nodes that could not be read."""
+    """The outcome of one pull, counted while it runs: pages requested, posts found, nodes that could not be read."""
 
     tag: str
-    pages: int
-    new: int
-    already_here: int
-    unreadable: int
-    out_of_range: int
-    untagged: int
-    ended: str
+    pages: int = 0
+    new: int = 0
+    already_here: int = 0
+    unreadable: int = 0
+    out_of_range: int = 0
+    untagged: int = 0
+    ended: str = ""
 
     def summary(self) -> str:
         """Return the result in one line for stdout."""
-        parts = [f"{self.new:,} new posts", f"{self.already_here:,} already here"]
-        for count, what in (
-            (self.unreadable, "unreadable"),
-            (self.out_of_range, "out of --since/--until"),
-            (self.untagged, "without the tag"),
-        ):
-            if count:
-                parts.append(f"{count:,} {what}")
-        return f"#{self.tag}: {', '.join(parts)} on {self.pages:,} pages; {self.ended}"
+        parts = [f"{self.new:,} new post{'s' * (self.new != 1)}", f"{self.already_here:,} already here"]
+        others = {"unreadable": self.unreadable, "out of --since/--until": self.out_of_range, "without the tag": self.untagged}
+        parts += [f"{count:,} {what}" for what, count in others.items() if count]
+        return f"#{self.tag}: {', '.join(parts)} on {self.pages:,} page{'s' * (self.pages != 1)}; {self.ended}"
 
 
 def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Store, command: str) -> PullResult:
-    """Pull ``options.caption_queries`` pages of ``tag``, or go on where the last pull stopped.
+    """Pull ``options.caption_queries`` pages of ``tag``, or continue where the last pull stopped.
 
     A page is on disk before its cursor is saved, so no end of the process loses a post or has one twice.
 
@@ -74,160 +71,158 @@ def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Sto
         command: the command line that resumes this pull, for the messages.
 
     Raises:
-        InstagramError: Instagram refused or no feed delivered; what came before is kept.
+        InstagramError: Instagram refused or no feed delivered; earlier posts are kept.
         KeyboardInterrupt: with a message that says what is kept.
     """
     with PostLog(store.posts(tag)) as posts, console.progress(unit=" posts", label=f"#{tag}") as bar:
         run = _Run(tag, options, store, posts, bar)
+        result = run.result
         try:
-            run.go(context)
+            run.follow_feeds(context)
         except RefusedError as error:
             safe = datetime.now() + timedelta(minutes=error.wait_minutes)
             raise InstagramError(
-                f"the pull of tag {tag!r} stopped at page {run.pages + 1}: {error}; {run.new:,} new posts of this run are kept",
+                f"the pull of tag {tag!r} stopped at page {result.pages + 1}: {error}; {result.new:,} new posts of this run are kept",
                 f"{error.advice}; not before {safe:%Y-%m-%d %H:%M}, resume with  {command}",
             ) from error
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted: {run.new:,} new posts of tag {tag!r} are kept; resume with  {command}") from None
-        return run.result()
+            raise KeyboardInterrupt(f"interrupted: {result.new:,} new posts of tag {tag!r} are kept; resume with  {command}") from None
+        return result
 
 
 class _Run:
-    """One pull of one tag: the counts, and the loop over feeds and pages."""
+    """One pull of one tag: the loop over feeds and pages."""
 
-    def __init__(self, tag: str, options: PullOptions, store: Store, posts: PostLog, bar: Any) -> None:
-        self.tag, self._options, self._store, self._posts, self._bar = tag, options, store, posts, bar
-        self.pages = self.new = self.already_here = self.unreadable = self.out_of_range = self.untagged = 0
-        self._ended = ""
-        self._patience = EMPTY_PAGES
+    def __init__(self, tag: str, options: PullOptions, store: Store, posts: PostLog, bar: tqdm[Post]) -> None:
+        self._tag, self._options, self._posts, self._bar = tag, options, posts, bar
+        self._path = store.pull_state(tag)
         self._catching_up = False  # walking again through pages that are here, because the cursor was lost
+        self._states = self._load()
+        self.result = PullResult(tag)
 
-    def result(self) -> PullResult:
-        """Return the counts so far."""
-        counts = (self.pages, self.new, self.already_here, self.unreadable, self.out_of_range, self.untagged)
-        return PullResult(self.tag, *counts, self._ended)
-
-    def go(self, context: InstaloaderContext) -> None:
-        """Try the feeds in their order until one comes to an end or the pages asked for are there."""
-        state = self._load()
-        self._patience = 1 if state.finished else EMPTY_PAGES
-        names = [self._options.feed] if self._options.feed != "auto" else list(FEEDS)
-        if state.feed in names and not state.finished:
-            names = names[names.index(state.feed) :]
-        else:
-            state = State()
+    def follow_feeds(self, context: InstaloaderContext) -> None:
+        """Try the feeds in their order until one comes to an end or the requested pages are there."""
         failures = []
-        for name in names:
-            here = state if state.feed == name else State(name)
+        for name in [self._options.feed] if self._options.feed != "auto" else list(FEEDS):
             try:
-                self._follow(context, here)
+                self._follow(name, context)
                 return
             except FeedError as error:
                 failures.append(f"{name}: {error}")
-                log.warning("feed %s of tag %r failed: %s", name, self.tag, error)
-        if self.new or self.already_here:
-            self._ended = "no further feed delivers: " + "; ".join(failures)
-            return
-        raise InstagramError(
-            f"no feed delivers tag {self.tag!r} ({'; '.join(failures)})",
-            "check the network and the session (DOCS.md, Pulling from Instagram); posts you have come in with --from",
-        )
+                log.warning("feed %s of tag %r failed: %s", name, self._tag, error)
+        if not self.result.new and not self.result.already_here:
+            place = f"; to start from the top, delete {self._path}" if any(state.cursor for state in self._states.values()) else ""
+            raise InstagramError(
+                f"no feed delivers tag {self._tag!r} ({'; '.join(failures)})",
+                f"check the network and the session (DOCS.md, Pulling from Instagram){place}; posts you have come in with --from",
+            )
+        self.result.ended = "no further feed delivers: " + "; ".join(failures)
 
-    def _follow(self, context: InstaloaderContext, state: State) -> None:
-        """Walk one feed from ``state`` on."""
+    def _follow(self, name: str, context: InstaloaderContext) -> None:
+        """Walk one feed from where the last pull stopped, or from the top where that reached the end."""
+        state = self._states.get(name, FeedState())
+        patience = 1 if state.finished else EMPTY_PAGES
+        state = FeedState() if state.finished else state
         seen = {_key(state.cursor)}
         without_new = 0
-        for page in self._pages(context, state):
-            self.pages += 1
-            new, complete = self._keep(page)
-            if not complete:  # the cursor stays before this page: the rest of it comes next time
-                self._ended = f"--max-posts {self._options.max_posts} reached"
+        for page in self._pages(name, state, context):
+            self.result.pages += 1
+            new, is_whole = self._keep(page)
+            end = ""
+            if is_whole:  # otherwise the cursor stays before this page: the rest of it comes next time
+                self._catching_up &= not new
+                without_new = 0 if new or self._catching_up else without_new + 1
+                end = _end_of_feed(page, seen, without_new >= patience)
+                state = FeedState(page.cursor, state.pages + 1, bool(end))
+                self._save(name, state)
+                seen.add(_key(page.cursor))
+            self.result.ended = end or self._limit()
+            if self.result.ended:
                 return
-            state = replace(state, cursor=page.cursor, pages=state.pages + 1)
-            self._catching_up &= not new
-            without_new = 0 if new or self._catching_up else without_new + 1
-            reason = self._end_of_feed(page, seen, without_new)
-            self._save(replace(state, finished=bool(reason)))
-            if reason or self.pages >= self._options.caption_queries:
-                self._ended = reason or "more to come: the same command goes on"
-                return
-            seen.add(_key(page.cursor))
 
-    def _pages(self, context: InstaloaderContext, state: State) -> Iterator[Page]:
-        """Yield the pages from ``state``'s cursor on; from the top if Instagram has forgotten it."""
-        feed = FEEDS[state.feed]
-        pages = feed(context, self.tag, state.cursor)
+    def _limit(self) -> str:
+        """Return which limit of the options this run has reached, or an empty string."""
+        if self.result.new == self._options.max_posts:
+            return f"--max-posts {self._options.max_posts} reached"
+        return "more to come: the same command continues" if self.result.pages >= self._options.caption_queries else ""
+
+    def _pages(self, name: str, state: FeedState, context: InstaloaderContext) -> Iterator[Page]:
+        """Yield the pages from ``state``'s cursor on; from the top where Instagram no longer knows it."""
+        pages = FEEDS[name](context, self._tag, state.cursor)
         try:
             yield next(pages)
-        except FeedError as error:
+        except BadRequestError as error:
             if state.cursor is None:
                 raise
             self._catching_up = True
-            log.warning("Instagram no longer knows where the last pull of tag %r stopped (%s): starting from the top", self.tag, error)
-            pages = feed(context, self.tag, None)
+            log.warning("Instagram no longer knows where the last pull of tag %r stopped (%s): starting from the top", self._tag, error)
+            pages = FEEDS[name](context, self._tag, None)
         yield from pages
-
-    def _end_of_feed(self, page: Page, seen: set[str], without_new: int) -> str:
-        if page.cursor is None:
-            return "the feed came to its end"
-        if _key(page.cursor) in seen:
-            return "the feed repeats itself"
-        if without_new >= self._patience:
-            return "nothing new any more"
-        return ""
 
     def _keep(self, page: Page) -> tuple[int, bool]:
         """Write the page's new posts; return how many, and whether all of them fitted under --max-posts."""
         posts = [post for post in self._read(page) if self._in_range(post)]
         fresh = [post for post in {post.shortcode: post for post in posts}.values() if post.shortcode not in self._posts.shortcodes]
-        room = len(fresh) if self._options.max_posts is None else self._options.max_posts - self.new
+        room = len(fresh) if self._options.max_posts is None else self._options.max_posts - self.result.new
         written = self._posts.append(fresh[:room])
-        self.new += written
-        self.already_here += len(posts) - len(fresh)
-        self.untagged += sum(f"#{self.tag}" not in (post.caption or "").lower() for post in fresh[:room])
+        self.result.new += written
+        self.result.already_here += len(posts) - len(fresh)
+        self.result.untagged += sum(f"#{self._tag}" not in (post.caption or "").lower() for post in fresh[:room])
         self._bar.update(written)
-        self._bar.set_postfix(pages=self.pages)
+        self._bar.set_postfix(pages=self.result.pages)
         level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
-        log.log(level, "page %d of tag %r: %d nodes, %d new posts", self.pages, self.tag, len(page.nodes), written)
+        log.log(level, "page %d of tag %r: %d nodes, %d new posts", self.result.pages, self._tag, len(page.nodes), written)
         return written, len(fresh) <= room
 
     def _read(self, page: Page) -> Iterator[Post]:
         for node in page.nodes:
             try:
-                yield post_from_node(node, self.tag, "instagram")
+                yield post_from_node(node, self._tag, "instagram")
             except UnreadableRecordError as error:
-                self.unreadable += 1
-                if self.unreadable == 1:
-                    log.warning(
-                        "a node on page %d of tag %r can't be read (%s); skipped, and so are others like it", self.pages, self.tag, error
-                    )
+                self.result.unreadable += 1
+                if self.result.unreadable == 1:
+                    place = f"page {self.result.pages} of tag {self._tag!r}"
+                    log.warning("a node on %s can't be read (%s); skipped, and so are others like it", place, error)
 
     def _in_range(self, post: Post) -> bool:
         day = (post.date_utc or "")[:10]
         inside = not day or ((self._options.since or "") <= day <= (self._options.until or "9999"))
-        self.out_of_range += not inside
+        self.result.out_of_range += not inside
         return inside
 
-    def _load(self) -> State:
-        path = self._store.pull_state(self.tag)
-        if not path.exists():
-            return State()
+    def _load(self) -> dict[str, FeedState]:
+        """Return where the last pull stopped in each feed; none where that is unknown or posts have been lost since."""
+        if not self._path.exists():
+            return {}
         try:
-            saved = read_json(path)
-            state = State(saved["feed"], saved["cursor"], saved["pages"], saved["finished"])
+            saved = read_json(self._path)
+            if "feeds" not in saved:  # the format of earlier versions, with one feed
+                saved["feeds"] = {saved["feed"]: {name: saved[name] for name in ("cursor", "pages", "finished")}}
+            states = {name: FeedState(**state) for name, state in saved["feeds"].items()}
             lost = saved.get("posts", 0) - len(self._posts.shortcodes)
-        except (InputError, KeyError, TypeError) as error:
+        except (InputError, KeyError, TypeError, AttributeError) as error:
             self._catching_up = True
-            log.warning("%s can't be used (%s): starting from the top; posts that are here stay and are not doubled", path, error)
-            return State()
+            log.warning("%s can't be used (%s): starting from the top; posts that are here stay and are not doubled", self._path, error)
+            return {}
         if lost > 0:
             self._catching_up = True
             log.warning("%s has lost %d posts since the last pull: starting from the top to find them again", self._posts.path, lost)
-            return State()
-        return state
+            return {}
+        return states
 
-    def _save(self, state: State) -> None:
-        write_json(self._store.pull_state(self.tag), {"tag": self.tag, **vars(state), "posts": len(self._posts.shortcodes)})
+    def _save(self, name: str, state: FeedState) -> None:
+        self._states[name] = state
+        feeds = {name: asdict(state) for name, state in self._states.items()}
+        write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})
+
+
+def _end_of_feed(page: Page, seen: set[str], nothing_new: bool) -> str:
+    """Return why no page follows ``page``, or an empty string."""
+    if page.cursor is None:
+        return "the feed came to its end"
+    if _key(page.cursor) in seen:
+        return "the feed repeats itself"
+    return "nothing new any more" if nothing_new else ""
 
 
 def _key(cursor: Cursor | None) -> str:

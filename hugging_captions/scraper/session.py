@@ -1,7 +1,7 @@
-"""An Instagram session for instaloader: where it comes from, whether it holds, how waits are told.
+"""An Instagram session for instaloader: where it comes from, whether Instagram accepts it, how waits are announced.
 
-The password is asked for at the terminal and kept nowhere; a session is saved where instaloader
-keeps its own, readable by the user alone. Cookies never reach a log, an error or a file of ours.
+The password is asked for at the terminal and never kept; a session is saved where instaloader keeps its own, readable
+by the user alone. Cookies never reach a log, an error or a file of ours.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import logging
 import pickle
 import sys
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NoReturn
 
 import instaloader
 from instaloader import Instaloader, InstaloaderContext, RateController
@@ -21,7 +22,8 @@ from instaloader.instaloader import get_default_session_filename, get_legacy_ses
 
 from ..errors import InputError, InstagramError, UsageError, from_os_error
 from ..options import PullOptions
-from .feeds import unreachable
+from .feeds import FeedError, RefusedError, ask
+from .records import at
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 ANNOUNCED_WAIT = 5
 #: Tries of one request, waits between them included, before it counts as refused.
 ATTEMPTS = 3
+#: Query hash of instaloader's own test of a session: the answer names the user.
+_USER_HASH = "d6f4427fbe92d846298cf93df0b937d3"
 
 NOTICE = (
     "Instagram's terms restrict automated access. Your account may be asked for a check, limited or closed. Use an account that you "
@@ -48,26 +52,25 @@ class AnnouncingRateController(RateController):
         super().sleep(secs)
 
 
+class LoggingContext(InstaloaderContext):
+    """instaloader's context, whose notes go to the log."""
+
+    def error(self, msg: object, repeat_at_end: bool = True) -> None:
+        """Log a note of instaloader's as a detail: what ends a request is raised as well."""
+        log.debug("instaloader: %s", msg)
+
+
 def new_loader() -> Instaloader:
     """Return an Instaloader that prints nothing, keeps to its rate limits and treats a 401 as final."""
-    loader = Instaloader(
+    loader = Instaloader()
+    loader.context = LoggingContext(
         quiet=True,
         max_connection_attempts=ATTEMPTS,
         request_timeout=30.0,
         fatal_status_codes=[401],
         rate_controller=AnnouncingRateController,
     )
-    loader.context.error = _log_error  # type: ignore[method-assign]
     return loader
-
-
-def _log_error(message: Any, repeat_at_end: bool = True) -> None:
-    """Take instaloader's notes to the log; it swallows a Ctrl-C and a lost network, so give those back."""
-    if str(message) == "[skipped by user]":
-        raise KeyboardInterrupt
-    if "checking if logged in" in str(message) and (host := unreachable(str(message))):
-        raise InstagramError(f"{host} can't be reached, so the session can't be checked", "check the network, then repeat the command")
-    log.debug("instaloader: %s", message)
 
 
 def open_session(options: PullOptions) -> InstaloaderContext:
@@ -79,22 +82,22 @@ def open_session(options: PullOptions) -> InstaloaderContext:
         UsageError: a password is needed and there is no terminal to ask at.
     """
     loader = new_loader()
-    context = loader.context
-    if options.cookies or options.cookies_from:
-        _use_cookies(context, _file_cookies(options.cookies) if options.cookies else _browser_cookies(str(options.cookies_from)))
-    elif options.session_file:
-        _use_session_file(context, options.session_file, options.login)
+    saved = next((path for path in _saved_sessions(options.login) if path.exists()), None) if options.login else None
+    if options.cookies:
+        _load_cookies(loader, None, _file_cookies(options.cookies))
+    elif options.cookies_from:
+        _load_cookies(loader, None, _browser_cookies(options.cookies_from))
+    elif path := options.session_file or saved:
+        _load_cookies(loader, options.login or path.name.removeprefix("session-") or None, _session_cookies(path))
     elif options.login:
-        saved = next((path for path in _saved_sessions(options.login) if path.exists()), None)
-        if saved is None:
-            _ask_and_log_in(loader, options.login)
-            return context
-        _use_session_file(context, saved, options.login)
+        _ask_and_log_in(loader, options.login)
     else:
         log.warning("no session given: Instagram shows hashtags only to accounts; see --login, --session-file and --cookies")
-        return context
-    _verify(context)
-    return context
+        return loader.context
+    _verify(loader)
+    if options.login and not (path or options.cookies or options.cookies_from):
+        loader.save_session_to_file()
+    return loader.context
 
 
 def _saved_sessions(user: str) -> list[Path]:
@@ -104,19 +107,19 @@ def _saved_sessions(user: str) -> list[Path]:
 class _PlainUnpickler(pickle.Unpickler):
     """Reads instaloader's session file, a pickled dictionary of strings, and refuses anything that could run code."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError("it holds more than plain values")
 
 
-def _use_session_file(context: InstaloaderContext, path: Path, user: str | None) -> None:
+def _session_cookies(path: Path) -> dict[str, str]:
     try:
         with open(path, "rb") as handle:
-            cookies = _read_session(handle)
+            return _read_session(handle)
     except OSError as error:
         raise from_os_error(error, "read", path) from error
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
-        raise InputError(f"{path} is no instaloader session file: {error}", "log in anew with --login USER, or use --cookies") from error
-    context.load_session(user or path.name.removeprefix("session-") or None, cookies)
+        advice = "log in again with --login USER, or use --cookies"
+        raise InputError(f"{path} is not an instaloader session file: {error}", advice) from error
 
 
 def _read_session(handle: IO[bytes]) -> dict[str, str]:
@@ -126,8 +129,10 @@ def _read_session(handle: IO[bytes]) -> dict[str, str]:
     return cookies
 
 
-def _use_cookies(context: InstaloaderContext, cookies: dict[str, str]) -> None:
-    context.load_session(None, cookies)
+def _load_cookies(loader: Instaloader, user: str | None, cookies: dict[str, str]) -> None:
+    if "csrftoken" not in cookies:
+        raise InputError("the cookie csrftoken is missing from the session", "export all cookies of instagram.com, after logging in there")
+    loader.load_session(user or "unknown", cookies)  # _verify asks Instagram for the name
 
 
 def _file_cookies(path: Path) -> dict[str, str]:
@@ -136,7 +141,7 @@ def _file_cookies(path: Path) -> dict[str, str]:
     try:
         jar.load(ignore_discard=True, ignore_expires=True)
     except http.cookiejar.LoadError as error:
-        raise InputError(f"{path} is no Netscape cookies.txt", "export the cookies of instagram.com in the Netscape format") from error
+        raise InputError(f"{path} is not a Netscape cookies.txt", "export the cookies of instagram.com in the Netscape format") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
     return _instagram_only(jar)
@@ -165,7 +170,7 @@ def _instagram_only(jar: http.cookiejar.CookieJar) -> dict[str, str]:
 
 
 def _ask_and_log_in(loader: Instaloader, user: str) -> None:
-    """Ask for password and second factor at the terminal, log in, verify, and save the session (mode 0600)."""
+    """Ask for the password and, where Instagram wants one, the code of the second factor, and log in."""
     if not sys.stdin.isatty():
         raise UsageError(f"there is no saved session of {user!r}, and no terminal to ask for the password", "run it once at a terminal")
     log.warning("%s", NOTICE)
@@ -178,20 +183,20 @@ def _ask_and_log_in(loader: Instaloader, user: str) -> None:
             loader.two_factor_login(sys.stdin.readline().strip())
     except (instaloader.LoginException, instaloader.ConnectionException, KeyError) as error:
         raise InstagramError(f"login of {user!r} failed: {error}", "answer any check in the app or browser, then use --cookies") from error
-    _verify(loader.context)
-    loader.save_session_to_file()
 
 
-def _verify(context: InstaloaderContext) -> None:
+def _verify(loader: Instaloader) -> None:
     """Make sure that the session has a ``sessionid`` and that one authenticated request succeeds."""
-    if not context._session.cookies.get_dict().get("sessionid"):
-        raise InstagramError(
-            "the session is empty: Instagram answered the login without a sessionid", "log in with a browser and use --cookies"
-        )
-    user = context.test_login()
-    if user is None:
-        raise InstagramError(
-            "Instagram does not accept this session (any more)", "log in with a browser and use --cookies, or --login anew"
-        )
-    context.username = user
+    advice = "log in with a browser and use --cookies"
+    if not loader.save_session().get("sessionid"):
+        raise InstagramError("the session is empty: Instagram answered the login without a sessionid", advice)
+    try:
+        user = at(ask(partial(loader.context.graphql_query, _USER_HASH, {})), "data", "user", "username")
+    except RefusedError as error:
+        raise InstagramError(str(error), error.advice) from error
+    except FeedError as error:
+        raise InstagramError(f"{error}, so the session can't be checked", "check the network, then repeat the command") from error
+    if not isinstance(user, str):
+        raise InstagramError("Instagram does not accept this session (any more)", f"{advice}, or --login again")
+    loader.context.username = user
     log.info("logged in as %s", user)

@@ -317,13 +317,12 @@ class _Limited(io.RawIOBase):
         super().close()
 
 
-def _unpacked(path: Path, limit: int) -> io.BufferedReader:
+def _unpacked(path: Path, limit: int) -> io.BufferedReader[io.RawIOBase]:
     """Open ``path`` for reading bytes, through gzip or xz where it begins as they do."""
-    file = io.BufferedReader(io.FileIO(path), SAMPLE)
-    magic = file.peek(6)
+    with open(path, "rb") as handle:
+        magic = handle.read(6)
     if not magic.startswith((b"\x1f\x8b", b"\xfd7zXZ\x00")):
-        return file
-    file.close()
+        return io.BufferedReader(io.FileIO(path), SAMPLE)
     inner = gzip.open(path) if magic.startswith(b"\x1f\x8b") else lzma.open(path)
     limit = min(limit, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
     return io.BufferedReader(_Limited(inner, limit, path), SAMPLE)

@@ -65,7 +65,7 @@ def test_a_pull_reads_every_page_and_says_what_it_brought(
     assert set(_stored(root)) == ALL
     assert len(_stored(root)) == 30
     assert "#rmnp: 30 new posts, 0 already here on 5 pages; the feed came to its end" in capsys.readouterr().out
-    assert _state(root) == {"tag": "rmnp", "feed": "sections", "cursor": None, "pages": 5, "finished": True, "posts": 30}
+    assert _state(root) == {"tag": "rmnp", "feeds": {"sections": {"cursor": None, "pages": 5, "finished": True}}, "posts": 30}
     methods = [method for method, path in instagram.requests if path.endswith("/sections/")]
     assert methods == ["POST"] * 4
 
@@ -76,15 +76,15 @@ def _json(status: int, message: str) -> Callable[[Handler], None]:
 
 FAULTS: list[tuple[str, Callable[[Handler], None], int, str]] = [
     ("429", _json(429, "Please wait a few minutes"), 4, "429, too many requests; 12 new posts of this run are kept"),
-    ("401", _json(401, "Please wait"), 4, "401, the session is not accepted (any more); 12 new posts"),
+    ("401", _json(401, "Please wait"), 4, "Instagram does not accept this session (any more); 12 new posts"),
     ("checkpoint", _json(400, "checkpoint_required"), 4, "asks this account for a check (checkpoint_required); 12 new posts"),
-    ("challenge", _json(400, "challenge_required"), 4, "asks this account for a check (checkpoint_required); 12 new posts"),
+    ("challenge", _json(400, "challenge_required"), 4, "asks this account for a check (challenge_required); 12 new posts"),
     ("feedback", _json(400, "feedback_required"), 4, "limits this account (feedback_required); 12 new posts"),
     (
         "login page",
         lambda handler: handler.answer("", 302, Location="https://www.instagram.com/accounts/login/"),
         4,
-        "the session has ended; 12 new",
+        "Instagram does not accept this session (any more); 12 new",
     ),
     ("login_required", _json(403, "login_required"), 0, "feed sections of tag 'rmnp' failed: login_required"),
     ("500", _json(500, "oops"), 0, "feed sections of tag 'rmnp' failed: JSON Query to api/v1/tags/rmnp/sections/: 500"),
@@ -186,7 +186,7 @@ def test_null_captions_hidden_likes_and_untagged_posts(
 @pytest.mark.parametrize(
     ("argv", "stored", "ended"),
     [
-        (["--caption-queries", "2"], 12, "more to come: the same command goes on"),
+        (["--caption-queries", "2"], 12, "more to come: the same command continues"),
         (["--max-posts", "8"], 8, "--max-posts 8 reached"),
         (["--since", "2020-09-14"], 0, ""),
         (["--since", "2020-09-13", "--until", "2020-09-13"], 30, "the feed came to its end"),
@@ -242,6 +242,47 @@ def test_a_forgotten_cursor_starts_from_the_top(
     assert _main(root, cookies) == 0
     assert "starting from the top" in capsys.readouterr().err
     assert sorted(_stored(root)) == sorted(ALL)
+
+
+ONE_FAILURE = [
+    (fault, tries) for fault in FAULTS for tries in (1, 3) if fault[0] in {1: ("401", "a list"), 3: ("500", "dropped", "html")}[tries]
+]
+
+
+@pytest.mark.parametrize(("fault", "tries"), ONE_FAILURE, ids=[fault[0] for fault, _ in ONE_FAILURE])
+def test_a_failure_on_the_first_page_of_a_resumed_pull_keeps_its_place(
+    fault: tuple[str, Callable[[Handler], None], int, str], tries: int, instagram: FakeInstagram, cookies: Path, root: Path
+) -> None:
+    assert _main(root, cookies, "--caption-queries", "3") == 0
+    before = _state(root)
+    instagram.fault, instagram.fault_times = (instagram.pages_asked + 1, fault[1]), tries
+    assert _main(root, cookies) == 4
+    assert _state(root) == before
+    instagram.section_pages = []
+    assert _main(root, cookies) == 0
+    assert instagram.section_pages == [3, 4]
+    assert sorted(_stored(root)) == sorted(ALL)
+
+
+def test_a_failing_feed_keeps_its_place_while_the_next_one_delivers(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+    instagram.graphql_pages = [["g1", "g2"], ["g3"]]
+    assert _main(root, cookies, "--caption-queries", "3") == 0
+    instagram.fault, instagram.fault_path = (1, _json(500, "oops")), "/sections/"
+    assert _main(root, cookies) == 0
+    instagram.fault, instagram.section_pages = None, []
+    assert _main(root, cookies) == 0
+    assert instagram.section_pages == [3, 4]
+    assert set(_stored(root)) == ALL | {"g1", "g2", "g3"}
+
+
+def test_max_posts_reached_exactly_asks_for_no_further_page(
+    instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(root, cookies, "--max-posts", "12") == 0
+    assert "12 new posts, 0 already here on 2 pages; --max-posts 12 reached" in capsys.readouterr().out
+    assert instagram.section_pages == [0, 1]
+    assert _main(root, cookies) == 0
+    assert instagram.section_pages == [0, 1, 2, 3, 4]
 
 
 def test_a_damaged_state_starts_from_the_top(
@@ -324,8 +365,8 @@ class _Evil:
     [
         (pickle.dumps({"sessionid": SESSION_ID, "csrftoken": "abc", "ds_user_id": "1"}), 0, "logged in as researcher"),
         (pickle.dumps({"sessionid": "", "csrftoken": "abc"}), 4, "the session is empty"),
-        (pickle.dumps(_Evil()), 3, "is no instaloader session file: it holds more than plain values"),
-        (b"not a pickle", 3, "is no instaloader session file"),
+        (pickle.dumps(_Evil()), 3, "is not an instaloader session file: it holds more than plain values"),
+        (b"not a pickle", 3, "is not an instaloader session file"),
         (pickle.dumps([1]), 3, "it holds no cookies"),
         (None, 3, "cannot read"),
     ],
