@@ -11,8 +11,9 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def _require_file(path: Path) -> None:
     if path.is_file() or path.is_dir():
         return
     if path.exists() or str(path) == "-":
-        raise InputError(f"cannot import {path}: it isn't a file or folder", "save what it gives as a file, and import that")
+        raise InputError(f"cannot import {path}: it is not a file or folder", "save what it gives as a file, and import that")
     here = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
     more = f" and {len(here) - 8} more" if len(here) > 8 else ""
     raise InputError(f"cannot import {path}: it does not exist", f"there: {', '.join(here[:8]) or 'nothing'}{more}")
@@ -179,7 +180,8 @@ class _Reader:
 
     def _recognise(self, file: tables.TextFile) -> Iterator[Post]:
         if tables.is_binary_table(file):
-            yield from self._table(tables.read_binary_rows(file))
+            rows = tables.read_binary_rows(file)
+            yield from self._table(lambda _: iter(rows))
             return
         if not file.encoding:
             self._skip("binary data")
@@ -191,7 +193,7 @@ class _Reader:
             is_lines = second and (_parse(first) is not None or (first[0] == "{" and isinstance(_parse(second), dict)))
             yield from self._json_lines(file) if is_lines else self._values(_parse(file.document()), "line 1")
         elif separator := tables.find_separator(file.sample(), self.path.name):
-            yield from self._table(tables.read_rows(file, separator, self._complain))
+            yield from self._table(partial(tables.read_rows, file, separator))
         elif not self._in_folder or _TEXT_NAME.fullmatch(self.path.name):
             yield from self._plain(file)
         else:
@@ -215,9 +217,15 @@ class _Reader:
         for number, record in enumerate(found, start=1):
             yield from self._record(record, place if len(found) == 1 else f"{place}, record {number}")
 
-    def _table(self, rows: Iterator[tuple[int, JSON]]) -> Iterator[Post]:
-        for number, row in rows:
-            yield from self._record(row, f"row {number}", "table")
+    def _table(self, read: Callable[[tables.Complain], Iterator[tuple[int, JSON]]]) -> Iterator[Post]:
+        """Read a table twice: whether 3 likes are a count is known only from the whole column."""
+        fillers, total = records.count_fillers(row for _, row in read(lambda place, reason: None))
+        if fillers:
+            reading = f"{fillers:,} of {total:,} posts have exactly 3 likes and none has 0-2 or 4-7: read as hidden counts"
+            log.warning("%s: %s", self.path, reading)
+        for number, row in read(self._complain):
+            for post in self._record(row, f"row {number}", "table"):
+                yield replace(post, likes=None) if fillers and post.likes == records.FILLER_LIKES else post
 
     def _plain(self, file: tables.TextFile) -> Iterator[Post]:
         for _, line in file.lines(self._complain):

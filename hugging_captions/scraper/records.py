@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeAlias
@@ -148,6 +148,18 @@ def has_unreadable_likes(record: JSON) -> bool:
     fields = _plain_fields(record) if isinstance(record, dict) else {}
     given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
     return bool(given) and not any(map(_is_count, given))
+
+
+def count_fillers(rows: Iterable[JSON]) -> tuple[int, int]:
+    """Return how many of a table's rows have the filler for hidden likes instead of a count, and of how many rows.
+
+    They do where at least three rows, and a twentieth, have exactly that count and no row has another small one: in two
+    tables with hidden counts 55 of 164 and 353 of 2,115 posts had 3 likes, and none had 0-2 or 4-7.
+    """
+    counts = Counter(_likes(_plain_fields(row)) for row in rows if isinstance(row, dict))
+    fillers = counts[FILLER_LIKES]
+    others = sum(counts[likes] for likes in range(8)) - fillers
+    return (fillers if fillers >= 3 and fillers * 20 >= counts.total() and not others else 0), counts.total()
 
 
 def known_likes(value: JSON) -> int | None:

@@ -175,7 +175,7 @@ def find_separator(sample: str, name: str) -> str:
     return max(tables, key=lambda separator: len([*tables[separator], []][0])) if _TABLE_NAME.fullmatch(name) else ""
 
 
-def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tuple[int, dict[str, JSON]]]:
+def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tuple[int, JSON]]:
     """Yield the row numbers (the header is row 1) and the cells of a table by column, all of them text.
 
     Missing cells at the end of a row are empty; a row with more cells than the header goes to ``complain``.
@@ -208,8 +208,8 @@ def is_binary_table(file: TextFile) -> bool:
     return False
 
 
-def read_binary_rows(file: TextFile) -> Iterator[tuple[int, JSON]]:
-    """Yield the row numbers (the header is row 1) and the records of an Excel or Parquet table.
+def read_binary_rows(file: TextFile) -> list[tuple[int, JSON]]:
+    """Return the row numbers (the header is row 1) and the records of an Excel or Parquet table.
 
     Raises:
         TableError: it is damaged or has no caption column, or the package that reads it isn't installed.
@@ -226,7 +226,7 @@ def read_binary_rows(file: TextFile) -> Iterator[tuple[int, JSON]]:
     except Exception as error:  # each package raises its own errors for a damaged file
         raise TableError(f"cannot import {file.path}: {kind} that can't be read: {error}") from error
     _require_caption([str(name) for name in frame.columns], file.path)
-    yield from enumerate(records, start=2)
+    return list(enumerate(records, start=2))
 
 
 def _sample_rows(lines: Sequence[str], separator: str) -> list[list[str]]:

@@ -1,12 +1,17 @@
-"""archive: every format by its content, twice adds nothing, bad files get one line."""
+"""Importing: every format by its content, twice adds nothing, bad files get one line."""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import importlib.util
+import io
 import json
 import logging
 import lzma
 import os
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +302,179 @@ def test_a_missing_path_says_what_is_there(tmp_path: Path, root: Path, capsys: p
     missing = tmp_path / "exports" / "post.json"
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(missing)]) == 3
     assert capsys.readouterr().err.splitlines() == [f"error: cannot import {missing}: it does not exist", "hint: there: posts.json"]
+
+
+SENTENCES = [
+    "We walked up the hill, and saw the lake.",
+    "The snow was deep; the road was closed\nuntil noon.",
+    'My brother said "good coffee" in the tent.',
+]
+
+
+def _as_table(separator: str, header: Sequence[str], line_end: str = "\n") -> str:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=separator, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    writer.writerows([header, *([f"S{i}", caption, "1,234"] for i, caption in enumerate(SENTENCES))])
+    return out.getvalue()
+
+
+NAMES = ("shortcode", "caption", "likes")
+TABLES = [
+    ("comma", _as_table(",", NAMES).encode()),
+    ("semicolon", _as_table(";", NAMES).encode()),
+    ("pipe", _as_table("|", NAMES).encode()),
+    ("tab", _as_table("\t", NAMES).encode()),
+    ("Excel's separator line", ("sep=;\n" + _as_table(";", NAMES)).encode()),
+    ("byte order mark", ("\ufeff" + _as_table(",", NAMES)).encode()),
+    ("CRLF", _as_table(",", NAMES, "\r\n").encode()),
+    ("CR", _as_table(",", NAMES, "\r").encode()),
+    ("UTF-16", _as_table("\t", NAMES).encode("utf-16")),
+    ("column names in capitals", _as_table(",", ("Shortcode", "Caption", "Likes")).encode()),
+    ("column named post_caption", _as_table(",", ("shortcode", "post_caption", "like_num")).encode()),
+    ("column named captions", _as_table(";", ("shortcode", "captions", "Like Count")).encode()),
+]
+
+
+@pytest.mark.parametrize("data", [row[1] for row in TABLES], ids=[row[0] for row in TABLES])
+@pytest.mark.parametrize("name", ["posts.csv", "posts"])
+def test_a_table_of_any_notation_gives_the_same_posts(name: str, data: bytes, tmp_path: Path, root: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    _import(tmp_path / name, root)
+    assert [(post.shortcode, post.caption, post.likes) for post in _stored(root)] == [
+        (f"S{i}", text, 1234) for i, text in enumerate(SENTENCES)
+    ]
+
+
+NO_TABLES = [
+    ("no header", "posts.txt", "S1,We walked up the hill.,12\nS2,The snow was deep.,13\n", "S1, We walked up the hill., 12"),
+    ("no caption column", "posts", "id;title;likes\n1;One;2\n2;Two;3\n", "id, title, likes"),
+    ("one column", "posts.csv", "title\nOne\n", "title"),
+    ("rows of any width", "posts.tsv", "id\ttitle\n1\n2\tTwo\tand more\n", "id, title"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "columns"), [row[1:] for row in NO_TABLES], ids=[row[0] for row in NO_TABLES])
+def test_a_table_without_a_caption_column_is_never_read_as_text(
+    name: str, content: str, columns: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / name).write_text(content)
+    (folder / "mine.txt").write_text("One caption, that stands alone\n")
+    says = f"cannot import {folder / name}: the first row of the table doesn't name a caption column: {columns}"
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(folder / name)]) == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == f"error: {says}"
+    assert hint.startswith("hint: call that column caption")
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(folder)]) == 0
+    captured = capsys.readouterr()
+    assert f"warning: {says}; skipped" in captured.err
+    assert "1 post in 1 file (text 1), 1 new, 0 already here, 1 other file skipped" in captured.out
+
+
+def test_like_counts_of_every_notation_are_read_and_the_others_counted(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts: dict[Any, int | None] = {"1,234": 1234, "1.2k": 1200, "2M": 2_000_000, "12 likes": 12, "1204.0": 1204, "": None, "-1": None}
+    wrong = ["-5", "3.7", "1.234", True, [1, 2], 12.7, 10**30, "many"]
+    lines = [{"shortcode": f"S{i}", "caption": "x", "likes": likes} for i, likes in enumerate([*counts, *wrong])]
+    (tmp_path / "posts.jsonl").write_text(_lines(*lines))
+    assert pull_and_clean.main(
+        ["--root", str(root), "--tag", "rmnp", "--min-words", "1", "--language", "any", "--from", str(tmp_path / "posts.jsonl")]
+    ) in (0, 5)
+    assert [post.likes for post in _stored(root)] == [*counts.values(), *[None] * len(wrong)]
+    assert "15 new, 0 already here, 8 unreadable like counts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("likes", "read", "hidden"),
+    [
+        ([3, 3, 3, 415, 288, 512], [None, None, None, 415, 288, 512], True),
+        ([3, 3, 3, 415, 2, 512], [3, 3, 3, 415, 2, 512], False),
+        ([3, 3, 288, 512], [3, 3, 288, 512], False),
+    ],
+)
+def test_threes_in_a_table_that_has_no_other_small_count_are_hidden_counts(
+    likes: list[int], read: list[int | None], hidden: bool, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"S{i},A caption of some words number {i},{count}\n" for i, count in enumerate(likes))
+    (tmp_path / "posts.csv").write_text("shortcode,caption,likes\n" + rows)
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(tmp_path / "posts.csv")]) in (0, 5)
+    assert [post.likes for post in _stored(root)] == read
+    warning = "posts.csv: 3 of 6 posts have exactly 3 likes and none has 0-2 or 4-7: read as hidden counts"
+    assert (warning in capsys.readouterr().err) == hidden
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "date"),
+    [
+        ("caption,pubDate,timestamp", "One,2024-06-01T06:08:11.000Z,2026-01-05T10:00:00.000Z", "2024-06-01T06:08:11Z"),
+        ("caption_text,date_posted", "One,2024-06-01 06:08:11", "2024-06-01T06:08:11Z"),
+        ("caption,Publish time", "One,1717222091.0", "2024-06-01T06:08:11Z"),
+    ],
+)
+def test_the_date_is_that_of_the_post(header: str, row: str, date: str, tmp_path: Path, root: Path) -> None:
+    (tmp_path / "posts.csv").write_text(f"{header}\n{row}\n")
+    _import(tmp_path / "posts.csv", root)
+    assert [(post.caption, post.date_utc) for post in _stored(root)] == [("One", date)]
+
+
+@pytest.mark.parametrize("shortcode", ["ABC", "a" * 60, 12345, "with space", "ж"])
+def test_a_post_keeps_the_name_that_it_was_given(shortcode: object, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "posts.jsonl").write_text(_lines({"shortcode": shortcode, "caption": "One good caption here"}))
+    _import(tmp_path / "posts.jsonl", root)
+    assert [post.shortcode for post in _stored(root)] == [str(shortcode)]
+
+
+@pytest.mark.parametrize("kind", ["-", "pipe", "device", "empty"])
+def test_an_import_that_fails_writes_nothing(kind: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = {"-": Path("-"), "device": Path("/dev/null")}.get(kind, tmp_path / kind)
+    if kind == "pipe":
+        os.mkfifo(path)
+    if kind == "empty":
+        path.write_bytes(b"")
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(path)]) == 3
+    says = "for tag 'rmnp': no usable record in it" if kind == "empty" else "it is not a file or folder"
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: cannot import {path}")
+    assert error.endswith(says)
+    assert hint.startswith("hint: ")
+    assert not Store(root).posts("rmnp").parent.exists()
+
+
+def test_a_quote_that_never_closes_names_its_row(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "posts.csv").write_text('caption,likes\nOne,1\n"Two,2\nThree,3\n')
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(tmp_path / "posts.csv")]) == 3
+    assert "posts.csv: the quote that opens in row 3 is never closed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "package"), [("posts.xlsx", "openpyxl"), ("posts.parquet", "pyarrow")])
+def test_excel_and_parquet_are_read_where_their_package_is(
+    name: str, package: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pandas
+
+    path = tmp_path / "some_file"
+    if importlib.util.find_spec(package):
+        frame = pandas.DataFrame({"Caption": ["One", "Two"], "likes": [3, 4], "date": pandas.to_datetime(["2024-06-01"] * 2)})
+        (frame.to_excel if package == "openpyxl" else frame.to_parquet)(tmp_path / name, index=False)
+        (tmp_path / name).rename(path)
+        _import(path, root)
+        assert [(post.caption, post.likes, post.date_utc) for post in _stored(root)] == [
+            ("One", 3, "2024-06-01T00:00:00Z"),
+            ("Two", 4, "2024-06-01T00:00:00Z"),
+        ]
+        return
+    if package == "openpyxl":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("xl/workbook.xml", "")
+    else:
+        path.write_bytes(b"PAR1" + bytes(40))
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(path)]) == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: cannot import {path}: ")
+    assert error.endswith(f"needs the package {package}")
+    assert hint == f"hint: python -m pip install {package}"
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
