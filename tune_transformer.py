@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from hugging_captions import console, options
+from hugging_captions.models import LoadedModel, Sample
 from hugging_captions.storage import Store, corpus_name, normalise_tags
-from hugging_captions.trainer import ranks
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,7 +43,7 @@ def tune(arguments: argparse.Namespace) -> None:
     complaints = options.tune_complaints(command, tags, train, generate, hardware, options.given(arguments))
     options.raise_if_any(complaints, "tune_transformer.py")
     store = Store(run.root)
-    first = ranks.rank() == 0  # of the processes that torchrun started, one writes
+    first = console.is_main_process()  # of the processes that torchrun started, one writes
     with ExitStack() as stack:
         if command.train and first:
             stack.enter_context(store.lock("trained_models", [corpus_name(tags)]))
@@ -57,17 +56,17 @@ def tune(arguments: argparse.Namespace) -> None:
 
 
 def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
-    """Train on the captions of ``tags``, print where the model is and how good it became, and measure what it copies."""
-    start = time.perf_counter()
-    from hugging_captions.trainer import train as trainer
+    """Train on the captions of ``tags``, and print where the model is and how good it became."""
+    from hugging_captions import trainer
 
-    result = trainer.train(tags, train, hardware, store, import_seconds=time.perf_counter() - start)
-    if ranks.rank() == 0:
+    def sample(model: LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: options.HardwareOptions) -> Sample | None:
+        from hugging_captions import generator  # imports torch: after the trainer's checks
+
+        return generator.sample(model, training, held_out, hardware)
+
+    result = trainer.train(tags, train, hardware, store, sample)
+    if console.is_main_process():
         print(result.summary())
-        if result.metrics["val_loss"] is not None:
-            from hugging_captions.generator.generate import sample_for_history
-
-            sample_for_history(tags, hardware, store)
 
 
 def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:

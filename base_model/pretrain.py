@@ -28,11 +28,12 @@ from orthogonal import OrthogonalAdamW
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
 
 from hugging_captions import console, models
-from hugging_captions.dataset import corpus as dataset
+from hugging_captions.dataset import batches as dataset
+from hugging_captions.dataset.batches import HeldOut
 from hugging_captions.errors import InputError
-from hugging_captions.trainer import hardware, model_card
-from hugging_captions.trainer.caption_trainer import CaptionTrainer
-from hugging_captions.trainer.evaluation import HeldOut, evaluate
+from hugging_captions.trainer.callbacks import CaptionTrainer, evaluate
+from hugging_captions.trainer.record import draw_loss
+from hugging_captions.trainer.train import fuse_activations
 
 log = logging.getLogger("hugging_captions.pretrain")
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         tokenizer = models.train_tokenizer([*documents, *emoji_lines(arguments.seed)], arguments.vocabulary)
     model = build_model(arguments, tokenizer)
-    rows = dataset.encode_captions(documents, tokenizer, arguments.positions).rows
+    rows = dataset.encode_captions(documents, tokenizer, arguments.positions)[0]
     held_out = read_held_out(arguments.val, arguments.val_captions, tokenizer, arguments.positions)
     log.info("%d documents, %d tokens, %d parameters", len(documents), sum(map(len, rows)), sum(p.numel() for p in model.parameters()))
     batches = dataset.TokenBatches([len(row) for row in rows], arguments.batch_tokens, arguments.seed)
@@ -115,7 +116,7 @@ def read_held_out(path: Path, count: int, tokenizer: Any, positions: int) -> Hel
     """Return ``count`` captions of a captions.txt, spread evenly over it, to measure on."""
     captions = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
     captions = captions[:: max(len(captions) // count, 1)][:count]
-    rows = dataset.encode_captions(captions, tokenizer, positions).rows
+    rows = dataset.encode_captions(captions, tokenizer, positions)[0]
     return HeldOut(rows, ("",) * len(rows), tuple(dataset.byte_count([caption]) for caption in captions))
 
 
@@ -128,8 +129,7 @@ def build_model(arguments: argparse.Namespace, tokenizer: Any) -> GPT2LMHeadMode
         n_head=arguments.width // 64, bos_token_id=eos, eos_token_id=eos, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     model = GPT2LMHeadModel(config)
-    hardware.fuse_activations(model)
-    hardware.keep_freed_memory(models.choose_device(arguments.device))
+    fuse_activations(model)
     return model
 
 
@@ -187,7 +187,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         config.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
         self._write_history(folder)
-        model_card.draw_loss(folder / "loss.png", self.history)
+        draw_loss(folder / "loss.png", self.history)
 
 
 def _optimizer(model: Any, arguments: argparse.Namespace) -> torch.optim.Optimizer:

@@ -58,17 +58,16 @@ def clean_stage(folder: Path, count: int) -> str:
 
 def encode_stage(folder: Path, count: int) -> str:
     """Load the corpus, split it, make a tokenizer of some of it, encode all, and plan an epoch's batches."""
-    from hugging_captions import models
-    from hugging_captions.dataset import corpus as dataset
+    from hugging_captions import dataset, models
+    from hugging_captions.dataset import batches
     from hugging_captions.storage import Store
 
-    corpus = dataset.load_corpus([TAG], Store(folder))
-    split = dataset.split_captions(len(corpus.captions), 0.1, 0)
+    corpus = dataset.load([TAG], Store(folder), 0.1, 0)
     tokenizer = models.train_tokenizer(corpus.captions[:20_000], 2048)
-    rows = dataset.encode_captions(corpus.captions, tokenizer, 512).rows
-    batches = dataset.TokenBatches([len(rows[i]) for i in split.train], 4096, 0)
+    rows = batches.encode_captions(corpus.captions, tokenizer, 512)[0]
+    epoch = batches.TokenBatches([len(rows[i]) for i in corpus.split.train], 4096, 0)
     _tiny_model(tokenizer, Store(folder).model(TAG))
-    return f"{sum(map(len, rows)):,} tokens in {len(batches):,} batches"
+    return f"{sum(map(len, rows)):,} tokens in {len(epoch):,} batches"
 
 
 def _tiny_model(tokenizer: Any, folder: Path) -> None:

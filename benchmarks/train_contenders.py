@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hugging_captions.trainer.caption_trainer import CaptionTrainer
+from hugging_captions.trainer.hardware import fuse_activations, keep_freed_memory
 from processes import alone
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
 
 from hugging_captions import models
 from hugging_captions.dataset import corpus as dataset
-from hugging_captions.trainer.caption_trainer import CaptionTrainer
-from hugging_captions.trainer.hardware import fuse_activations, keep_freed_memory
 from hugging_captions.trainer.recipe import RECIPES, fit
 
 #: Optimizer steps of a contender in a round, after a first one that is not counted: it makes the optimizer's state and finds memory.

@@ -16,9 +16,7 @@ from hugging_captions.console import table
 from hugging_captions.dataset import corpus as dataset
 from hugging_captions.trainer import hardware
 from hugging_captions.trainer.callbacks import Watcher
-from hugging_captions.trainer.caption_trainer import CaptionTrainer
 from hugging_captions.trainer.checkpoints import Checkpoints, Interrupts
-from hugging_captions.trainer.evaluation import HeldOut
 from hugging_captions.trainer.recipe import CLASSIC_BLOCK, RECIPES, Recipe, fit
 
 #: run_clm.py's own defaults: 3 epochs at 5e-5, blocks of 1,024 tokens, 8 in a step.

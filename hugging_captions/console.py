@@ -107,6 +107,11 @@ def progress(items: Iterable[T] | None = None, *, total: int | None = None, unit
     return tqdm(items, total=total, unit=unit, desc=label, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
 
 
+def is_main_process() -> bool:
+    """Return whether this process prints and writes: the only one, or the first of those that torchrun or accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Parse ``argv``, do the ``work``, and turn whatever happens into an exit code.
 

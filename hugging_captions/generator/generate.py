@@ -23,14 +23,12 @@ from ..storage import (
     atomic_write,
     corpus_name,
     keep_previous,
-    read_json,
     refuse_loss,
     sha256,
     unescape_caption,
     write_captions,
     write_json,
 )  # fmt: skip
-from ..trainer import model_card
 from . import base_comparison, novelty, quantized
 from .candidates import Candidates, Caption
 from .copies import CopyIndex
@@ -212,34 +210,6 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     figures |= {f"held_out_{key}": columns["held out"][key] for key in HISTORY_FIGURES}
     best = rank([caption for caption in captions if caption.ended], "likelihood", None, [""])[0][:3]
     return models.Sample(figures, tuple(caption.text for caption in best))
-
-
-def sample_for_history(tags: Sequence[str], machine: HardwareOptions, store: Store) -> dict[str, Any] | None:
-    """Let the checkpoint of ``tags`` write ``HISTORY_CAPTIONS`` captions and keep their novelty with it.
-
-    A line with the step and val_loss of the saved weights and the figures is added to its history.jsonl, and the model card is
-    written again with three of the captions. Returns the line; None, and nothing is written, where no captions were held out.
-    """
-    folder = store.model(corpus_name(tags))
-    run, reference = read_json(folder / "run.json"), novelty.load_reference(tags, store)
-    if reference.index is None or not reference.held_out:
-        return None
-    options = GenerateOptions(prompt=("",), num_captions=HISTORY_CAPTIONS, min_length=0, keep_all=True)
-    checkpoint = prepare(models.load_checkpoint(corpus_name(tags), store), options, machine)
-    captions = Candidates(checkpoint, [""], options, machine.seed, reference).collect()
-    figures = all_figures(captions, captions, reference)
-    metrics = run["metrics"]
-    line = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "sampled": len(captions), "of_val_loss": metrics["val_loss"]}
-    line["ended_share"] = sum(caption.ended for caption in captions) / len(captions)
-    line |= {key: figures["kept"][key] for key in HISTORY_FIGURES}
-    line |= {f"held_out_{key}": figures["held out"][key] for key in HISTORY_FIGURES}
-    history = [json.loads(text) for text in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    history = [old for old in history if "sampled" not in old] + [line]
-    with atomic_write(folder / "history.jsonl") as handle:
-        handle.writelines(json.dumps(value) + "\n" for value in history)
-    good = [c.text for c in rank([c for c in captions if c.ended], "likelihood", None, [""])[0]]
-    model_card.write(folder, run, history, good[:3])
-    return line
 
 
 def _say_what_is_missing(candidates: Candidates, kept: Sequence[Caption], rejected: dict[str, int], wanted: int, corpus: str) -> None:

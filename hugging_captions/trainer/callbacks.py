@@ -1,199 +1,321 @@
-"""What watches a training: held-out figures, the best weights, when to stop, when to save, the bar.
+"""What runs inside transformers' training loop: the steps, the held-out figures, the best weights, when to stop.
 
-Writes history.jsonl, one line for each logged or evaluated step, and asks for checkpoints.
+Writes history.jsonl, one line for each logged or evaluated step. The callback that saves is in ``checkpoints``.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from accelerate import PartialState
+from accelerate.utils import reduce
+from torch.utils.data import DataLoader
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from .. import console
-from ..errors import from_os_error
-from . import ranks
-from .checkpoints import Checkpoints, Interrupts, read
-from .evaluation import HeldOut, evaluate
+from ..dataset import batches as dataset
+from ..dataset.batches import HeldOut, Row, TokenBatches
+from ..errors import is_out_of_memory
+from ..models import CausalModel, ModelOutput
+from .record import Clock, Line, append_history
 
 log = logging.getLogger(__name__)
 
-#: What is to be done after a step; of several processes the greatest wish counts.
-GO_ON, SAVE, SAVE_AND_STOP = 0, 1, 2
+Batch = dict[str, torch.Tensor]
 
 
-@dataclass
-class Seconds:
-    """Wall time inside ``Trainer.train`` that is not training."""
-
-    evaluate: float = 0.0
-    save: float = 0.0
+# -- held-out figures
 
 
-class Watcher(TrainerCallback):  # type: ignore[misc]
-    """Evaluates before training and after each epoch, keeps the best weights, saves by the clock and on interrupts.
+def evaluate(model: CausalModel, held_out: HeldOut, batch_tokens: int) -> Line:
+    """Return ``val_loss`` (nats per token), ``perplexity`` and ``bits_per_byte`` under ``model``.
 
-    ``report``, if set, is called with the held-out figures: Trainer's log, which passes them on to --report-to.
+    The loss is a sum over tokens divided by their number, never a mean of batch means, so it is the same for any
+    number of processes and any batch size. Bits per byte divides the same sum by the bytes of the text, so it
+    compares across tokenizers. Where the captions are of several tags, ``val_loss_by_tag`` has the loss of each.
+    """
+    nats = _row_losses(model, held_out.rows, batch_tokens)
+    tokens = [len(row) - 1 for row in held_out.rows]
+    loss = sum(nats) / sum(tokens)
+    figures: Line = {
+        "val_loss": loss,
+        "perplexity": math.exp(min(loss, 700)),
+        "bits_per_byte": sum(nats) / math.log(2) / sum(held_out.bytes),
+    }
+    tags = list(dict.fromkeys(held_out.tags))
+    if len(tags) > 1:
+        of_tag = {tag: [i for i, other in enumerate(held_out.tags) if other == tag] for tag in tags}
+        figures["val_loss_by_tag"] = {tag: sum(nats[i] for i in own) / sum(tokens[i] for i in own) for tag, own in of_tag.items()}
+    return figures
+
+
+def _row_losses(model: CausalModel, rows: Sequence[Row], batch_tokens: int) -> list[float]:
+    """Return the negative log-likelihood of each row, in nats; each process computes its share of the batches."""
+    device = next(model.parameters()).device
+    state, was_training = PartialState(), model.training
+    model.eval()
+    nats = torch.zeros(len(rows), dtype=torch.float64)
+    batches = list(TokenBatches([len(row) for row in rows], batch_tokens, seed=0, shuffle=False))
+    with torch.no_grad():
+        for batch in batches[state.process_index :: state.num_processes]:
+            tensors = dataset.collate([rows[i] for i in batch])
+            logits = model(input_ids=tensors["input_ids"].to(device), use_cache=False).logits
+            nats[batch] = token_losses(logits, tensors["labels"].to(device)).sum(-1).cpu().double()
+    model.train(was_training)
+    return [float(value) for value in total(nats)]
+
+
+def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each token but the first, float32 ``[rows, length - 1]``; 0 where the label is ignored."""
+    targets = labels[:, 1:]
+    flat = torch.nn.functional.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1), targets.flatten(), ignore_index=dataset.IGNORED, reduction="none"
+    )
+    return flat.view(targets.shape)
+
+
+def total(values: torch.Tensor) -> torch.Tensor:
+    """Return the sum of ``values`` (on the CPU) over all processes."""
+    state = PartialState()
+    summed: torch.Tensor = reduce(values.to(state.device), "sum").cpu() if state.use_distributed else values
+    return summed
+
+
+def any_process(flag: bool) -> bool:
+    """Return whether ``flag`` is true in any process."""
+    return bool(total(torch.tensor(int(flag))))
+
+
+# -- the steps
+
+
+class CaptionTrainer(Trainer):
+    """transformers' Trainer over our own token batches, computed in parts where memory is short.
+
+    The loss is a sum over the step's tokens divided by their number over all parts and processes, so
+    neither changes what is learned.
+
+    Args:
+        held_out: what ``evaluate`` measures.
+        parts: how many parts a step is computed in, more if memory runs out.
     """
 
     def __init__(
-        self, model: Any, held_out: HeldOut, eval_tokens: int, patience: int, steps_per_epoch: int, tokens_per_step: float,
-        checkpoints: Checkpoints, save_minutes: float, interrupts: Interrupts, history_path: Path,
-    ) -> None:  # fmt: skip
-        self.history: list[dict[str, Any]] = []
-        self.best: dict[str, torch.Tensor] | None = None
+        self,
+        *,
+        rows: Sequence[Row],
+        batches: TokenBatches,
+        held_out: HeldOut | None = None,
+        clock: Clock | None = None,
+        parts: int = 1,
+        **settings: Any,
+    ) -> None:
+        self._rows, self._batches, self.parts = rows, batches, parts
+        self._held_out, self._clock = held_out or HeldOut((), (), ()), clock or Clock()
+        super().__init__(train_dataset=rows, compute_loss_func=_mean_loss, **settings)
+        self._state = PartialState()
+        self._fits_everywhere = not self._state.use_distributed  # one process takes a step that doesn't fit again
+        for callback in (PrinterCallback, ProgressCallback):
+            self.remove_callback(callback)
+
+    def get_train_dataloader(self) -> DataLoader[Row]:
+        """Return this process's share of the batches, as ``dataset.collate`` makes them."""
+        share = dataset.RankBatches(self._batches, self._state.process_index, self._state.num_processes)
+        pin = self.args.dataloader_pin_memory
+        return DataLoader(self._rows, batch_sampler=share, collate_fn=dataset.collate, pin_memory=pin)  # type: ignore[arg-type]
+
+    def evaluate(self, *_: object, **settings: object) -> Line:
+        """Return the held-out figures of the weights as they are, and give them to the callbacks and to --report-to."""
+        with self._clock.measure("evaluate"):
+            figures = evaluate(self.model, self._held_out, max(self._batches.batch_tokens // self.parts, 1))
+        self.log({key: value for key, value in figures.items() if isinstance(value, float)})
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Compute the gradients of one step; if memory runs out, again in twice as many parts from then on.
+
+        Several processes can't turn back in the middle of a step: they find out on the largest one, before the first.
+        """
+        if not self._fits_everywhere:
+            self._fit_everywhere(model, num_items_in_batch)
+        while True:
+            try:
+                return self._in_parts(model, inputs, num_items_in_batch)
+            except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+                if self._state.use_distributed or self.parts >= len(inputs["labels"]) or not is_out_of_memory(error):
+                    raise
+            self._halve(model)
+
+    def _in_parts(self, model: Any, inputs: Batch, num_items_in_batch: Any) -> torch.Tensor:
+        found = dataset.parts(inputs, self.parts)
+        losses = []
+        for i, part in enumerate(found):
+            last = i == len(found) - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, part, num_items_in_batch))
+        return torch.stack(losses).sum()
+
+    def _fit_everywhere(self, model: Any, num_items_in_batch: Any) -> None:
+        """Compute the largest step, and forget it, until no process runs out of memory."""
+        process, processes = self._state.process_index, self._state.num_processes
+        while not self._fits_everywhere:
+            rows = self._batches.largest(processes * self.parts)
+            inputs = self._prepare_inputs(dataset.collate([self._rows[i] for i in rows[process::processes]]))
+            trouble = self._try(model, inputs, num_items_in_batch)
+            self._fits_everywhere = not any_process(trouble is not None)
+            model.zero_grad()
+            if not self._fits_everywhere:
+                if self.parts >= len(rows):
+                    raise torch.OutOfMemoryError(trouble or "out of memory in another process")
+                self._halve(model)
+
+    def _try(self, model: Any, inputs: Batch, num_items_in_batch: Any) -> str | None:
+        """Return why a step runs out of memory here, or None; random numbers stay as they were."""
+        device = self.args.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), self.accelerator.no_sync(model):
+            try:
+                for part in dataset.parts(inputs, self.parts):
+                    super().training_step(model, part, num_items_in_batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                return str(error)
+        return None
+
+    def _halve(self, model: Any) -> None:
+        model.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.parts *= 2
+        log.warning("out of memory: each step is computed in %d parts from here on, of the same tokens in all", self.parts)
+
+
+def _mean_loss(outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    """Return the loss per token; the same for every architecture, because some ignore ``num_items_in_batch``."""
+    return token_losses(outputs.logits, labels).sum() / num_items_in_batch
+
+
+# -- what watches them
+
+
+class Evaluation(TrainerCallback):
+    """Asks for figures after each epoch, writes history.jsonl, keeps the best weights, and stops where they get no better.
+
+    Args:
+        evaluates: whether there are held-out captions; without them only training losses are recorded.
+        patience: epochs without a better held-out loss after which training stops.
+    """
+
+    def __init__(self, model: CausalModel, evaluates: bool, patience: int, steps_per_epoch: int, path: Path, clock: Clock) -> None:
+        self._model, self._evaluates, self._patience, self._steps_per_epoch = model, evaluates, patience, steps_per_epoch
+        self._path, self._clock = path, clock
+        self.history: list[Line] = []
+        #: The best weights so far, on the CPU; only the first process has them.
+        self.best_weights: dict[str, torch.Tensor] | None = None
+        #: Why training can't go on, if a loss isn't finite.
         self.trouble = ""
-        self.report: Callable[[dict[str, float]], Any] | None = None
-        self.seconds = Seconds()
-        self.saving = self.stopped = False
-        self.earlier_seconds = 0.0
-        self._model, self._held_out, self._eval_tokens = model, held_out, eval_tokens
-        self._patience, self._steps_per_epoch, self._tokens_per_step = patience, steps_per_epoch, tokens_per_step
-        self._checkpoints, self._save_seconds, self._interrupts = checkpoints, save_minutes * 60, interrupts
-        self._path = history_path
-        self._device = next(model.parameters()).device
-        self._start = self._last_save = time.monotonic()
-        self._first_step = 0
-        #: Whether a step was finished in this session, so that all of a checkpoint has been read.
-        self.stepped = False
-        self._bar: Any = None
 
-    def resume(self, checkpoint: Path) -> None:
-        """Go on with the history and the best weights of ``checkpoint``."""
-        progress, self.best = read(checkpoint)
-        self.history, self.earlier_seconds = progress["history"], progress["seconds"]
-        self._write("w", self.history)
+    def resume(self, history: list[Line], best_weights: dict[str, torch.Tensor] | None) -> None:
+        """Continue the history and the best weights of a checkpoint."""
+        self.history, self.best_weights = history, best_weights
+        if PartialState().is_main_process:
+            self._path.unlink(missing_ok=True)
+        self._write(history)
 
-    # -- Trainer's events
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._device, self._first_step = args.device, state.global_step
-        self._bar = console.progress(total=state.max_steps, unit="step", label="training") if ranks.rank() == 0 else None
-        if self._bar is not None:
-            self._bar.update(state.global_step)
-        self._start = self._last_save = time.monotonic()
-        if not self.history:
-            self._evaluate(state, control)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.stepped = True
-        if state.global_step % self._steps_per_epoch == 0:
-            self._evaluate(state, control)
-        if self._bar is not None:
-            shown = f"epoch {state.epoch:.1f}, {self.tokens_per_second(state):,.0f} tokens/s{self._loss()}"
-            self._bar.set_postfix_str(shown, refresh=False)
-            self._bar.update()
-        due = time.monotonic() - self._last_save > self._save_seconds
-        wish = ranks.greatest(SAVE_AND_STOP if self._interrupts.asked else SAVE if due else GO_ON, self._device)
-        if wish != GO_ON and not (control.should_training_stop or self.trouble):
-            control.should_save = control.should_log = self.saving = True
-            self._last_save = time.monotonic()
-            control.should_training_stop = self.stopped = wish == SAVE_AND_STOP
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self._record(state, train_loss=logs["loss"], learning_rate=logs["learning_rate"])
-            self._stop_if_not_finite("the loss", logs["loss"], state, control)
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        ranks.wait()
-        if ranks.rank() == 0:
-            self._checkpoints.complete(state.global_step, {"history": self.history, "seconds": self._trained_seconds()}, self.best)
-        ranks.wait()
-        self.saving = False
-        self.seconds.save += time.monotonic() - self._last_save
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    # -- results
-
-    def tokens_per_second(self, state: Any) -> float:
-        """Return the real tokens trained on in this session by the seconds spent on them."""
-        tokens = (state.global_step - self._first_step) * self._tokens_per_step
-        return tokens / max(self._trained_seconds() - self.earlier_seconds, 1e-9)
-
-    def metrics(self, steps: int) -> dict[str, Any]:
-        """Return the figures of the best evaluation, and those before training."""
-        evaluations = self._evaluations()
-        if not evaluations:
-            return {"steps": steps, "val_loss": None, "perplexity": None, "bits_per_byte": None}
-        best = evaluations[self._best_index()]
-        figures = {key: value for key, value in best.items() if key not in ("step", "epoch", "seconds")}
-        return {
-            "steps": steps, "best_step": best["step"], "best_epoch": best["epoch"],
-            "val_loss_before": evaluations[0]["val_loss"], "bits_per_byte_before": evaluations[0]["bits_per_byte"],
-        } | figures  # fmt: skip
-
-    def restore_best(self) -> None:
-        """Put the weights with the best held-out loss back into the model."""
-        if self.best is not None:
-            with torch.no_grad():
-                for name, parameter in _trained(self._model).items():
-                    parameter.copy_(self.best[name])
-
-    # -- inside
-
-    def _trained_seconds(self) -> float:
-        """Return the seconds of training so far, former sessions included, evaluating and saving not."""
-        return self.earlier_seconds + time.monotonic() - self._start - self.seconds.evaluate - self.seconds.save
-
-    def _evaluations(self) -> list[dict[str, Any]]:
+    def evaluations(self) -> list[Line]:
+        """Return the lines of the history that have held-out figures, the first from before training."""
         return [line for line in self.history if "val_loss" in line]
 
-    def _best_index(self) -> int:
-        losses = [line["val_loss"] for line in self._evaluations()]
-        return min(range(len(losses)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)
+    def best(self) -> Line | None:
+        """Return the first line with the lowest held-out loss, None without any; all processes agree on it."""
+        return min(self.evaluations(), key=lambda line: line["val_loss"] if math.isfinite(line["val_loss"]) else math.inf, default=None)
 
-    def _evaluate(self, state: Any, control: Any) -> None:
-        """Measure the held-out loss; keep the weights if it is the best so far, stop if it has not been for long."""
-        if not self._held_out.rows:
-            return
-        start = time.monotonic()
-        figures = evaluate(self._model, self._held_out, self._eval_tokens)
-        self.seconds.evaluate += time.monotonic() - start
-        self._record(state, **figures)
-        if self.report:
-            self.report({key: value for key, value in figures.items() if isinstance(value, float)})
-        shown = (figures[key] for key in ("val_loss", "perplexity", "bits_per_byte"))
+    def restore_best(self) -> None:
+        """Put the best weights back into the model."""
+        with torch.no_grad():
+            for name, parameter in _trained(self._model).items():
+                if self.best_weights is not None:
+                    parameter.copy_(self.best_weights[name])
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step % self._steps_per_epoch == 0:
+            control.should_log, control.should_evaluate = True, self._evaluates
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        if logs and "loss" in logs:
+            self._record(state, {"train_loss": logs["loss"], "learning_rate": logs["learning_rate"]})
+            self._stop_if_not_finite("the loss", logs["loss"], state, control)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Line, **kwargs: Any) -> None:
+        self._record(state, metrics)
+        shown = (metrics[key] for key in ("val_loss", "perplexity", "bits_per_byte"))
         log.info("epoch %g: val_loss %.4f, perplexity %.2f, bits_per_byte %.4f", round(state.epoch or 0, 2), *shown)
-        self._stop_if_not_finite("the held-out loss", figures["val_loss"], state, control)
-        since = len(self._evaluations()) - 1 - self._best_index()
-        if since == 0 and ranks.rank() == 0:
-            self.best = {name: value.detach().to("cpu", copy=True) for name, value in _trained(self._model).items()}
-        control.should_training_stop |= since >= self._patience
+        self._stop_if_not_finite("the held-out loss", metrics["val_loss"], state, control)
+        evaluations, best = self.evaluations(), self.best()
+        since = len(evaluations) - 1 - next(i for i, line in enumerate(evaluations) if line is best)
+        if since == 0 and PartialState().is_main_process:
+            self.best_weights = {name: value.detach().to("cpu", copy=True) for name, value in _trained(self._model).items()}
+        if since >= self._patience:
+            control.should_training_stop, control.should_save = True, False
 
-    def _stop_if_not_finite(self, what: str, loss: float, state: Any, control: Any) -> None:
+    def _stop_if_not_finite(self, what: str, loss: float, state: TrainerState, control: TrainerControl) -> None:
         if not math.isfinite(loss):
             self.trouble = self.trouble or f"training stopped at step {state.global_step}: {what} is {loss}"
-            control.should_training_stop = True
-            control.should_save = False  # the checkpoint before this step is a good one
+            # the checkpoint before this step is a good one
+            control.should_training_stop, control.should_save = True, False
 
-    def _loss(self) -> str:
-        return next((f", loss {line['train_loss']:.3f}" for line in reversed(self.history) if "train_loss" in line), "")
+    def _record(self, state: TrainerState, figures: Line) -> None:
+        seconds = round(self._clock.elapsed("train"), 3)
+        self.history.append({"step": state.global_step, "epoch": round(state.epoch or 0, 4), "seconds": seconds} | figures)
+        self._write(self.history[-1:])
 
-    def _record(self, state: Any, **figures: Any) -> None:
-        place = {"step": state.global_step, "epoch": round(state.epoch or 0, 4), "seconds": round(self._trained_seconds(), 3)}
-        self.history.append(place | figures)
-        self._write("a", self.history[-1:])
-
-    def _write(self, mode: str, lines: list[dict[str, Any]]) -> None:
-        if ranks.rank() == 0:
-            try:
-                with open(self._path, mode, encoding="utf-8") as handle:
-                    handle.writelines(json.dumps(line) + "\n" for line in lines)
-            except OSError as error:
-                raise from_os_error(error, "write", self._path) from error
+    def _write(self, lines: list[Line]) -> None:
+        if PartialState().is_main_process:
+            append_history(self._path, lines)
 
 
-def _trained(model: Any) -> dict[str, torch.nn.Parameter]:
+def _trained(model: CausalModel) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that training changes, tied ones once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+class ProgressBar(TrainerCallback):
+    """A bar over all steps of the first process: the epoch, the speed, the last training loss."""
+
+    def __init__(self, clock: Clock, tokens_per_step: float) -> None:
+        self._clock, self._tokens_per_step = clock, tokens_per_step
+        self._bar: Any = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if PartialState().is_main_process:
+            self._bar = console.progress(total=state.max_steps, unit="step", label="training")
+            self._bar.update(state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._bar is None:
+            return
+        speed = state.global_step * self._tokens_per_step / max(self._clock.elapsed("train"), 1e-9)
+        loss = next((f", loss {logs['loss']:.3f}" for logs in reversed(state.log_history) if "loss" in logs), "")
+        self._bar.set_postfix_str(f"epoch {state.epoch:.1f}, {speed:,.0f} tokens/s{loss}", refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()

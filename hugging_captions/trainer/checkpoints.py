@@ -1,4 +1,4 @@
-"""What an unfinished training can go on from: checkpoints, complete or not there at all.
+"""What an interrupted training resumes from, and when it is saved.
 
 Reads and writes trained_models/<corpus>.training/checkpoints/. A checkpoint is what transformers'
 Trainer writes (weights, optimizer, scheduler, random numbers, position; all of it loaded as plain
@@ -14,25 +14,31 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..errors import InputError, UsageError
+from ..dataset.batches import Row
+from ..errors import InputError, ResourceError, UsageError
 from ..storage import read_json, sync_folder, write_json
+from .callbacks import Evaluation, any_process
+from .record import Clock, Line
 
 log = logging.getLogger(__name__)
 
 COMPLETE, BEST = "complete.json", "best.safetensors"
 
 
-def fingerprint(settings: dict[str, Any], rows: Sequence[Sequence[int]]) -> str:
-    """Return a hash of all that decides the weights: ``settings``, and the token rows of both sides of the split."""
+def fingerprint(settings: dict[str, object], rows: Sequence[Row]) -> str:
+    """Return a hash of everything that the weights depend on: ``settings``, and the token rows of both sides of the split."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
     for row in rows:
         digest.update(repr(row).encode("ascii"))
@@ -47,12 +53,12 @@ class Checkpoints:
         self.fingerprint = fingerprint
 
     def latest(self) -> Path | None:
-        """Return the newest complete checkpoint, whoever's it is, or None."""
+        """Return the newest complete checkpoint, of this training or another, or None."""
         complete = [path.parent for path in self.folder.glob(f"checkpoint-*/{COMPLETE}")]
         return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
     def to_resume(self, resume: str, overwrite: bool) -> Path | None:
-        """Return the checkpoint to go on from, or None to begin.
+        """Return the checkpoint to resume from, or None to begin.
 
         Args:
             resume: ``auto``, ``always`` or ``never``, as in --resume.
@@ -64,7 +70,7 @@ class Checkpoints:
         latest = self.latest() if resume != "never" else None
         same = latest is not None and _progress(latest)["fingerprint"] == self.fingerprint
         if resume == "always" and not same:
-            why = "there is none" if latest is None else "its options or captions were others"
+            why = "there is none" if latest is None else "it has other options or captions"
             raise UsageError(f"cannot resume the training in {self.folder.parent}: {why}", "repeat the command with --resume auto")
         if latest is not None and not same and not overwrite:
             raise UsageError(
@@ -73,7 +79,7 @@ class Checkpoints:
             )
         return latest if same else None
 
-    def complete(self, step: int, progress: dict[str, Any], best: dict[str, torch.Tensor] | None) -> None:
+    def complete(self, step: int, progress: Line, best: dict[str, torch.Tensor] | None) -> None:
         """Add ``progress`` and the ``best`` weights to the checkpoint of ``step``, mark it, and delete the others."""
         path = self.folder / f"checkpoint-{step}"
         if best is not None:
@@ -94,7 +100,7 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def read(checkpoint: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor] | None]:
+def read(checkpoint: Path) -> tuple[Line, dict[str, torch.Tensor] | None]:
     """Return the progress and the best weights that ``Checkpoints.complete`` wrote.
 
     Raises:
@@ -108,14 +114,20 @@ def read(checkpoint: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor] | No
 
 
 def damaged(checkpoint: Path, error: Exception) -> InputError:
-    """Return the error to raise where ``checkpoint`` can't be gone on from."""
+    """Return the error to raise if training can't resume from ``checkpoint``."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return InputError(f"cannot resume from {checkpoint}: {reason}", "it is damaged: repeat the command with --resume never")
 
 
-def _progress(checkpoint: Path) -> dict[str, Any]:
+def disk_error(folder: Path, error: Exception) -> ResourceError:
+    """Return the error to raise if a save below ``folder`` failed; safetensors and torch report a full disk as errors of their own."""
+    return ResourceError(f"cannot write {folder}: {error}", "free some space and repeat the command; what was saved before is unchanged")
+
+
+def _progress(checkpoint: Path) -> Line:
     try:
-        return read_json(checkpoint / COMPLETE)
+        progress: Line = read_json(checkpoint / COMPLETE)
+        return progress
     except InputError as error:
         raise damaged(checkpoint, error) from error
 
@@ -125,10 +137,49 @@ def _sync(file: Path) -> None:
         os.fsync(handle.fileno())
 
 
+class Saving(TrainerCallback):
+    """Asks for a checkpoint every ``save_minutes``, and for one and the end of the training after an interrupt.
+
+    Several processes save together: what one asks for, all do.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, evaluation: Evaluation, save_minutes: float, interrupts: Interrupts, clock: Clock) -> None:
+        self.checkpoints, self._evaluation, self._interrupts, self._clock = checkpoints, evaluation, interrupts, clock
+        self._save_seconds, self._last_save = save_minutes * 60, time.monotonic()
+        self._stops = False
+        #: Whether a step was finished in this session, so that all of a checkpoint has been read.
+        self.stepped = False
+        #: Whether a checkpoint is being written.
+        self.saving = False
+        #: Whether training was interrupted and saved.
+        self.stopped = False
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._last_save = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.stepped = True
+        self._stops = any_process(self._interrupts.asked)
+        due = any_process(time.monotonic() - self._last_save > self._save_seconds)
+        if (due or self._stops) and not control.should_training_stop:
+            control.should_save = control.should_log = self.saving = True
+            self._clock.switch("save")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        PartialState().wait_for_everyone()
+        if PartialState().is_main_process:
+            progress = {"history": self._evaluation.history, "seconds": self._clock.elapsed("train")}
+            self.checkpoints.complete(state.global_step, progress, self._evaluation.best_weights)
+        PartialState().wait_for_everyone()
+        self.saving, self._last_save = False, time.monotonic()
+        self._clock.switch("train")
+        control.should_training_stop = self.stopped = self._stops
+
+
 class Interrupts:
     """While entered, Ctrl-C and SIGTERM are noted in ``asked`` instead of raised; the second one is raised.
 
-    So a step is never torn: training saves after it, then stops.
+    So every step is finished: training saves after it, then stops.
     """
 
     def __init__(self) -> None:

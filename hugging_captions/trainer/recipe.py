@@ -1,6 +1,6 @@
-"""Training defaults, by what is trained: how often, how fast, in steps of how many tokens.
+"""Training defaults, by what is trained: how often, how fast, in steps of how many tokens; and the memory it takes.
 
-benchmarks/RESULTS.md has the measurements that chose them, and what they could not show.
+benchmarks/RESULTS.md has the measurements behind the defaults, and what they could not show.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from ..models import CausalModel, dtype_of
 from ..options import TrainOptions
 
 
@@ -38,24 +39,26 @@ RECIPES = {
     # what the scripts of 2020 did: blocks of 1,024 tokens one at a time, Adam without decay or warm-up, 8 epochs, no stopping
     "classic": Recipe(epochs=8, learning_rate=1e-4, batch_tokens=1024, warmup=0.0, weight_decay=0.0),
 }
-#: Adapters bear and need a higher learning rate than all weights: up to ten times (Schulman et al. 2025, LoRA Without
+#: Adapters tolerate and need a higher learning rate than all weights: up to ten times (Schulman et al. 2025, LoRA Without
 #: Regret). Not measured here; three is the careful end.
 LORA_RATE = 3
 #: Steps that an epoch should have, and the bounds of a step in tokens that this leads to. The upper one keeps GPT-2 under 8 GB.
 STEPS, MIN_BATCH, MAX_BATCH = 100, 512, 4096
 #: Tokens of a block in the classic recipe.
 CLASSIC_BLOCK = 1024
+#: Bytes of a parameter in training: float32 weight, gradient and two moments of AdamW.
+TRAINED_BYTES = 16
+#: Bytes of a logit while the backward pass begins: float32 softmax and gradient, and the gradient of the product before.
+LOGIT_BYTES = 12
+#: Most tokens of a pass that ``estimate_memory`` measures: under a second for 100 M parameters on two cores.
+PROBE_TOKENS = 128
 
 
 def choose(options: TrainOptions) -> Recipe:
-    """Return the recipe that fits the base model, with what ``options`` sets put in its place.
-
-    ``fit`` has the last word on it, once the model and the corpus are there.
-    """
-    kind = (
-        "classic" if options.recipe == "classic" else options.base_model if options.base_model in ("builtin", "scratch") else "pretrained"
-    )
-    recipe = RECIPES[kind]
+    """Return the recipe for the base model, with what ``options`` sets; ``fit`` then adapts it to model and corpus."""
+    recipe = RECIPES[options.base_model if options.base_model in ("builtin", "scratch") else "pretrained"]
+    if options.recipe == "classic":
+        recipe = RECIPES["classic"]
     return replace(
         recipe,
         epochs=options.epochs or recipe.epochs,
@@ -74,3 +77,42 @@ def fit(recipe: Recipe, width: int, tokens: int) -> Recipe:
     rate = float(f"{recipe.learning_rate * recipe.width / width:.2g}") if recipe.width else recipe.learning_rate
     fitting = 2 ** int(math.log2(max(tokens / STEPS, 1)))
     return replace(recipe, learning_rate=rate, batch_tokens=recipe.batch_tokens or min(max(fitting, MIN_BATCH), MAX_BATCH))
+
+
+def estimate_memory(model: CausalModel, rows: int, length: int, precision: str) -> int:
+    """Return about how many bytes training ``model`` on ``rows`` of ``length`` tokens at once takes, beyond the process itself.
+
+    What autograd keeps of a token is measured, not computed from a formula, because it differs between architectures,
+    with adapters and with gradient checkpointing. Attention that keeps a score for each pair of tokens takes more.
+    """
+    import torch
+
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in model.parameters()) - trained
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+        many = min(length, PROBE_TOKENS)
+        few = many // 2
+        kept = (_kept_bytes(model, many, precision) - _kept_bytes(model, few, precision)) / (many - few)
+    return round(trained * TRAINED_BYTES + frozen * 4 + rows * length * (kept + model.config.vocab_size * LOGIT_BYTES))
+
+
+def _kept_bytes(model: CausalModel, tokens: int, precision: str) -> int:
+    """Return the bytes that autograd keeps of a forward pass over ``tokens`` tokens."""
+    import torch
+
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.zeros(1, tokens, dtype=torch.long, device=model.device)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast(model.device.type, dtype_of(precision), enabled=precision != "fp32"),
+    ):
+        logits = model(input_ids=ids, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids.flatten())
+        del logits
+    return sum(kept.values()) if loss.requires_grad else 0

@@ -1,30 +1,89 @@
-"""run.json: everything that is needed to run a training again, and what came out of it."""
+"""What a training leaves next to its weights: run.json, history.jsonl, the model card and the loss curve.
+
+Writes into the folder of the checkpoint. run.json has everything that is needed to repeat the training, and its result.
+"""
 
 from __future__ import annotations
 
+import json
 import platform
+import re
 import subprocess
-from collections.abc import Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..dataset.corpus import Corpus
-from ..models import describe_device
+from ..console import printable
+from ..errors import from_os_error
+from ..models import BUILTIN, CausalModel, describe_device
 from ..options import HardwareOptions, TrainOptions, as_json
-from . import ranks
-from .recipe import Recipe
+from ..storage import atomic_write
+from ..text import hash64
+
+if TYPE_CHECKING:
+    from ..dataset.corpus import Corpus
+    from .recipe import Recipe
+
+#: A line of history.jsonl or an object of run.json.
+Line = dict[str, Any]
 
 #: Packages whose release can change the result.
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "peft")
+#: Licences of the base models that people name most, as their cards on the hub state them.
+LICENCES = {"gpt2": "mit", "gpt2-medium": "mit", "gpt2-large": "mit", "gpt2-xl": "mit", "distilgpt2": "apache-2.0"}
 
 
-def build(
-    tags: Sequence[str], corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: HardwareOptions, device: str, model: Any
-) -> dict[str, Any]:
-    """Return run.json without the results: ``options`` are the command's, ``recipe`` is what they came to."""
+class Clock:
+    """Wall time by phase, in seconds, from the first one, ``load``; while an inner phase is measured, the outer one stands still."""
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._phase, self._since = "load", time.perf_counter()
+
+    def switch(self, phase: str) -> str:
+        """Begin ``phase`` and return the one that ends."""
+        now = time.perf_counter()
+        self._seconds[self._phase] += now - self._since
+        before, self._phase, self._since = self._phase, phase, now
+        return before
+
+    @contextmanager
+    def measure(self, phase: str) -> Iterator[None]:
+        """Count the time of the block as ``phase``."""
+        before = self.switch(phase)
+        try:
+            yield
+        finally:
+            self.switch(before)
+
+    def elapsed(self, phase: str) -> float:
+        """Return the seconds of ``phase`` until now."""
+        return self._seconds[phase] + (time.perf_counter() - self._since if self._phase == phase else 0)
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Add what an earlier session took for ``phase``."""
+        self._seconds[phase] += seconds
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of each phase until now."""
+        return {phase: round(self.elapsed(phase), 3) for phase in ("load", "train", "evaluate", "save", "sample")}
+
+
+def run_json(
+    tags: Sequence[str], corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: HardwareOptions, device: str, model: CausalModel
+) -> Line:
+    """Return run.json without the results: ``options`` are those of the command, ``recipe`` is what follows from them.
+
+    ``held_out`` has a hash (``text.hash64``, hexadecimal) of each held-out caption.
+    """
+    from accelerate import PartialState
+
     return {
         "tags": list(tags),
         "corpus_sha256": corpus.sha256,
@@ -34,11 +93,12 @@ def build(
         "seed": hardware.seed,
         "device": device,
         "hardware": describe_device(device),
-        "processes": ranks.ranks(),
+        "processes": PartialState().num_processes,
         "parameters": sum(p.numel() for p in model.parameters()),
         "model_type": model.config.model_type,
         "versions": {"hugging_captions": __version__, "python": platform.python_version()} | _versions(),
         "git_commit": _git_commit(),
+        "held_out": [f"{hash64(caption):016x}" for caption in corpus.held_out],
     }
 
 
@@ -60,3 +120,131 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip() or None
+
+
+def append_history(path: Path, lines: Iterable[Line]) -> None:
+    """Append ``lines`` to a history.jsonl.
+
+    Raises:
+        ResourceError: it can't be written.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as handle:
+            handle.writelines(json.dumps(line) + "\n" for line in lines)
+    except OSError as error:
+        raise from_os_error(error, "write", path) from error
+
+
+def write_card(folder: Path, run: Line, history: Sequence[Line], samples: Sequence[str]) -> None:
+    """Write README.md and loss.png.
+
+    Args:
+        run: the value of run.json.
+        samples: captions that the model wrote; without any the card has no such section.
+    """
+    draw_loss(folder / "loss.png", history, ", ".join(f"#{tag}" for tag in run["tags"]))
+    with atomic_write(folder / "README.md") as handle:
+        handle.write(_card(run, history, samples))
+
+
+def draw_loss(path: Path, history: Sequence[Line], title: str = "") -> None:
+    """Draw train_loss and val_loss (nats per token) over the steps, with a mark at the best held-out loss."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for key, label, style in (("train_loss", "training", ".-"), ("val_loss", "held out", "o-")):
+        points = [(line["step"], line[key]) for line in history if key in line]
+        if points:
+            axes.plot(*zip(*points), style, label=label, markersize=3, linewidth=1.2)
+    best = min((line for line in history if "val_loss" in line), key=lambda line: line["val_loss"], default=None)
+    if best:
+        label = f"saved: epoch {best['epoch']:g}, loss {best['val_loss']:.3f}"
+        axes.plot(best["step"], best["val_loss"], "*", color="C3", markersize=11, label=label)
+    axes.set_title(title)
+    axes.set_xlabel("step (optimizer updates)")
+    axes.set_ylabel("loss (nats per token)")
+    if axes.get_lines():
+        axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    with atomic_write(path, binary=True) as handle:
+        figure.savefig(handle, format="png", dpi=120)
+
+
+def licence(base_model: str) -> str | None:
+    """Return the licence of ``base_model`` as far as known: from its own card if that is here, or from ``LICENCES``."""
+    if base_model == "scratch":
+        return None
+    card = (BUILTIN.parent if base_model == "builtin" else Path(base_model)) / "README.md"
+    if card.is_file():
+        match = re.match(r"---\n.*?^license: *(\S+)", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL | re.MULTILINE)
+        return match[1] if match else None
+    return LICENCES.get(base_model.removeprefix("openai-community/").removeprefix("distilbert/"))
+
+
+def _card(run: Line, history: Sequence[Line], samples: Sequence[str]) -> str:
+    tags = ", ".join(f"#{tag}" for tag in run["tags"])
+    base, recipe, metrics = run["options"]["base_model"], run["recipe"], run["metrics"]
+    known = licence(base)
+    head = ["base_model: " + base] * (base != "scratch") + [f"license: {known}"] * bool(known)
+    rights = "These weights were made from nothing but the captions."
+    if base != "scratch":
+        rights = f"The licence of the base model ({known or 'unknown here: see its own card'}) applies to these weights."
+    return (
+        "\n".join(["---", *head, "pipeline_tag: text-generation", "tags: [hugging-captions]", "---"])
+        + f"""
+# Captions in the voice of {tags}
+
+`{base}` ({run["parameters"]:,} parameters, {run["model_type"]}) fine-tuned by Hugging Captions
+{run["versions"]["hugging_captions"]} on {metrics["train_captions"]:,} public captions tagged {tags}.
+
+## Figures
+{_figures(metrics)}
+![loss](loss.png)
+
+{_novelty(history)}{_samples(samples)}## How it was made
+Learning rate {recipe["learning_rate"]:g} ({recipe["schedule"]}), {recipe["batch_tokens"]:,} tokens a step, at most
+{recipe["epochs"]} epochs, {metrics["steps"]:,} steps at {metrics["tokens_per_second"]:,.0f} tokens a second on {run["hardware"]},
+seed {run["seed"]}. The corpus has {run["captions"]:,} captions, {metrics["val_captions"]:,} of them held out
+(SHA-256 {run["corpus_sha256"][:16]}…); {metrics["cut_captions"]:,} were cut to the model's length.
+run.json holds every option, version and checksum; history.jsonl every logged step.
+
+## Intended use and limits
+For research. The captions were written by people who did not write them for this purpose: the model
+repeats their habits and prejudices, may repeat their words, and states things that are not so. Don't publish
+its output as a person's, and don't use it to advertise or to impersonate. {rights}
+The captions themselves are not part of this folder.
+"""
+    )
+
+
+def _figures(metrics: Line) -> str:
+    if metrics["val_loss"] is None:
+        return "There was no held-out split: the corpus was too small, or none was asked for.\n"
+    by_tag = "".join(f"| loss on #{tag} | | {loss:.4f} |\n" for tag, loss in metrics.get("val_loss_by_tag", {}).items())
+    return (
+        "| held out | before | best |\n|---|---|---|\n"
+        f"| loss (nats per token) | {metrics['val_loss_before']:.4f} | {metrics['val_loss']:.4f} |\n"
+        f"| bits per byte | {metrics['bits_per_byte_before']:.4f} | {metrics['bits_per_byte']:.4f} |\n{by_tag}\n"
+        f"Perplexity {metrics['perplexity']:.2f} at step {metrics['best_step']} (epoch {metrics['best_epoch']:g}), "
+        f"on {metrics['val_captions']} captions that were not trained on.\n"
+    )
+
+
+def _novelty(history: Sequence[Line]) -> str:
+    """Return what the sample of the trained model shares with the training captions, next to what held-out people do."""
+    line = next((line for line in history if "sampled" in line), None)
+    if line is None:
+        return ""
+    keys = [key for key in line if f"held_out_{key}" in line]
+    rows = "".join(f"| {key} | {line[key]} | {line[f'held_out_{key}']} |\n" for key in keys)
+    return (
+        f"## Novelty\nOf {line['sampled']} captions written unprompted, {line['ended_share']:.0%} ended by themselves. What they share "
+        f"with the training captions, and what the held-out ones do:\n\n| | written | held out |\n|---|---|---|\n{rows}\n"
+    )
+
+
+def _samples(samples: Sequence[str]) -> str:
+    if not samples:
+        return ""
+    return "## What it writes\n" + "".join(f"    {printable(line)}\n" for text in samples for line in [*text.split("\n"), ""]) + "\n"

@@ -1,40 +1,47 @@
-"""Fine-tune a base model on a corpus and save a complete checkpoint.
+"""Fine-tune a base model on a corpus and publish a complete checkpoint.
 
-Reads text/<tag>/captions.txt; writes trained_models/<corpus>/: a plain Hugging Face folder with
-run.json, history.jsonl, loss.png and a model card. Runs on transformers' Trainer; ours are the
-batches, the held-out split, when to stop and what to keep.
+Reads text/<tag>/captions.txt; writes trained_models/<corpus>.training/, which becomes trained_models/<corpus>/ in
+one rename. Torch and transformers are imported after the checks that need neither.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
-import time
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import GenerationConfig, TrainingArguments, set_seed
-
-from .. import models
-from ..dataset import corpus as dataset
-from ..errors import HuggingCaptionsError, InputError, ResourceError, UsageError, is_out_of_memory
+from .. import console, dataset, models
+from ..dataset.batches import Encoded, TokenBatches
+from ..dataset.corpus import MIN_CAPTIONS_FOR_SPLIT, Corpus
+from ..errors import HuggingCaptionsError, InputError, UsageError, is_out_of_memory
+from ..models import LoadedModel, Sample
 from ..options import HardwareOptions, TrainOptions, as_json
 from ..storage import Store, corpus_name, refuse_loss, write_json
-from . import adapters, hardware, model_card, ranks, recipe, selfchecks
-from . import record as run_record
-from .callbacks import Watcher
-from .caption_trainer import CaptionTrainer
-from .checkpoints import Checkpoints, Interrupts, damaged, fingerprint
-from .training_data import prepare
+from . import record
+from .recipe import CLASSIC_BLOCK, Recipe, choose, estimate_memory, fit
+from .record import Clock, Line
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+    from .callbacks import Evaluation
+    from .checkpoints import Checkpoints, Saving
 
 log = logging.getLogger(__name__)
 
 #: Options that change when or where something is written, never the weights.
 _NO_EFFECT = ("resume", "save_minutes", "report_to")
+#: torch.compile takes a minute or more: --compile auto is for trainings of more steps than this, and only on a GPU.
+COMPILE_STEPS = 3000
+#: What measures a finished model for its card: model, captions that it was trained on, captions held out.
+Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,13 @@ class TrainResult:
     """A finished training: the checkpoint's folder and the figures of run.json's ``metrics``."""
 
     folder: Path
-    metrics: dict[str, Any]
+    metrics: Line
 
     def summary(self) -> str:
         """Return the result in two lines for stdout."""
         done = f"trained {self.folder} on {self.metrics['train_captions']:,} captions in {self.metrics['steps']:,} steps"
         if self.metrics["val_loss"] is None:
-            return f"{done}\nno held-out figures: fewer than {dataset.MIN_CAPTIONS_FOR_SPLIT} captions, or --val-fraction 0"
+            return f"{done}\nno held-out figures: fewer than {MIN_CAPTIONS_FOR_SPLIT} captions, or --val-fraction 0"
         return (
             f"{done}\nheld-out loss {self.metrics['val_loss_before']:.3f} -> {self.metrics['val_loss']:.3f} "
             f"(perplexity {self.metrics['perplexity']:.1f}, {self.metrics['bits_per_byte']:.3f} bits per byte, "
@@ -56,14 +63,46 @@ class TrainResult:
         )
 
 
-def train(tags: Sequence[str], options: TrainOptions, machine: HardwareOptions, store: Store, import_seconds: float = 0.0) -> TrainResult:
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a training begins with; ``model`` is on its device, with adapters if there are any."""
+
+    tags: Sequence[str]
+    options: TrainOptions
+    hardware: HardwareOptions
+    store: Store
+    clock: Clock
+    corpus: Corpus
+    data: Encoded
+    base: LoadedModel
+    model: Any
+    device: str
+    precision: str
+    recipe: Recipe
+    batches: TokenBatches
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the unfinished training."""
+        return self.store.training(corpus_name(self.tags))
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that an epoch trains."""
+        return sum(len(row) - 1 for row in self.data.train)
+
+
+def train(
+    tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, sample: Sampler | None = None
+) -> TrainResult:
     """Fine-tune on the captions of ``tags`` and save the weights with the best held-out loss.
 
     An unfinished training of the same options and captions is continued. The checkpoint appears in
     one rename when it is complete; one that was there is kept as .previous.
 
     Args:
-        import_seconds: what importing this module took, for run.json's wall time by phase.
+        sample: called with the finished model if captions were held out; its figures go into history.jsonl, its
+            captions into the model card. If it fails, that is a warning.
 
     Raises:
         InputError: captions or the base model are missing or unusable, or the loss became NaN.
@@ -72,194 +111,150 @@ def train(tags: Sequence[str], options: TrainOptions, machine: HardwareOptions, 
         ResourceError: not enough memory or disk; the last checkpoint is kept.
         UsageError: an earlier model or an unfinished training would be lost, or an optional package is not installed.
     """
-    if ranks.rank() > 0:
+    if not console.is_main_process():
         logging.getLogger("hugging_captions").setLevel(logging.ERROR)
-    if options.report_to != "none" and find_spec(options.report_to) is None:
-        raise UsageError(f"--report-to {options.report_to} needs a package that is not installed", f"pip install {options.report_to}")
-    clock = time.perf_counter()
-    name = corpus_name(tags)
+    clock, name = Clock(), corpus_name(tags)
+    _require("--report-to", options.report_to if options.report_to != "none" else None)
+    _require("--lora", "peft" if options.lora else None)
     store.recover_model(name)
-    refuse_loss([store.model(name)], machine.overwrite)
-    corpus = dataset.load_corpus(tags, store)
-    run = _Run(tags, corpus, options, machine, store.training(name))
-    loaded = time.perf_counter()
-    steps = run.train()
-    trained = time.perf_counter()
-    if ranks.rank() > 0:
-        ranks.wait()  # for the first process to write the model
-        return TrainResult(store.model(name), run.metrics(steps))
-    metrics = run.metrics(steps)
-    run.save()
-    watched = run.watcher.seconds
-    seconds = {
-        "import": import_seconds, "load": loaded - clock, "train": trained - loaded - watched.evaluate - watched.save,
-        "evaluate": watched.evaluate, "save": watched.save + time.perf_counter() - trained,
-    }  # fmt: skip
-    record = run.record | {"metrics": metrics, "seconds": {phase: round(value, 3) for phase, value in seconds.items()}}
-    model_card.write(run.folder, record, run.watcher.history)
-    write_json(run.folder / "run.json", record)  # last: it marks the folder as complete
-    folder = store.publish_model(name, machine.overwrite)
-    ranks.wait()
-    return TrainResult(folder, metrics)
+    refuse_loss([store.model(name)], hardware.overwrite)
+    corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
+    setup = _set_up(tags, options, hardware, store, clock, corpus)
+    metrics, history = _fit(setup)
+    if console.is_main_process():
+        _publish(setup, metrics, history, sample)
+    _wait_for_everyone()
+    return TrainResult(store.model(name), metrics)
 
 
-class _Run:
-    """One training from its loaded base model to its saved weights."""
+def _require(option: str, package: str | None) -> None:
+    if package and find_spec(package) is None:
+        raise UsageError(f"{option} needs the package {package}, which is not installed", f"pip install {package}")
 
-    def __init__(self, tags: Sequence[str], corpus: dataset.Corpus, options: TrainOptions, machine: HardwareOptions, folder: Path) -> None:
-        self.options, self.machine, self.folder = options, machine, folder
-        self.device = models.choose_device(machine.device)
-        ranks.join(self.device)
-        self.precision = models.choose_precision(self.device, machine.precision)
-        base = models.load_base(options.base_model, corpus.captions, machine.seed)
-        hardware.fuse_activations(base.model)
-        hardware.keep_freed_memory(self.device)
-        set_seed(machine.seed)
-        self.tokenizer = base.tokenizer
-        self.model = (adapters.add(base.model, options.lora) if options.lora else base.model).to(self.device)
-        self.data = prepare(corpus, base, options, machine.seed)
-        width = getattr(base.model.config, "hidden_size", 768)
-        self.recipe = recipe.fit(recipe.choose(options), width, sum(map(len, self.data.train)))
-        self.batches = dataset.TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, machine.seed)
-        selfchecks.check(self.model, self.data.train, self.batches, base.tokenizer.eos_token_id)
-        self.record = run_record.build(tags, corpus, options, self.recipe, machine, self.device, base.model)
-        settings = {key: value for key, value in as_json(options).items() if key not in _NO_EFFECT}
-        settings |= asdict(self.recipe) | {"seed": machine.seed, "precision": self.precision, "device": self.device}
-        self.checkpoints = Checkpoints(folder / "checkpoints", fingerprint(settings, self.data.train + self.data.held_out.rows))
 
-    def train(self) -> int:
-        """Train until the end, an interrupt or trouble; return the number of steps."""
-        resumed = self._open_folder()
-        self.estimate = self._announce()
-        self.memory_before = hardware.reset_peak_memory(self.device)
-        with Interrupts() as interrupts:
-            self.watcher = self._watcher(interrupts)
-            if resumed:
-                log.info("resuming the unfinished training from %s", resumed)
-                self.watcher.resume(resumed)
-            self.trainer = self._trainer()
-            self._guarded_train(resumed)
-        if self.watcher.stopped:
-            step = self.trainer.state.global_step
-            raise KeyboardInterrupt(f"training stopped at step {step} and was saved; the same command resumes it")
-        if self.watcher.trouble:
-            if self.watcher.best is None or not self.watcher.metrics(0)["best_step"]:
-                raise InputError(self.watcher.trouble, f"lower --learning-rate, now {self.recipe.learning_rate:g}")
-            log.warning("%s; the best weights so far are kept", self.watcher.trouble)
-        return int(self.trainer.state.global_step)
+def _wait_for_everyone() -> None:
+    from accelerate import PartialState
 
-    def metrics(self, steps: int) -> dict[str, Any]:
-        """Return the figures of run.json: held-out, corpus, speed, and what was estimated beside what it took."""
-        data = self.data
-        counts = {"train_captions": data.train_captions, "val_captions": len(data.held_out.rows), "cut_captions": data.cut}
-        peak = hardware.peak_memory(self.device) - self.memory_before
-        speed = {
-            "tokens_per_second": round(self.watcher.tokens_per_second(self.trainer.state), 1),
-            "useful_share": round(self.batches.useful_share(), 4),
-            "peak_memory_gb": round(peak / 1e9, 3),
-        }
-        log.info("took %s GB of memory (estimated %.1f)", speed["peak_memory_gb"], self.estimate["memory_gb"])
-        return self.watcher.metrics(steps) | counts | speed | {"estimated": self.estimate}
+    PartialState().wait_for_everyone()
 
-    def save(self) -> None:
-        """Write the best weights, config, tokenizer and generation_config as a plain Hugging Face folder."""
-        self.watcher.restore_best()
-        model = adapters.merge(self.model) if self.options.lora else self.model
-        eos = self.tokenizer.eos_token_id
-        model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
-        model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos, do_sample=True)
-        try:
-            model.save_pretrained(self.folder)
-            self.tokenizer.save_pretrained(self.folder)
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        except Exception as error:
-            raise _disk_error(self.folder, error) from error
 
-    def _open_folder(self) -> Path | None:
-        """Return the checkpoint to resume from, or empty the folder; the first process alone touches it."""
-        resumed = self.checkpoints.to_resume(self.options.resume, self.machine.overwrite)
-        ranks.wait()
-        if ranks.rank() == 0:
-            if resumed is None and self.folder.exists():
-                shutil.rmtree(self.folder)
-            self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
-            self.checkpoints.discard_incomplete()
-        return resumed
+# -- before the first step
 
-    def _announce(self) -> dict[str, Any]:
-        """Say what is about to be trained, and return the estimates."""
-        tokens = sum(len(row) - 1 for row in self.data.train)
-        largest = max(len(batch) * max(len(self.data.train[i]) for i in batch) for batch in self.batches)  # with its padding
-        at_once = largest // self.options.gradient_accumulation_steps // ranks.ranks()
-        memory = hardware.estimate_memory(self.model, at_once, self.precision, self.options.gradient_checkpointing)
-        batch = dataset.collate([self.data.train[i] for i in next(iter(self.batches))])
-        seconds = hardware.seconds_per_token(self.model, batch, self.precision) * tokens * self.recipe.epochs / ranks.ranks()
-        log.info(
-            "training %s of %s parameters on %s captions, %s tokens (%.0f %% of the batches is not padding), at most %s epochs of "
-            "%s steps, on %s in %s; estimated at most %s and %.1f GB",
-            f"{sum(p.numel() for p in self.model.parameters() if p.requires_grad):,}", f"{self.record['parameters']:,}",
-            f"{self.data.train_captions:,}", f"{tokens:,}", 100 * self.batches.useful_share(), self.recipe.epochs,
-            f"{len(self.batches):,}", self.record["hardware"], self.precision, _duration(seconds), memory / 1e9,
-        )  # fmt: skip
-        return {"seconds": round(seconds, 1), "memory_gb": round(memory / 1e9, 3)}
 
-    def _watcher(self, interrupts: Interrupts) -> Watcher:
-        tokens_per_step = sum(len(row) - 1 for row in self.data.train) / len(self.batches)
-        return Watcher(
-            self.model, self.data.held_out, self.recipe.batch_tokens // self.options.gradient_accumulation_steps,
-            self.options.patience if self.options.recipe != "classic" else self.recipe.epochs, len(self.batches), tokens_per_step,
-            self.checkpoints, self.options.save_minutes, interrupts, self.folder / "history.jsonl",
-        )  # fmt: skip
+def _set_up(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, clock: Clock, corpus: Corpus) -> Setup:
+    """Load the base model, encode the corpus and choose the recipe."""
+    log.info("loading base model %s", options.base_model)
+    from accelerate import PartialState
+    from transformers import set_seed
 
-    def _trainer(self) -> CaptionTrainer:
-        hardware.allow_tf32(self.device)
-        if self.options.report_to == "tensorboard":
-            os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(self.folder / "runs"))
-        arguments = TrainingArguments(
-            output_dir=str(self.checkpoints.folder),
-            num_train_epochs=self.recipe.epochs,
-            learning_rate=self.recipe.learning_rate,
-            warmup_steps=self.recipe.warmup,  # below 1 this is a share of all steps
-            lr_scheduler_type=self.recipe.schedule,
-            weight_decay=self.recipe.weight_decay,
-            optim="adamw_torch_fused",
-            logging_steps=10,
-            logging_nan_inf_filter=False,
-            save_strategy="no",  # the watcher asks for checkpoints
-            report_to=self.options.report_to,
-            seed=self.machine.seed,
-            use_cpu=self.device == "cpu",
-            bf16=self.precision == "bf16",
-            fp16=self.precision == "fp16",
-            torch_compile=hardware.compile_pays(self.machine.compile, self.device, self.estimate["seconds"]),
-            disable_tqdm=True,
-            dataloader_pin_memory=self.device == "cuda",
-            ddp_find_unused_parameters=False,
-        )
-        arguments._n_gpu = 1  # with several cards and one process Trainer would take DataParallel, slower and with another loss
-        if self.options.gradient_checkpointing:
-            _checkpoint_activations(self.model)
-        parts = self.options.gradient_accumulation_steps
-        built = CaptionTrainer(
-            model=self.model, args=arguments, callbacks=[self.watcher], rows=self.data.train, batches=self.batches, parts=parts
-        )
-        if self.options.report_to != "none":
-            self.watcher.report = built.log
-        return built
+    models.quiet_transformers()
+    device = models.choose_device(hardware.device)
+    PartialState(cpu=device == "cpu")  # several processes meet here, each on its own card
+    precision = models.choose_precision(device, hardware.precision)
+    base = models.load_base(options.base_model, corpus.captions, hardware.seed)
+    fuse_activations(base.model)
+    data = dataset.encode(corpus, base, block=CLASSIC_BLOCK if options.recipe == "classic" else None)
+    width = getattr(base.model.config, "hidden_size", 768)
+    recipe = fit(choose(options), width, sum(map(len, data.train)))
+    batches = TokenBatches([len(row) for row in data.train], recipe.batch_tokens, hardware.seed)
+    set_seed(hardware.seed)  # of the adapters
+    model = (_with_adapters(base.model, options.lora) if options.lora else base.model).to(device)
+    return Setup(tags, options, hardware, store, clock, corpus, data, base, model, device, precision, recipe, batches)
 
-    def _guarded_train(self, resumed: Path | None) -> None:
-        """Train; turn a failed save into one line and remove what it left, and a checkpoint that can't be read into another."""
-        try:
-            self.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        except HuggingCaptionsError:
-            raise
-        except Exception as error:
-            if resumed and not self.watcher.stepped and not is_out_of_memory(error):
-                raise damaged(resumed, error) from error
-            if not self.watcher.saving:
-                raise
-            self.checkpoints.discard_incomplete()
-            raise _disk_error(self.checkpoints.folder, error) from error
+
+def fuse_activations(model: Any) -> None:
+    """Replace GPT-2's GELU, eight operations in transformers, by torch's single kernel of the same function.
+
+    The same to rounding (Hendrycks and Gimpel 2016, the tanh form), and half the activations to keep.
+    The config still names the original.
+    """
+    import torch
+    from transformers.activations import NewGELUActivation
+
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
+def _with_adapters(model: Any, rank: int) -> Any:
+    """Return ``model`` with trainable adapters on every linear layer but the head, all else frozen (LoRA, Hu et al. 2021)."""
+    from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
+
+    transposed = any(isinstance(module, Conv1D) for module in model.modules())  # GPT-2 keeps its weights so
+    config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=transposed)
+    return get_peft_model(model, config)
+
+
+# -- the steps
+
+
+def _fit(setup: Setup) -> tuple[Line, list[Line]]:
+    """Train, put the best weights into the model, and return run.json's metrics and the history."""
+    from .callbacks import Evaluation
+    from .checkpoints import Checkpoints, Interrupts, Saving, fingerprint, read
+
+    options, folder = setup.options, setup.folder
+    settings = {key: value for key, value in as_json(options).items() if key not in _NO_EFFECT}
+    settings |= asdict(setup.recipe) | {"seed": setup.hardware.seed, "precision": setup.precision, "device": setup.device}
+    checkpoints = Checkpoints(folder / "checkpoints", fingerprint(settings, [*setup.data.train, *setup.data.held_out.rows]))
+    resumed = _open_folder(checkpoints, options.resume, setup.hardware.overwrite)
+    patience = options.patience if options.recipe != "classic" else setup.recipe.epochs
+    evaluates = bool(setup.data.held_out.rows)
+    evaluation = Evaluation(setup.model, evaluates, patience, len(setup.batches), folder / "history.jsonl", setup.clock)
+    with Interrupts() as interrupts:
+        saving = Saving(checkpoints, evaluation, options.save_minutes, interrupts, setup.clock)
+        if resumed:
+            log.info("resuming the unfinished training from %s", resumed)
+            progress, best_weights = read(resumed)
+            evaluation.resume(progress["history"], best_weights)
+            setup.clock.add("train", progress["seconds"])
+        taken_before = _peak_memory(setup) - sum(p.numel() * p.element_size() for p in setup.model.parameters())
+        estimated = _announce(setup)
+        steps = _run(setup, evaluation, saving, resumed)
+        gc.collect()  # the Trainer and its optimizer, which hold each other
+    if saving.stopped:
+        raise KeyboardInterrupt(f"training stopped at step {steps} and was saved; the same command resumes it")
+    _refuse_trouble(evaluation, setup.recipe)
+    evaluation.restore_best()
+    memory = {"peak_memory_gb": round((_peak_memory(setup) - taken_before) / 1e9, 3), "estimated_memory_gb": round(estimated / 1e9, 3)}
+    return _metrics(setup, evaluation, steps) | memory, evaluation.history
+
+
+def _open_folder(checkpoints: Checkpoints, resume: str, overwrite: bool) -> Path | None:
+    """Return the checkpoint to resume from, or empty the folder; the main process alone changes it."""
+    resumed = checkpoints.to_resume(resume, overwrite)
+    _wait_for_everyone()
+    if console.is_main_process():
+        if resumed is None:
+            shutil.rmtree(checkpoints.folder.parent, ignore_errors=True)
+        checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.discard_incomplete()
+    return resumed
+
+
+def _announce(setup: Setup) -> int:
+    """Log what is about to be trained, and return the bytes of memory that it will take, about."""
+    from accelerate import PartialState
+
+    batches, epochs = setup.batches, setup.recipe.epochs
+    parts = setup.options.gradient_accumulation_steps * PartialState().num_processes
+    if setup.options.gradient_checkpointing:
+        _checkpoint_activations(setup.model)
+    largest = batches.largest(parts)
+    memory = estimate_memory(setup.model, -(-len(largest) // parts), len(setup.data.train[largest[0]]), setup.precision)
+    trained, all_ = (sum(p.numel() for p in setup.model.parameters() if p.requires_grad or every) for every in (False, True))
+    log.info(
+        "training %s of %s parameters on %s captions, %s tokens (%.0f %% of the batches is not padding), on %s in %s",
+        f"{trained:,}", f"{all_:,}", f"{len(setup.corpus.split.train):,}", f"{setup.tokens:,}", 100 * batches.useful_share(),
+        models.describe_device(setup.device), setup.precision,
+    )  # fmt: skip
+    log.info(
+        "at most %d epochs of %s steps, %s in all; about %.1f GB of memory",
+        epochs, f"{len(batches):,}", f"{epochs * len(batches):,}", memory / 1e9,
+    )  # fmt: skip
+    return memory
 
 
 def _checkpoint_activations(model: Any) -> None:
@@ -269,10 +264,167 @@ def _checkpoint_activations(model: Any) -> None:
         model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
-def _disk_error(folder: Path, error: Exception) -> ResourceError:
-    # safetensors and torch.save report a full disk as errors of their own
-    return ResourceError(f"cannot write {folder}: {error}", "free some space and repeat the command; what was saved before is unchanged")
+def _run(setup: Setup, evaluation: Evaluation, saving: Saving, resumed: Path | None) -> int:
+    """Train until the end, an interrupt or a loss that isn't finite; return the number of steps.
+
+    A failed save becomes a one-line error and leaves nothing behind, a checkpoint that can't be read another one.
+    """
+    from .callbacks import CaptionTrainer, ProgressBar
+    from .checkpoints import damaged, disk_error
+
+    checkpoints = saving.checkpoints
+    trainer = CaptionTrainer(
+        model=setup.model, args=_arguments(setup, checkpoints.folder, evaluates=bool(setup.data.held_out.rows) and not resumed),
+        callbacks=[evaluation, saving, ProgressBar(setup.clock, setup.tokens / len(setup.batches))],
+        rows=setup.data.train, batches=setup.batches, held_out=setup.data.held_out, clock=setup.clock,
+        parts=setup.options.gradient_accumulation_steps,
+    )  # fmt: skip
+    try:
+        with setup.clock.measure("train"):
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    except HuggingCaptionsError:
+        raise
+    except Exception as error:
+        if resumed and not saving.stepped and not is_out_of_memory(error):
+            raise damaged(resumed, error) from error
+        if not saving.saving:
+            raise
+        checkpoints.discard_incomplete()
+        raise disk_error(checkpoints.folder, error) from error
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return int(trainer.state.global_step)
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+def _arguments(setup: Setup, folder: Path, evaluates: bool) -> TrainingArguments:
+    import torch
+    from transformers import TrainingArguments
+
+    on_gpu, recipe, asked = setup.device == "cuda", setup.recipe, setup.hardware.compile
+    if on_gpu and torch.cuda.get_device_capability()[0] >= 8:
+        torch.set_float32_matmul_precision("high")  # the tensor cores of Ampere and later, 10 bits of mantissa
+    compiles = asked == "on" or (asked == "auto" and on_gpu and recipe.epochs * len(setup.batches) > COMPILE_STEPS)
+    if compiles:
+        log.info("torch.compile compiles the model during the first steps; on a CPU that takes minutes")
+    if setup.options.report_to == "tensorboard":
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(setup.folder / "runs"))
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup,  # below 1 this is a share of all steps
+        lr_scheduler_type=recipe.schedule,
+        weight_decay=recipe.weight_decay,
+        optim="adamw_torch_fused",
+        eval_on_start=evaluates,
+        logging_steps=10,
+        logging_nan_inf_filter=False,
+        save_strategy="no",  # the callbacks ask for evaluations and checkpoints
+        report_to=setup.options.report_to,
+        seed=setup.hardware.seed,
+        use_cpu=setup.device == "cpu",
+        bf16=setup.precision == "bf16",
+        fp16=setup.precision == "fp16",
+        torch_compile=compiles,
+        disable_tqdm=True,
+        dataloader_pin_memory=on_gpu,
+        ddp_find_unused_parameters=False,
+    )
+    arguments._n_gpu = 1  # with several cards and one process Trainer would take DataParallel, slower and with another loss
+    return arguments
+
+
+# -- after the last step
+
+
+def _refuse_trouble(evaluation: Evaluation, recipe: Recipe) -> None:
+    """Raise an ``InputError`` if a loss was not finite before any epoch ended well; all processes agree on it."""
+    best = evaluation.best()
+    if evaluation.trouble and (best is None or not best["step"]):
+        raise InputError(evaluation.trouble, f"lower --learning-rate, now {recipe.learning_rate:g}")
+    if evaluation.trouble:
+        log.warning("%s; the best weights so far are kept", evaluation.trouble)
+
+
+def _metrics(setup: Setup, evaluation: Evaluation, steps: int) -> Line:
+    """Return the figures of the best evaluation, those before training, of the corpus and of the speed."""
+    figures: Line = {"steps": steps, "val_loss": None, "perplexity": None, "bits_per_byte": None}
+    if best := evaluation.best():
+        before = evaluation.evaluations()[0]
+        figures |= {"best_step": best["step"], "best_epoch": best["epoch"]}
+        figures |= {"val_loss_before": before["val_loss"], "bits_per_byte_before": before["bits_per_byte"]}
+        figures |= {key: value for key, value in best.items() if key not in ("step", "epoch", "seconds")}
+    split = setup.corpus.split
+    return figures | {
+        "train_captions": len(split.train),
+        "val_captions": len(split.val),
+        "cut_captions": setup.data.cut,
+        "tokens_per_second": round(steps * setup.tokens / len(setup.batches) / setup.clock.elapsed("train"), 1),
+        "useful_share": round(setup.batches.useful_share(), 4),
+    }
+
+
+def _peak_memory(setup: Setup) -> int:
+    """Return the most bytes that this process took so far: on the card, or all of it on a CPU (0 on Windows)."""
+    if setup.device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes but on macOS
+
+
+def _publish(setup: Setup, metrics: Line, history: Sequence[Line], sample: Sampler | None) -> None:
+    """Write the model, what it writes unprompted and its record, and give the folder its name."""
+    with setup.clock.measure("save"):
+        model = _save(setup)
+    drawn: Sample | None = None
+    try:
+        with setup.clock.measure("sample"):
+            drawn = _sampled(setup, model, sample)
+    finally:  # after Ctrl-C too: the training is finished
+        lines = list(history)
+        if drawn:
+            place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
+            lines.append(place | drawn.figures)
+            record.append_history(setup.folder / "history.jsonl", lines[-1:])
+        run = record.run_json(setup.tags, setup.corpus, setup.options, setup.recipe, setup.hardware, setup.device, setup.base.model)
+        run |= {"metrics": metrics, "seconds": setup.clock.seconds()}
+        record.write_card(setup.folder, run, lines, drawn.captions if drawn else ())
+        shutil.rmtree(setup.folder / "checkpoints", ignore_errors=True)
+        write_json(setup.folder / "run.json", run)  # last: it marks the folder as complete
+        setup.store.publish_model(corpus_name(setup.tags), setup.hardware.overwrite)
+
+
+def _save(setup: Setup) -> LoadedModel:
+    """Write weights, config, tokenizer and generation_config as a plain Hugging Face folder; return the plain model."""
+    from transformers import GenerationConfig
+
+    from .checkpoints import disk_error
+
+    model = setup.model.merge_and_unload() if setup.options.lora else setup.model
+    eos = setup.base.tokenizer.eos_token_id
+    model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
+    model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos, do_sample=True)
+    try:
+        model.save_pretrained(setup.folder)
+        setup.base.tokenizer.save_pretrained(setup.folder)
+        for weights in setup.folder.glob("*.safetensors"):  # safetensors makes them readable for their owner only
+            weights.chmod((setup.folder / "config.json").stat().st_mode)
+    except Exception as error:
+        raise disk_error(setup.folder, error) from error
+    return LoadedModel(model, setup.base.tokenizer)
+
+
+def _sampled(setup: Setup, model: LoadedModel, sample: Sampler | None) -> Sample | None:
+    if sample is None or not setup.corpus.held_out:
+        return None
+    log.info("sampling captions for the model card")
+    try:
+        return sample(model, setup.corpus.training, setup.corpus.held_out, setup.hardware)
+    except Exception as error:  # out of memory above all; the model must not be lost for its card
+        log.warning("the model card has no sample: %s", (str(error).splitlines() or [type(error).__name__])[0])
+        return None

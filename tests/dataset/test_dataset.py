@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hugging_captions import models
-from hugging_captions.dataset import corpus as dataset
+from hugging_captions import dataset, models
+from hugging_captions.dataset import batches
+from hugging_captions.dataset.corpus import split_captions
 from hugging_captions.errors import InputError, NothingLeftError
 from hugging_captions.storage import Store, sha256, write_captions
 
@@ -17,14 +18,14 @@ CAPTIONS = ["Golden hour at the lake", "The view from the top was worth every st
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> object:
+def tokenizer() -> models.Tokenizer:
     return models.train_tokenizer(CAPTIONS, 300)
 
 
 def test_a_caption_of_several_tags_stays_with_the_first(tmp_path: Path) -> None:
     write_captions(tmp_path / "text/lake/captions.txt", ["one", "two\nlines", "one"])
     write_captions(tmp_path / "text/peak/captions.txt", ["three", "two\nlines"])
-    corpus = dataset.load_corpus(["lake", "peak"], Store(tmp_path))
+    corpus = dataset.load(["lake", "peak"], Store(tmp_path), 0, 0)
     assert (corpus.captions, corpus.tags) == (("one", "two\nlines", "three"), ("lake", "lake", "peak"))
 
 
@@ -46,16 +47,16 @@ def test_captions_that_are_not_as_they_were_cleaned_are_told(
     write_captions(store.captions("lake"), ["one", "two"])
     if cleaning:
         store.cleaning("lake").write_text(cleaning.replace("SHA", sha256(store.captions("lake"))))
-    assert dataset.load_corpus(["lake"], store).captions == ("one", "two")
+    assert dataset.load(["lake"], store, 0, 0).captions == ("one", "two")
     assert ("was changed since it was cleaned" in caplog.text) == warned
 
 
 def test_missing_and_empty_corpora_are_named(tmp_path: Path) -> None:
     write_captions(tmp_path / "text/empty/captions.txt", [])
     with pytest.raises(NothingLeftError, match="'empty'"):
-        dataset.load_corpus(["empty"], Store(tmp_path))
+        dataset.load(["empty"], Store(tmp_path), 0, 0)
     with pytest.raises(InputError, match="'peak'") as caught:
-        dataset.load_corpus(["peak"], Store(tmp_path))
+        dataset.load(["peak"], Store(tmp_path), 0, 0)
     assert caught.value.hint.endswith("tags with captions here: empty")
 
 
@@ -64,80 +65,78 @@ def test_missing_and_empty_corpora_are_named(tmp_path: Path) -> None:
     [(199, 0.1, 0), (200, 0.1, 20), (200, 0.01, 20), (200, 0.0, 0), (1000, 0.1, 100), (1000, 0.5, 500), (50_000, 0.1, 2000)],
 )
 def test_the_split_has_bounds_and_loses_nothing(count: int, fraction: float, held_out: int) -> None:
-    split = dataset.split_captions(count, fraction, seed=7)
+    split = split_captions(count, fraction, seed=7)
     assert len(split.val) == held_out
     assert sorted(split.train + split.val) == list(range(count))
-    assert split == dataset.split_captions(count, fraction, seed=7)
-    assert held_out == 0 or split != dataset.split_captions(count, fraction, seed=8)
+    assert split == split_captions(count, fraction, seed=7)
+    assert held_out == 0 or split != split_captions(count, fraction, seed=8)
 
 
-def test_a_caption_is_wrapped_in_eos_and_reads_back(tokenizer: object) -> None:
-    encoded = dataset.encode_captions(CAPTIONS, tokenizer, 64)
-    eos = tokenizer.eos_token_id  # type: ignore[attr-defined]
-    assert encoded.cut == 0
-    assert [tokenizer.decode(row[1:-1]) for row in encoded.rows] == CAPTIONS  # type: ignore[attr-defined]
-    assert all(row[0] == row[-1] == eos and eos not in row[1:-1] for row in encoded.rows)
+def test_a_caption_is_wrapped_in_eos_and_reads_back(tokenizer: models.Tokenizer) -> None:
+    rows, cut = batches.encode_captions(CAPTIONS, tokenizer, 64)
+    eos = tokenizer.eos_token_id
+    assert cut == 0
+    assert [tokenizer.decode(row[1:-1]) for row in rows] == CAPTIONS
+    assert all(row[0] == row[-1] == eos and eos not in row[1:-1] for row in rows)
 
 
-def test_captions_encoded_a_few_at_a_time_are_the_same(tokenizer: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = dataset.encode_captions(CAPTIONS, tokenizer, 64)
-    monkeypatch.setattr(dataset, "ENCODED_AT_ONCE", 2)
+def test_captions_encoded_a_few_at_a_time_are_the_same(tokenizer: models.Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = batches.encode_captions(CAPTIONS, tokenizer, 64)
+    monkeypatch.setattr(batches, "ENCODED_AT_ONCE", 2)
     assert len(CAPTIONS) % 2
-    assert dataset.encode_captions(CAPTIONS, tokenizer, 64) == whole
+    assert batches.encode_captions(CAPTIONS, tokenizer, 64) == whole
 
 
 @pytest.mark.parametrize("positions", [4, 7, 12])
-def test_a_long_caption_is_cut_at_a_word_without_eos(tokenizer: object, positions: int) -> None:
+def test_a_long_caption_is_cut_at_a_word_without_eos(tokenizer: models.Tokenizer, positions: int) -> None:
     text = "summit lake " * 30
-    (row,) = dataset.encode_captions([text], tokenizer, positions).rows
-    decoded = tokenizer.decode(row[1:])  # type: ignore[attr-defined]
-    assert dataset.encode_captions([text], tokenizer, positions).cut == 1
+    (row,), cut = batches.encode_captions([text], tokenizer, positions)
+    decoded = tokenizer.decode(row[1:])
+    assert cut == 1
     assert 1 < len(row) <= positions
-    assert row[-1] != tokenizer.eos_token_id  # type: ignore[attr-defined]
+    assert row[-1] != tokenizer.eos_token_id
     assert text.startswith(decoded)
     if positions == 12:
         assert text[len(decoded)] == " "
 
 
-def test_batches_hold_every_row_once_under_the_budget_and_change_with_the_epoch() -> None:
+@pytest.mark.parametrize("budget", [10, 128])
+def test_batches_hold_every_row_once_under_the_budget(budget: int) -> None:
     lengths = [3 + (7 * i) % 40 for i in range(200)]
-    batches = dataset.TokenBatches(lengths, 128, seed=1)
-    first = list(batches)
-    batches.epoch = 1
-    second = list(batches)
-    assert sorted(i for batch in first for i in batch) == list(range(200))
-    assert all(len(batch) * max(lengths[i] for i in batch) <= 128 for batch in first)
-    assert len(first) == len(second) == len(batches)
-    assert first != second
-    assert list(dataset.TokenBatches(lengths, 128, seed=1)) == first
-    assert batches.useful_share() > 0.85
+    epoch = batches.TokenBatches(lengths, budget, seed=1)
+    found = list(epoch)
+    assert sorted(i for batch in found for i in batch) == list(range(200))
+    assert all(epoch.positions(batch) <= budget or len(batch) == 1 for batch in found)
+    assert len(found) == len(epoch)
+    assert list(batches.TokenBatches(lengths, budget, seed=1)) == found != list(batches.TokenBatches(lengths, budget, seed=2))
+    assert epoch.useful_share() > 0.85
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_the_shares_of_all_processes_are_the_whole(ranks: int) -> None:
-    batches = dataset.TokenBatches([60, 5, 6, 7, 5, 5, 50], 64, seed=3)
-    shares = [list(dataset.RankBatches(batches, rank, ranks)) for rank in range(ranks)]
-    assert {len(share) for share in shares} == {len(batches)}
-    assert [sorted(i for share in step for i in share) for step in zip(*shares)] == [sorted(batch) for batch in batches]
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_the_shares_of_all_processes_are_the_whole(processes: int) -> None:
+    whole = batches.TokenBatches([60, 5, 6, 7, 5, 5, 50], 64, seed=3)
+    shares = [list(batches.RankBatches(whole, process, processes)) for process in range(processes)]
+    assert {len(share) for share in shares} == {len(whole)}
+    assert [sorted(i for share in step for i in share) for step in zip(*shares)] == [sorted(batch) for batch in whole]
 
 
 def test_collate_trains_the_final_eos_and_no_padding() -> None:
-    x = dataset.IGNORED
-    batch = dataset.collate([(9, 1, 2, 9), (9, 3, 9)])
+    x = batches.IGNORED
+    batch = batches.collate([(9, 1, 2, 9), (9, 3, 9)])
     assert batch["input_ids"].tolist() == [[9, 1, 2, 9], [9, 3, 9, 0]]
     assert batch["labels"].tolist() == [[x, 1, 2, 9], [x, 3, 9, x]]
-    assert dataset.collate([])["labels"].tolist() == [[x, x]]
+    assert batches.collate([])["labels"].tolist() == [[x, x]]
 
 
 def test_parts_are_the_whole_without_the_padding() -> None:
-    batch = dataset.collate([(9, 1, 2, 3, 9), (9, 3, 9), (9, 4, 9)])
-    parts = dataset.parts(batch, 2)
+    batch = batches.collate([(9, 1, 2, 3, 9), (9, 3, 9), (9, 4, 9)])
+    parts = batches.parts(batch, 2)
     assert [part["input_ids"].tolist() for part in parts] == [[[9, 1, 2, 3, 9], [9, 3, 9, 0, 0]], [[9, 4, 9]]]
-    assert sum(int((part["labels"] != dataset.IGNORED).sum()) for part in dataset.parts(batch, 8)) == 8
-    assert torch.equal(dataset.parts(batch, 1)[0]["labels"], batch["labels"])
+    assert sum(int((part["labels"] != batches.IGNORED).sum()) for part in batches.parts(batch, 8)) == 8
+    assert torch.equal(batches.parts(batch, 1)[0]["labels"], batch["labels"])
 
 
 def test_blocks_run_on_over_captions() -> None:
     rows = [(9, 1, 2, 9), (9, 3, 9), (9, 4, 5, 6, 9)]
-    assert [list(block) for block in dataset.blocks(rows, 4)] == [[9, 1, 2, 9], [3, 9, 4, 5]]
-    assert [list(block) for block in dataset.blocks(rows, 99)] == [[9, 1, 2, 9, 3, 9, 4, 5, 6, 9]]
+    assert [list(block) for block in batches.blocks(rows, 4)] == [[9, 1, 2, 9], [3, 9, 4, 5]]
+    assert [list(block) for block in batches.blocks(rows, 99)] == [[9, 1, 2, 9, 3, 9, 4, 5, 6, 9]]

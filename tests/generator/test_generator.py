@@ -17,6 +17,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 import tune_transformer
 from hugging_captions import models
 from hugging_captions.dataset import corpus as dataset
+from hugging_captions.dataset.batches import encode_captions
 from hugging_captions.generator import candidates, decoder, sampling
 from hugging_captions.generator.decoder import Decoder, Row
 from hugging_captions.generator.generate import prepare, sample
@@ -246,7 +247,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
         model.transformer.ln_f.weight.fill_(1.0)
         model.transformer.wte.weight[:, :size] = torch.eye(size)
         counts = torch.zeros(size, size)
-        for row in dataset.encode_captions(CAPTIONS, tokenizer, 64).rows:
+        for row in encode_captions(CAPTIONS, tokenizer, 64)[0]:
             for last, following in itertools.pairwise(row):
                 counts[last, following] += 1
         likelihoods = (counts + 1e-4) / (counts + 1e-4).sum(1, keepdim=True)
