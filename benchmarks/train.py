@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the quality part (default: 3)")
     parser.add_argument("--quality-captions", type=int, default=400, help="captions of the quality part (default: 400)")
     parser.add_argument("--base-model", default="builtin", metavar="NAME|DIR", help="base model of the quality part (default: builtin)")
+    parser.add_argument("--repository", type=Path, default=ROOT, metavar="DIR", help="checkout that the quality part runs (default: this)")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out", metavar="DIR")
     return parser
 
@@ -97,10 +98,9 @@ def speed(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
 def quality(captions: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """Return held-out loss against wall time of each recipe, by seed; print, judge and draw it."""
     import train_quality
-    from processes import alone
 
     runs = [
-        alone(train_quality.fine_tune, name, arguments.base_model, captions[: arguments.quality_captions], seed)
+        train_quality.fine_tune(name, arguments.base_model, captions[: arguments.quality_captions], seed, arguments.repository)
         for seed in range(arguments.seeds)
         for name in train_quality.CONTENDERS
     ]

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hugging_captions.trainer.caption_trainer import CaptionTrainer
-from hugging_captions.trainer.hardware import fuse_activations, keep_freed_memory
 from processes import alone
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
 
 from hugging_captions import models
-from hugging_captions.dataset import corpus as dataset
+from hugging_captions.dataset import batches as dataset
+from hugging_captions.trainer.callbacks import CaptionTrainer
 from hugging_captions.trainer.recipe import RECIPES, fit
+from hugging_captions.trainer.train import fuse_activations
 
 #: Optimizer steps of a contender in a round, after a first one that is not counted: it makes the optimizer's state and finds memory.
 STEPS = {"ours": 4, "packed rows": 4, "bare loop": 4, "classic (2020)": 4, "run_clm grouping": 2, "padded to 128": 4}
-#: Those that train as this project does: fused GELU, freed memory kept.
+#: Those that train as this project does, with the fused GELU.
 OURS = ("ours", "packed rows", "bare loop")
 Batch = dict[str, torch.Tensor]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -36,7 +36,7 @@ class SpeedTest:
         if tokenizer.eos_token_id is None:
             tokenizer.eos_token = models.END_OF_TEXT
         self.vocabulary = len(tokenizer)
-        self.rows = dataset.encode_captions(captions, tokenizer, 1024).rows
+        self.rows = dataset.encode_captions(captions, tokenizer, 1024)[0]
         self.blocks = dataset.blocks(self.rows, 1024)
         self.eos = tokenizer.eos_token_id
         self.batch_tokens = fit(RECIPES["pretrained"], 768, sum(map(len, self.rows))).batch_tokens
@@ -104,7 +104,6 @@ def run(name: str, batches: list[Batch], vocabulary: int) -> tuple[float, float]
     model = GPT2LMHeadModel(GPT2Config(n_layer=6, vocab_size=vocabulary))
     if name in OURS:
         fuse_activations(model)
-        keep_freed_memory(DEVICE)
     with PeakMemory() as memory:
         seconds = (
             bare_loop(model, batches)
