@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -42,21 +42,21 @@ _OTHER_NAME = re.compile(r"id|.*_UTC(_old_\d+|_location)\.txt")
 _JSON_START = re.compile(r"\{\s*(?:[\"}]|$)|\[\s*(?:[\[{\"\]]|$)")
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImportResult:
-    """The outcome of an import: files read, posts by format, new ones, and what couldn't be read."""
+    """The outcome of an import, counted while it runs: files read, posts by format, new ones, and what couldn't be read."""
 
     tag: str
-    files: int
-    found: dict[str, int]
-    new: int
-    unreadable: int
-    unreadable_likes: int
-    other_files: int
+    files: int = 0
+    found: Counter[str] = field(default_factory=Counter)
+    new: int = 0
+    unreadable: int = 0
+    unreadable_likes: int = 0
+    other_files: int = 0
 
     def summary(self) -> str:
         """Return the result in one line for stdout."""
-        total = sum(self.found.values())
+        total = self.found.total()
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
         parts = [f"{_count(total, 'post')} in {_count(self.files, 'file')} ({formats})", f"{self.new:,} new"]
         parts.append(f"{total - self.new:,} already here")
@@ -79,14 +79,14 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
     """
     for path in paths:
         _require_file(path)
-    run = _Import(tag, max_unpacked, [folder.resolve() for folder in store.folders()])
-    posts = run.posts(paths)
-    new, chunk = 0, list(islice(posts, CHUNK))
+    result = ImportResult(tag)
+    posts = _posts(paths, result, max_unpacked, [folder.resolve() for folder in store.folders()])
+    chunk = list(islice(posts, CHUNK))
     with PostLog(store.posts(tag)) as posts_log:
         while chunk:
-            new += posts_log.append(chunk)
+            result.new += posts_log.append(chunk)
             chunk = list(islice(posts, CHUNK))
-    return ImportResult(tag, run.files, dict(run.found), new, run.unreadable, run.unreadable_likes, run.other_files)
+    return result
 
 
 def _require_file(path: Path) -> None:
@@ -118,50 +118,32 @@ def _is_redundant(path: Path) -> bool:
     return _OTHER_NAME.fullmatch(path.name) is not None or (path.suffix == ".txt" and has_metadata)
 
 
-class _Import:
-    """One run over all paths, and its counts."""
-
-    def __init__(self, tag: str, max_unpacked: int, own: Sequence[Path] = ()) -> None:
-        self._tag, self._max_unpacked, self._own = tag, max_unpacked, own
-        self.found: Counter[str] = Counter()
-        self.files = self.unreadable = self.unreadable_likes = self.other_files = 0
-
-    def posts(self, paths: Sequence[Path]) -> Iterator[Post]:
-        """Yield the posts in files and below folders; the pictures of one carousel of gallery-dl's are one post."""
-        for path in paths:
-            before = self.found.total()
-            carousels: set[str] = set()
-            posts: Iterator[Post] = self._posts_below(path)
-            for post in console.progress(posts, unit=" posts", label=f"import {console.shorten(path.name)}"):
-                if post.source == "gallery-dl":
-                    if post.shortcode in carousels:
-                        continue
-                    carousels.add(post.shortcode)
-                self.found[post.source] += 1
-                yield post
-            if self.found.total() == before:
-                raise InputError(f"cannot import {path} for tag {self._tag!r}: no usable record in it", f"what can be read: {FORMATS}")
-
-    def _posts_below(self, path: Path) -> Iterator[Post]:
-        for file in [path] if path.is_file() else _walk(path, self._own):
-            if file != path and _is_redundant(file):
-                continue
-            reader = _Reader(file, self._tag, self._max_unpacked, in_folder=file != path)
-            yield from reader.posts()
-            self.unreadable += reader.unreadable
-            self.unreadable_likes += reader.unreadable_likes
-            self.files += not reader.is_other
-            self.other_files += reader.is_other
+def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: Sequence[Path]) -> Iterator[Post]:
+    """Yield the posts in files and below folders, and count them; the pictures of one carousel of gallery-dl's are one post."""
+    for path in paths:
+        before = result.found.total()
+        carousels: set[str] = set()
+        files = [path] if path.is_file() else (file for file in _walk(path, own) if not _is_redundant(file))
+        readers = (_Reader(file, result, max_unpacked, in_folder=file != path) for file in files)
+        posts = (post for reader in readers for post in reader.posts())
+        for post in console.progress(posts, unit=" posts", label=f"import {console.shorten(path.name)}"):
+            if post.source == "gallery-dl":
+                if post.shortcode in carousels:
+                    continue
+                carousels.add(post.shortcode)
+            result.found[post.source] += 1
+            yield post
+        if result.found.total() == before:
+            raise InputError(f"cannot import {path} for tag {result.tag!r}: no usable record in it", f"what can be read: {FORMATS}")
 
 
 class _Reader:
     """One file: its format, and the posts in it."""
 
-    def __init__(self, path: Path, tag: str, max_unpacked: int, in_folder: bool) -> None:
-        self.path, self._tag, self._max_unpacked, self._in_folder = path, tag, max_unpacked, in_folder
-        self.unreadable = self.unreadable_likes = 0
-        #: Whether it is of no known format: an error where it was named, and skipped where it only lies in a folder.
-        self.is_other = False
+    def __init__(self, path: Path, result: ImportResult, max_unpacked: int, in_folder: bool) -> None:
+        self.path, self._result, self._max_unpacked, self._in_folder = path, result, max_unpacked, in_folder
+        self._tag = result.tag
+        self._has_complained = self._is_other = False
         self._names = records.SyntheticShortcodes()
 
     def posts(self) -> Iterator[Post]:
@@ -173,36 +155,44 @@ class _Reader:
         except tables.TableError as error:
             if not self._in_folder:
                 raise
-            log.warning("%s; skipped", error)
-            self.is_other = True
+            self._skip(str(error), logging.WARNING)
         except OSError as error:
             raise from_os_error(error, "read", self.path) from error
+        self._result.files += not self._is_other
+        self._result.other_files += self._is_other
 
     def _recognise(self, file: tables.TextFile) -> Iterator[Post]:
+        level = logging.DEBUG if self._in_folder else logging.WARNING
         if tables.is_binary_table(file):
             rows = tables.read_binary_rows(file)
             yield from self._table(lambda _: iter(rows))
             return
         if not file.encoding:
-            self._skip("binary data")
+            self._skip(f"{self.path}: binary data", level)
             return
-        first, second = file.first_lines()
+        first, second = _first_lines(file)
         if match := _CAPTION_NAME.fullmatch(self.path.name):
             yield from self._caption_file(file, "{}T{}:{}:{}Z".format(*match.groups()))
         elif _JSON_START.match(first) or (first[:1] in ("[", "{") and _parse(first) is not None):
             is_lines = second and (_parse(first) is not None or (first[0] == "{" and isinstance(_parse(second), dict)))
-            yield from self._json_lines(file) if is_lines else self._values(_parse(file.document()), "line 1")
-        elif separator := tables.find_separator(file.sample(), self.path.name):
+            yield from self._json_lines(file) if is_lines else self._json_document(file)
+        elif separator := tables.find_separator(file):
             yield from self._table(partial(tables.read_rows, file, separator))
         elif not self._in_folder or _TEXT_NAME.fullmatch(self.path.name):
             yield from self._plain(file)
         else:
-            self._skip("plain text that is not called .txt")
+            self._skip(f"{self.path}: plain text that is not called .txt", level)
+
+    def _json_document(self, file: tables.TextFile) -> Iterator[Post]:
+        with file.open() as handle:
+            value = _parse(handle.read())
+        yield from self._values(value, "line 1")
 
     def _json_lines(self, file: tables.TextFile) -> Iterator[Post]:
-        for number, line in file.lines(self._complain):
-            if line.strip():
-                yield from self._values(_parse(line), f"line {number}")
+        with file.open() as handle:
+            for number, line in enumerate(handle, start=1):
+                if line.strip():
+                    yield from self._values(_parse(line), f"line {number}")
 
     def _values(self, value: JSON, place: str) -> Iterator[Post]:
         """Yield the posts in one JSON value: a page of Instagram's, a list of records, or one record."""
@@ -228,13 +218,19 @@ class _Reader:
                 yield replace(post, likes=None) if fillers and post.likes == records.FILLER_LIKES else post
 
     def _plain(self, file: tables.TextFile) -> Iterator[Post]:
-        for _, line in file.lines(self._complain):
-            if caption := line.rstrip("\r\n") if line.strip() else "":
-                yield Post(self._names.name(caption, None, None), caption, None, None, self._tag, "text")
+        with file.open() as handle:
+            for number, line in enumerate(handle, start=1):
+                caption = line.rstrip("\r\n")
+                if "\0" in caption:
+                    self._complain(f"line {number}", "binary data")
+                elif caption.strip():
+                    yield Post(self._names.name(caption, None, None), caption, None, None, self._tag, "text")
 
     def _caption_file(self, file: tables.TextFile, date_utc: str) -> Iterator[Post]:
         """Read the text that instaloader wrote next to a picture: the whole of it is one caption."""
-        if caption := "".join(line for _, line in file.lines(self._complain)).removesuffix("\n"):
+        with file.open() as handle:
+            caption = handle.read().removesuffix("\n")
+        if caption:
             yield Post(self._names.name(caption, None, date_utc), caption, None, date_utc, self._tag, "instaloader")
 
     def _record(self, record: JSON, place: str, source: str = "json") -> Iterator[Post]:
@@ -244,17 +240,25 @@ class _Reader:
             self._complain(place, str(error))
             return
         if post is not None:
-            self.unreadable_likes += post.likes is None and records.has_unreadable_likes(record)
+            self._result.unreadable_likes += post.likes is None and records.has_unreadable_likes(record)
             yield post
 
-    def _skip(self, reason: str) -> None:
-        self.is_other = True
-        (log.debug if self._in_folder else log.warning)("%s: %s; skipped", self.path, reason)
+    def _skip(self, reason: str, level: int) -> None:
+        self._is_other = True
+        log.log(level, "%s; skipped", reason)
 
     def _complain(self, place: str, reason: str) -> None:
-        self.unreadable += 1
-        if self.unreadable == 1:
+        self._result.unreadable += 1
+        if not self._has_complained:
             log.warning("%s, %s: %s; skipped, and so are others like it", self.path, place, reason)
+        self._has_complained = True
+
+
+def _first_lines(file: tables.TextFile) -> tuple[str, str]:
+    """Return the first two lines that aren't blank, stripped; empty where there are none."""
+    with file.open() as handle:
+        first, second = [*islice(filter(None, map(str.strip, handle)), 2), "", ""][:2]
+    return first, second
 
 
 def _parse(text: str) -> JSON:

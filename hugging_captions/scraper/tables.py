@@ -1,7 +1,7 @@
 """Files as text or as rows: gzip or xz unpacked up to a limit, decoded, and tables read with pandas.
 
-Reads CSV with any usual separator, Excel and Parquet tables, and plain text of which no line is endless.
-Writes nothing. pandas is imported when the first table is read.
+Reads plain text, CSV with any usual separator, Excel and Parquet tables. Writes nothing. pandas is imported when
+the first table is read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from ..errors import InputError
 from .records import CAPTION_FIELDS, JSON, plain_name
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from pandas import DataFrame
 
 log = logging.getLogger(__name__)
@@ -38,10 +37,6 @@ MAX_UNPACKED = 8 << 30
 #: Exports compress 5- to 30-fold, a bomb 1,000-fold and more.
 MAX_RATIO = 200
 UNSUSPICIOUS = 64 << 20
-#: Characters of a document that has to be parsed whole; parsed, it takes several times as much memory.
-MAX_DOCUMENT = 512 << 20
-#: Characters of a line. Instagram's longest pages take about 2 MB, so nothing longer is a record.
-MAX_LINE = 16 << 20
 #: Characters of a cell: more come from a quote that isn't closed, which takes the following rows into its cell.
 MAX_CELL = 1 << 16
 #: Bytes or characters by which a file is recognised.
@@ -54,6 +49,7 @@ DAMAGE = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 #: The package that pandas needs for each format, by how such a file begins.
 ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "a Parquet table")}
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATORS = "\t,;|"
 #: The line in which Excel names the separator, before the header.
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>.)"?')
@@ -72,79 +68,39 @@ Complain = Callable[[str, str], None]
 
 
 class TextFile:
-    """A file of text, opened as often as it is read. ``encoding`` is empty where the file holds binary data.
+    """A file of text, plain or compressed. ``encoding`` is empty where it holds binary data.
 
     Raises:
-        OSError, or one of ``DAMAGE``: it can't be read; so does every method, where the damage begins.
-        InputError: it unpacks to more than ``max_unpacked`` bytes.
+        OSError: it can't be read; ``open`` and reading raise one of ``DAMAGE`` too, where a compressed file is damaged.
+        InputError: it unpacks to more than ``max_unpacked`` bytes, or to ``MAX_RATIO`` times its size.
     """
 
     def __init__(self, path: Path, max_unpacked: int = MAX_UNPACKED) -> None:
-        self.path, self._limit = path, max_unpacked
-        with _unpacked(path, max_unpacked) as handle:
-            self.beginning = handle.peek(SAMPLE)[:SAMPLE]
-        self.encoding = self._encoding()
+        self.path, self._limit = path, min(max_unpacked, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
+        self.beginning = b""
+        self.encoding = self._find_encoding()
 
     def open(self, newline: str = "\n") -> io.TextIOWrapper:
         """Open the file as text, with U+FFFD for each byte that isn't in its encoding."""
-        return io.TextIOWrapper(_unpacked(self.path, self._limit), self.encoding, errors="replace", newline=newline)
+        return io.TextIOWrapper(_open_unpacked(self.path), self.encoding, errors="replace", newline=newline)
 
-    def sample(self) -> str:
-        """Return how the text begins."""
-        with self.open(newline="") as handle:
-            return handle.read(SAMPLE)
-
-    def first_lines(self) -> tuple[str, str]:
-        """Return the first two lines that aren't blank, stripped; empty where there are none."""
-        found: list[str] = []
-        with self.open() as handle:
-            while len(found) < 2 and (line := handle.readline(MAX_LINE)):
-                found += [line.strip()] if line.strip() else []
-        first, second = [*found, "", ""][:2]
-        return first, second
-
-    def lines(self, complain: Complain) -> Iterator[tuple[int, str]]:
-        """Yield the number and the text of each line; ``complain`` gets those that are endless or binary."""
-        number = 0
-        with self.open() as handle:
-            while line := handle.readline(MAX_LINE):
-                number += 1
-                if len(line) >= MAX_LINE and not line.endswith("\n"):
-                    complain(f"line {number}", f"a line of over {MAX_LINE >> 20} MiB")
-                    while line and not line.endswith("\n"):
-                        line = handle.readline(MAX_LINE)
-                elif "\0" in line:
-                    complain(f"line {number}", "binary data")
-                else:
-                    yield number, line
-
-    def document(self) -> str:
-        """Return the whole text.
-
-        Raises:
-            InputError: that is more than ``MAX_DOCUMENT`` characters.
-        """
-        with self.open() as handle:
-            text = handle.read(MAX_DOCUMENT)
-            if handle.read(1):
-                reason = f"a JSON document of over {MAX_DOCUMENT >> 20} MiB has to be parsed whole"
-                raise InputError(f"cannot import {self.path}: {reason}", "write it with one record a line (JSONL): that is streamed")
-        return text
-
-    def _encoding(self) -> str:
-        """Return the encoding that the whole file agrees with, or an empty string for binary data."""
-        if self.beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        if b"\0" in self.beginning:
-            return ""
+    def _find_encoding(self) -> str:
+        """Return the encoding that fits the whole file: UTF-8 or UTF-16, or Windows-1252 where most of it isn't UTF-8."""
         letters = damaged = 0
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        with _unpacked(self.path, self._limit) as handle, suppress(*DAMAGE):
-            while block := handle.read(1 << 20):
+        with suppress(*DAMAGE):
+            for block in self._blocks():
+                self.beginning = self.beginning or block[:SAMPLE]
+                if self.beginning.startswith(_UTF_16):
+                    continue
+                if b"\0" in self.beginning or self.beginning[:4] in ENGINES:
+                    return ""
                 text = decoder.decode(block)
                 if not text.isascii():
                     letters += len(text) - len(text.encode("ascii", "ignore"))
                     damaged += len(text) - len(text.encode("utf-8", "ignore").decode("utf-8"))
+        if self.beginning.startswith(_UTF_16):
+            return "utf-16"
         if damaged and _CONTROLS.search(self.beginning):
             return ""
         if damaged > letters - damaged:
@@ -154,14 +110,25 @@ class TextFile:
             log.warning("%s: bytes that aren't UTF-8 (%d) are replaced by U+FFFD", self.path, damaged)
         return "utf-8-sig"
 
+    def _blocks(self) -> Iterator[bytes]:
+        size = 0
+        with _open_unpacked(self.path) as handle:
+            while block := handle.read1(1 << 20):
+                size += len(block)
+                if size > self._limit and not isinstance(handle, io.BufferedReader):
+                    message = f"cannot import {self.path}: it unpacks to more than {self._limit:,} bytes"
+                    raise InputError(message, "if it should be that large, unpack it first")
+                yield block
 
-def find_separator(sample: str, name: str) -> str:
-    """Return the separator of the table that begins with ``sample``, or an empty string where that is plain text.
+
+def find_separator(file: TextFile) -> str:
+    """Return the separator of the table in ``file``, or an empty string where it holds plain text.
 
     A table has a caption column in its first row, or rows of equal width (prose has a space after its commas),
     or is called .csv or .tsv.
     """
-    lines = io.StringIO(sample.lstrip("\r\n"), newline="").readlines()
+    with file.open(newline="") as handle:
+        lines = io.StringIO(handle.read(SAMPLE).lstrip("\r\n"), newline="").readlines()
     if lines and (match := _SEPARATOR_LINE.fullmatch(lines[0].strip())):
         return match["separator"]
     tables = {separator: _sample_rows(lines, separator) for separator in _SEPARATORS}
@@ -172,7 +139,7 @@ def find_separator(sample: str, name: str) -> str:
         widths = {len(row) for row in rows}
         if len(rows) > 1 and len(widths) == 1 and min(widths) > 2 and not any(cell.startswith(" ") for row in rows for cell in row[1:]):
             return separator
-    return max(tables, key=lambda separator: len([*tables[separator], []][0])) if _TABLE_NAME.fullmatch(name) else ""
+    return max(tables, key=lambda separator: len([*tables[separator], []][0])) if _TABLE_NAME.fullmatch(file.path.name) else ""
 
 
 def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tuple[int, JSON]]:
@@ -293,36 +260,10 @@ def _frames(handle: IO[str], separator: str, width: int, path: Path, complain: C
         raise TableError(f"cannot import {path}: {reason}", "close it or take that row out; what stands above it is imported") from error
 
 
-class _Limited(io.RawIOBase):
-    """A binary stream that refuses to give more than ``limit`` bytes: here a decompression bomb stops."""
-
-    def __init__(self, inner: gzip.GzipFile | lzma.LZMAFile, limit: int, path: Path) -> None:
-        self._inner, self._left, self._limit, self._path = inner, limit, limit, path
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        data = self._inner.read(len(view))
-        self._left -= len(data)
-        if self._left < 0:
-            message = f"cannot import {self._path}: it unpacks to more than {self._limit:,} bytes"
-            raise InputError(message, "if it should be that large, unpack it first")
-        view[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._inner.close()
-        super().close()
-
-
-def _unpacked(path: Path, limit: int) -> io.BufferedReader[io.RawIOBase]:
+def _open_unpacked(path: Path) -> gzip.GzipFile | lzma.LZMAFile | io.BufferedReader:
     """Open ``path`` for reading bytes, through gzip or xz where it begins as they do."""
     with open(path, "rb") as handle:
         magic = handle.read(6)
-    if not magic.startswith((b"\x1f\x8b", b"\xfd7zXZ\x00")):
-        return io.BufferedReader(io.FileIO(path), SAMPLE)
-    inner = gzip.open(path) if magic.startswith(b"\x1f\x8b") else lzma.open(path)
-    limit = min(limit, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
-    return io.BufferedReader(_Limited(inner, limit, path), SAMPLE)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    return lzma.open(path) if magic == b"\xfd7zXZ\x00" else open(path, "rb")
