@@ -14,7 +14,6 @@ from train_contenders import PeakMemory
 from transformers import AutoTokenizer, GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from hugging_captions import models
-from hugging_captions.generator import quantized
 from hugging_captions.generator.candidates import Candidates
 from hugging_captions.generator.novelty import Reference
 from hugging_captions.options import GenerateOptions
@@ -47,9 +46,6 @@ class Contest:
             "generate, padded prompts": self._padded,
             "generate_batch": self._continuous,
         }
-        if self.device == "cpu":
-            self.contenders["ours, int8"] = self._ours_int8
-        self._int8: Any = None
 
     def describe(self) -> str:
         """Return one line about the model and the machine."""
@@ -61,8 +57,6 @@ class Contest:
     def run(self, name: str, size: int, seed: int) -> dict[str, float] | None:
         """Return seconds, captions that ended, their tokens and peak memory of one turn; None, and a line, where it fails."""
         torch.manual_seed(seed)
-        if name == "ours, int8" and self._int8 is None:  # not timed: it is done once, at loading
-            self._int8 = quantized.quantize(build_model(self.model.config.n_layer, self.model.config.vocab_size, self.eos))
         before = torch.cuda.memory_allocated() if self.device == "cuda" else 0
         try:
             with PeakMemory() as memory:
@@ -79,13 +73,7 @@ class Contest:
         return {"seconds": seconds, "ended": ended, "tokens": tokens, "memory": peak}
 
     def _ours(self, size: int, seed: int) -> tuple[int, int]:
-        return self._decode(self.model, size, seed)
-
-    def _ours_int8(self, size: int, seed: int) -> tuple[int, int]:
-        return self._decode(self._int8, size, seed)
-
-    def _decode(self, model: Any, size: int, seed: int) -> tuple[int, int]:
-        loaded = models.LoadedModel(model, self.tokenizer)
+        loaded = models.LoadedModel(self.model, self.tokenizer)
         captions = Candidates(loaded, PROMPTS[:1], replace(OPTIONS, num_captions=size), seed, Reference(None)).collect()
         return sum(caption.ended for caption in captions), sum(caption.sampled for caption in captions)
 

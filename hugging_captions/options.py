@@ -141,7 +141,6 @@ class GenerateOptions:
     max_attempts: float = option(20.0, "give up after so many times --num-captions attempts", at_least=1, at_most=10**6, metavar="F")
     keep_all: bool = option(False, "write the first --num-captions attempts, whatever they are")
     compare_base: bool = option(False, "also write the base model's captions for the same prompts and seeds")
-    quantize: str = option("none", "int8: faster on a CPU, another text (not on a GPU)", choices=("none", "int8"))
     decode_rows: int | None = option(None, "captions decoded together (default: by free memory)", type=int, at_least=1, metavar="N")
 
 

@@ -128,12 +128,8 @@ class Store:
     def generated(self, corpus: str, suffix: str) -> Path:
         return self.root / "text" / GENERATED / f"{corpus}_gen{suffix}"
 
-    def novelty_index(self, tags: Sequence[str], key: str) -> Path:
-        """Return the index over the captions of ``tags``, beside the first one's captions.txt; ``key`` is of what it holds."""
-        return self.root / "text" / tags[0] / f"{corpus_name(tags)}-{key[:16]}.novelty.npz"
-
     def novelty_indices(self, tag: str) -> list[Path]:
-        """Return the indices over corpora that ``tag`` is part of."""
+        """Return the word indices that earlier versions kept of corpora that ``tag`` is part of: they hold its captions."""
         return [path for path in self.root.glob("text/*/*.novelty.npz") if tag in path.name.rpartition("-")[0].split("+")]
 
     def publish_model(self, corpus: str, overwrite: bool) -> Path:

@@ -1,39 +1,61 @@
-"""As many good captions as were asked for: which rows to try, in which order they are judged, when to stop.
+"""As many good captions as were asked for: which rows to try, which captions to keep and why not the others, when to stop.
 
-Rows are judged in the order of their numbers and prompts, never in the order in which they end, so what
-is kept doesn't depend on how many are decoded at a time.
+Rows are evaluated in the order of their prompts and numbers, never in the order in which they finish, so what is kept doesn't
+depend on how many are decoded at a time.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from .. import console
+from .. import console, language
 from ..errors import UsageError
-from ..models import LoadedModel
+from ..models import LoadedModel, Tokenizer
 from ..options import GenerateOptions
-from .copies import Copied
-from .decoder import Decoder, Row
-from .novelty import Reference
-from .selection import Candidate, Selection
+from ..text import fold, holds_private_data
+from .decoder import Decoder, Prompt, Row, most_positions
+from .novelty import Copied, Reference
 
-#: A prompt of which so many attempts failed for one and the same reason is given up.
-HOPELESS = 100
-#: The share of attempts that is taken to be kept before any was judged.
+#: A prompt is given up when this many attempts failed for one and the same reason.
+FAILING = 100
+#: The share of attempts that is expected to be kept before any was evaluated.
 FIRST_RATE = 0.8
 
+#: Why a caption is rejected, in the order in which that is checked; a caption has the first that applies.
+REASONS = {
+    "empty": "nothing, or nothing but the prompt",
+    "cut_off": "reached --max-length before it ended",
+    "duplicate": "a kept caption says the same but for case, punctuation, emoji and tags",
+    "exact_copy": "is a training caption",
+    "folded_copy": "is a training caption but for case, punctuation, emoji and tags",
+    "near_copy": "shares most of its words with a training caption",
+    "copied_span": "has more than --max-copied-span words in a row from a training caption",
+    "private_data": "holds a handle, a URL, an e-mail address or a phone number",
+    "broken": "unbalanced quotes or brackets, a stray replacement character, half an emoji",
+    "wrong_language": "is not in --keep-language",
+}
 
-@dataclass(frozen=True)
+_EMOTICON = re.compile(r"(?<!\w)[:;=8xX]['’]?-?[()\[\]{}|/\\*DPpOo3]+|<3|\^_*\^|[(\[][:;=](?!\w)|¯\\_\(ツ\)_/¯")
+_LIST_MARK = re.compile(r"(?m)(?:^|(?<=\s))(?:\d{1,2}|[a-zA-Z])[.)]+(?=\s)")
+_INCHES = re.compile(r"(?<=\d)[\"”″]")
+_REGIONAL = re.compile("[\U0001f1e6-\U0001f1ff]+")
+#: A joiner or modifier that has nothing to join: at an end, after a space, twice.
+_HALF_EMOJI = re.compile("(?:^|\\s)[\u200d\ufe0f\U0001f3fb-\U0001f3ff]|\u200d(?:\\s|$|\u200d)|[\ud800-\udfff]")
+_CLOSING = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«"}
+
+
+@dataclass
 class Caption:
-    """One generated caption: prompt included, end sign not.
+    """One generated caption: prompt included, end signal not.
 
-    ``row`` and ``seed`` gave its random numbers; ``tokens`` counts the prompt's too; ``ended`` says whether the model
-    ended it or --max-length did; ``mean_logprob`` is the mean log-probability (nats) of its sampled tokens under the
-    model; ``reason`` is None where it is kept.
+    ``row`` and ``seed`` gave its random numbers; ``tokens`` counts the prompt's too, ``sampled`` the end signal too; ``ended``
+    says whether the model ended it or the length did; ``mean_logprob`` is the mean log-probability (nats) of its sampled
+    tokens under the model. ``copied`` is None where that wasn't searched, ``reason`` where the caption is kept, ``score``
+    where the captions aren't ranked.
     """
 
     text: str
@@ -44,148 +66,267 @@ class Caption:
     sampled: int
     ended: bool
     mean_logprob: float
-    copied: Copied | None
+    copied: Copied | None = None
     reason: str | None = None
+    score: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing follows the prompt."""
+        return not self.text[len(self.prompt) :].strip()
+
+    def record(self) -> dict[str, object]:
+        """Return the caption as an object of the .jsonl file; ``nearest`` is the number of a caption of the corpus, from 1."""
+        record: dict[str, object] = {
+            "text": self.text, "prompt": self.prompt, "seed": self.seed, "row": self.row, "tokens": self.tokens,
+            "ended": self.ended, "mean_logprob": self.mean_logprob, "score": self.score,
+        }  # fmt: skip
+        if self.copied is not None:
+            nearest = None if self.copied.nearest is None else self.copied.nearest + 1
+            record |= {"copied_span": self.copied.span, "copied_words": self.copied.span_words, "nearest": nearest}
+        return record
+
+
+def rejections(caption: Caption, options: GenerateOptions, kept: Container[str]) -> Iterator[str]:
+    """Yield the ``REASONS`` that apply, in their order, each checked when it is asked for.
+
+    Args:
+        kept: ``identity`` of the captions that are kept already.
+    """
+    text, copied, wanted = caption.text, caption.copied, options.keep_language
+    if caption.is_empty:
+        yield "empty"
+    if not caption.ended:
+        yield "cut_off"
+    if identity(text) in kept:
+        yield "duplicate"
+    if copied is not None and copied.kind:
+        yield f"{copied.kind}_copy"
+    if copied is not None and copied.span > options.max_copied_span:
+        yield "copied_span"
+    if holds_private_data(text):
+        yield "private_data"
+    if is_broken(text):
+        yield "broken"
+    if wanted and language.detect(text)[0] not in (wanted, language.UNKNOWN):
+        yield "wrong_language"
+
+
+def identity(text: str) -> str:
+    """Return what two captions share that say the same; one of nothing but emoji and tags is itself."""
+    return fold(text) or text.strip()
 
 
 @dataclass
 class _Quota:
-    """Where the attempts for one prompt stand."""
+    """The attempts for one prompt: how many are wanted and allowed, which were started, the results of those evaluated.
 
+    ``rows`` are started and not evaluated, by number.
+    """
+
+    prompt: Prompt
     wanted: int
-    most: int
-    begun: int = 0
-    waiting: dict[int, Caption] = field(default_factory=dict)
+    allowed: int
+    started: int = 0
+    rows: dict[int, Row] = field(default_factory=dict)
     reasons: Counter[str | None] = field(default_factory=Counter)
-    under_way: list[Row] = field(default_factory=list)
 
     @property
-    def judged(self) -> int:
+    def evaluated(self) -> int:
         return self.reasons.total()
 
     @property
-    def is_hopeless(self) -> bool:
-        return self.judged >= HOPELESS and len(self.reasons) == 1 and None not in self.reasons
+    def is_failing(self) -> bool:
+        return self.evaluated >= FAILING and len(self.reasons) == 1 and None not in self.reasons
 
     @property
     def is_over(self) -> bool:
-        return self.reasons[None] >= self.wanted or self.judged >= self.most or self.is_hopeless
+        return self.reasons[None] >= self.wanted or self.evaluated >= self.allowed or self.is_failing
 
-    def to_begin(self, rate: float) -> int:
-        """Return how many rows to begin so that, at this rate of kept ones, enough are under way."""
+    def to_start(self, rate: float) -> int:
+        """Return how many rows to start so that, at this rate of kept ones, enough are active."""
         if self.is_over:
             return 0
-        enough = self.judged + math.ceil((self.wanted - self.reasons[None]) / rate)
-        return max(0, min(enough, self.most) - self.begun)
+        enough = self.evaluated + math.ceil((self.wanted - self.reasons[None]) / rate)
+        return max(0, min(enough, self.allowed) - self.started)
+
+    def next_finished(self) -> list[Row]:
+        """Return the finished rows that can be evaluated now: those before the first that isn't finished."""
+        found: list[Row] = []
+        while (row := self.rows.get(self.evaluated + len(found))) and row.finished:
+            found.append(row)
+        return found
 
 
 class Candidates:
-    """The attempts of one run."""
+    """The attempts of one run. ``attempts`` holds every caption that was evaluated, by prompt, then row."""
 
     def __init__(self, loaded: LoadedModel, prompts: Sequence[str], options: GenerateOptions, seed: int, reference: Reference) -> None:
         """Prepare to continue each of ``prompts``.
 
         Raises:
-            UsageError: a prompt leaves no room under --max-length, or holds the sign that ends a caption.
+            UsageError: no attempt can succeed: a prompt is too long, can't be encoded or is copied; or --min-length is too high.
         """
         self.attempts: list[Caption] = []
-        self._loaded, self._prompts, self._options, self._seed, self._reference = loaded, prompts, options, seed, reference
-        eos = loaded.tokenizer.eos_token_id
-        self._limit = min(options.max_length + 1, loaded.max_positions)  # one more for the start signal
-        ids = [prompt_ids(loaded, prompt, self._limit) for prompt in prompts]
-        self.decoder = Decoder(loaded.model, eos, ids, prompts, options, seed, self._limit, options.decode_rows)
-        self._ids = ids
-        most = options.num_captions if options.keep_all else math.ceil(options.num_captions * options.max_attempts)
-        self._quotas = [_Quota(options.num_captions, most) for _ in prompts]
-        self._selection = Selection(options, reference)
+        self._loaded, self._options, self._seed, self._reference = loaded, options, seed, reference
+        check_lengths(loaded, options)
+        encoded = [encode_prompt(loaded, prompt, options) for prompt in prompts]
+        if not options.keep_all:
+            _refuse_copied(prompts, options, reference)
+        self.decoder = Decoder(loaded, encoded, options, seed)
+        allowed = math.ceil(options.num_captions * (1 if options.keep_all else options.max_attempts))
+        self._quotas = [_Quota(prompt, options.num_captions, 1 if options.top_k == 1 else allowed) for prompt in encoded]
+        self._kept: set[str] = set()
         self._current = 0
+
+    @property
+    def wanted(self) -> int:
+        """Return how many captions all prompts can and should give."""
+        return sum(min(quota.wanted, quota.allowed) for quota in self._quotas)
 
     def collect(self, label: str = "generating") -> list[Caption]:
         """Try rows until each prompt has its captions or is given up; return the kept ones by prompt, then row.
 
         ``label`` names the progress bar.
-
-        ``attempts`` then holds every caption that was judged, in the same order.
         """
-        total = self._options.num_captions * len(self._prompts)
-        with console.progress(total=total, unit="caption", label=label) as bar:
-            for rows in self.decoder.run(self._take):
-                self._judge(rows)
-                bar.update(sum(quota.reasons[None] for quota in self._quotas) - bar.n)
+        with console.progress(total=self._options.num_captions * len(self._quotas), unit="caption", label=label) as bar:
+            for _ in self.decoder.run(self._next_rows):
+                self._evaluate()
+                bar.update(self._kept_count() - bar.n)
         return [caption for caption in self.attempts if caption.reason is None]
 
-    def given_up(self) -> list[tuple[str, str]]:
+    def failing(self) -> list[tuple[str, str]]:
         """Return the prompts that failed for one reason alone, each with that reason."""
-        return [(prompt, str(next(iter(quota.reasons)))) for prompt, quota in zip(self._prompts, self._quotas) if quota.is_hopeless]
+        return [(quota.prompt.text, str(next(iter(quota.reasons)))) for quota in self._quotas if quota.is_failing]
 
-    def _take(self, free: int) -> list[Row]:
-        judged = sum(quota.judged for quota in self._quotas)
-        kept = sum(quota.reasons[None] for quota in self._quotas)
+    def fixed(self) -> list[str]:
+        """Return the prompts of which every attempt is the same, because there was no choice between tokens."""
+        return [quota.prompt.text for quota in self._quotas if quota.allowed < quota.wanted]
+
+    def _kept_count(self) -> int:
+        return sum(quota.reasons[None] for quota in self._quotas)
+
+    def _next_rows(self, free: int) -> list[Row]:
+        evaluated = sum(quota.evaluated for quota in self._quotas)
         # FIRST_RATE counts as much as ten attempts
-        rate = 1.0 if self._options.keep_all else max(0.05, (kept + 10 * FIRST_RATE) / (judged + 10))
+        rate = 1.0 if self._options.keep_all else max(0.05, (self._kept_count() + 10 * FIRST_RATE) / (evaluated + 10))
         rows: list[Row] = []
-        for prompt, quota in enumerate(self._quotas[self._current :], start=self._current):
-            count = min(free - len(rows), quota.to_begin(rate))
-            new = [Row(prompt, quota.begun + i) for i in range(count)]
-            quota.begun += count
-            quota.under_way += new
-            rows += new
+        for index, quota in enumerate(self._quotas[self._current :], start=self._current):
+            count = min(free - len(rows), quota.to_start(rate))
+            new = {number: Row(index, number) for number in range(quota.started, quota.started + count)}
+            quota.started += count
+            quota.rows |= new
+            rows += new.values()
             if len(rows) == free:
                 break
         return rows
 
-    def _judge(self, rows: Sequence[Row]) -> None:
-        """Take in the rows that ended and judge as far as the order allows."""
-        captions = [self._caption(row) for row in rows]
-        for row, (text, ended), copied in zip(rows, captions, self._reference.search([text for text, _ in captions])):
-            prompt = self._prompts[row.prompt]
-            mean = sum(row.logprobs) / len(row.logprobs)
-            tokens = len(self._ids[row.prompt]) - 1 + len(row.ids) - ended
-            self._quotas[row.prompt].waiting[row.number] = Caption(
-                text, prompt, self._seed, row.number, tokens, len(row.ids), ended, round(mean, 5), copied
-            )
+    def _evaluate(self) -> None:
+        """Evaluate finished rows as far as their order allows; cancel the active rows of prompts that need no more."""
         while self._current < len(self._quotas):
             quota = self._quotas[self._current]
-            while not quota.is_over and quota.judged in quota.waiting:
-                self._settle(quota, quota.waiting.pop(quota.judged))
+            for row, caption in self._captions(quota):
+                if not quota.is_over:
+                    self._settle(quota, row, caption)
             if not quota.is_over:
                 return
-            for row in quota.under_way:
-                row.dropped = True
-            quota.waiting.clear()
+            for row in quota.rows.values():
+                row.cancelled = True
             self._current += 1
 
-    def _settle(self, quota: _Quota, caption: Caption) -> None:
-        reason = self._selection.reason(Candidate(caption.text, caption.prompt, caption.ended, caption.copied))
-        quota.reasons[reason] += 1
-        self.attempts.append(replace(caption, reason=reason))
+    def _settle(self, quota: _Quota, row: Row, caption: Caption) -> None:
+        if not self._options.keep_all:
+            caption.reason = next(rejections(caption, self._options, self._kept), None)
+        if caption.reason is None:
+            self._kept.add(identity(caption.text))
+        self.attempts.append(caption)
+        quota.reasons[caption.reason] += 1
+        if not row.had_choice:
+            quota.allowed = 1  # each other attempt is the same
+        del quota.rows[row.number]
 
-    def _caption(self, row: Row) -> tuple[str, bool]:
-        """Return the text of a row, with the leading space that the continuation has after its prompt, and whether it ended."""
-        tokenizer, prompt = self._loaded.tokenizer, self._ids[row.prompt][1:]
-        head = decode(tokenizer, prompt)
-        whole = decode(tokenizer, [*prompt, *(row.ids[:-1] if row.ended else row.ids)])
-        return self._prompts[row.prompt] + whole[len(head) :], row.ended
+    def _captions(self, quota: _Quota) -> Iterator[tuple[Row, Caption]]:
+        """Return the next finished rows with their captions; copies are searched in those that aren't rejected already."""
+        rows = quota.next_finished()
+        captions = [self._caption(row, quota.prompt) for row in rows]
+        searched = [caption for caption in captions if self._options.keep_all or (caption.ended and not caption.is_empty)]
+        for caption, copied in zip(searched, self._reference.search([caption.text for caption in searched])):
+            caption.copied = copied
+        return zip(rows, captions)
+
+    def _caption(self, row: Row, prompt: Prompt) -> Caption:
+        tokenizer, ids = self._loaded.tokenizer, list(prompt.ids[1:])
+        whole = decode(tokenizer, ids + row.ids[: len(row.ids) - row.ended])
+        # a continuation keeps the leading space that it has after its prompt
+        text = prompt.text + whole[len(decode(tokenizer, ids)) :]
+        mean = round(sum(row.logprobs) / len(row.logprobs), 5)
+        return Caption(text, prompt.text, self._seed, row.number, len(ids) + len(row.ids) - row.ended, len(row.ids), row.ended, mean)
 
 
-def prompt_ids(loaded: LoadedModel, prompt: str, limit: int) -> list[int]:
+def check_lengths(loaded: LoadedModel, options: GenerateOptions) -> None:
+    """Return if a caption of --min-length can end within the positions of the model.
+
+    Raises:
+        UsageError: it can't.
+    """
+    longest = most_positions(loaded, options) - 2  # without start and end signal
+    if not options.keep_all and options.min_length > longest:
+        raise UsageError(
+            f"--min-length {options.min_length} is too high: this model can write captions of at most {longest} tokens",
+            f"lower it to {longest} or less",
+        )
+
+
+def encode_prompt(loaded: LoadedModel, prompt: str, options: GenerateOptions) -> Prompt:
     """Return the start signal and the token ids of ``prompt``.
 
     Raises:
-        UsageError: it leaves no room for a caption of ``limit`` positions, or the tokenizer cannot write it.
+        UsageError: it leaves no room for a caption, or the tokenizer can't encode it.
     """
-    tokenizer = loaded.tokenizer
+    tokenizer, limit = loaded.tokenizer, most_positions(loaded, options)
     ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     named = console.shorten(repr(prompt), 50)
-    if len(ids) + 1 >= limit:
-        raise UsageError(
-            f"the prompt {named} has {len(ids)} tokens and --max-length allows {limit - 1}", "shorten it or raise --max-length"
-        )
+    if len(ids) + 1 + (1 if options.keep_all else 2) > limit:  # start signal, a token, end signal
+        bound = f"--max-length {options.max_length} leaves" if limit > options.max_length else f"the model's {limit} positions leave"
+        tokens = console.count(len(ids), "token")
+        raise UsageError(f"the prompt {named} has {tokens}: {bound} no room for a caption", "shorten it or raise --max-length")
     if set(ids) & set(tokenizer.all_special_ids) or decode(tokenizer, ids).strip() != prompt.strip():
-        raise UsageError(f"the prompt {named} holds something that this model's tokenizer cannot write", "take it out of the prompt")
-    return [tokenizer.eos_token_id, *ids]
+        raise UsageError(f"the tokenizer of this model can't encode the prompt {named}", "change the prompt")
+    return Prompt(prompt, (tokenizer.eos_token_id, *ids))
 
 
-def decode(tokenizer: Any, ids: Sequence[int]) -> str:
+def _refuse_copied(prompts: Sequence[str], options: GenerateOptions, reference: Reference) -> None:
+    """Raise a ``UsageError`` for a prompt that is a longer copy than --max-copied-span allows."""
+    for prompt, copied in zip(prompts, reference.search(prompts)):
+        if copied is not None and copied.span > options.max_copied_span:
+            raise UsageError(
+                f"the prompt {console.shorten(repr(prompt), 50)} has {copied.span} words in a row from a training caption, "
+                f"more than --max-copied-span {options.max_copied_span}",
+                f"shorten it, or add --max-copied-span with more than {copied.span}",
+            )
+
+
+def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """Return the text of ``ids`` as it was written, spaces before punctuation included."""
-    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+    return tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
+
+
+def is_broken(text: str) -> bool:
+    """Return whether ``text`` has what only a slip leaves: unbalanced quotes or brackets, replacement characters, half an emoji.
+
+    Emoticons, the marks of a list and the sign for inches don't count as brackets or quotes.
+    """
+    if "\ufffd" in text or _HALF_EMOJI.search(text) or any(len(run) % 2 for run in _REGIONAL.findall(text)):
+        return True
+    plain = _INCHES.sub("", _LIST_MARK.sub("", _EMOTICON.sub("", text)))
+    return plain.count('"') % 2 == 1 or not _is_balanced(plain)
+
+
+def _is_balanced(text: str) -> bool:
+    open_: list[str] = []
+    for char in text:
+        if char in _CLOSING.values():
+            open_.append(char)
+        elif char in _CLOSING and (not open_ or open_.pop() != _CLOSING[char]):
+            return False
+    return not open_

@@ -1,24 +1,26 @@
-"""The decode loop: rows in, token ids out, the batch always full.
+"""The decode loop: prompts in, sampled rows out, the batch always full.
 
-Works on tensors and knows nothing of captions. Each prompt is read once and shared; a row that has
-ended leaves its slot at once and a waiting one takes it, in the middle of whatever the others do.
+Works on tensors and knows nothing of captions. Each prompt is read once and shared by its rows. Rows stand in slots: each has
+its own place in the key/value memory and its own position in it. When a row ends, a waiting one gets its slot at the next
+step, and nothing is copied as rows grow.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from transformers.cache_utils import Cache, DynamicLayer
 
 from .. import models
 from ..errors import is_out_of_memory
+from ..models import CausalModel, LoadedModel
 from ..options import GenerateOptions
-from . import quantized, sampling
-from .graphs import StepGraphs
-from .slots import SlotCache, row_bytes
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +32,29 @@ KEPT_PREFIXES = 32
 MEMORY_SHARE = 0.5
 #: Logits from the slots may differ from those of a plain pass by rounding: this share of their spread.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.05}
+#: Logits of batches of different sizes differ by some 1e-5: the order of nearer ones must not follow from that.
+GRID = 16384
+#: So many candidates more than top_k are looked at, to see which of equal ones stay.
+SPARE = 16
+#: Sums of likelihoods nearer than this to top_p have reached it.
+MARGIN = 1e-6
 
-#: 0.23 were measured: activations are rounded by their greatest value, which differs between the two passes.
-INT8_TOLERANCE = 1.0
+
+@dataclass(frozen=True)
+class Prompt:
+    """How rows begin: the text, which seeds their random numbers, and its token ids, the start signal first."""
+
+    text: str
+    ids: tuple[int, ...]
 
 
 @dataclass
 class Row:
-    """One row: the prompt it continues, its number among the attempts, and what came of it.
+    """One row: the index of its prompt, its number among the attempts for that prompt, and what was sampled.
 
-    ``ids`` are the sampled tokens, the end sign included where ``ended``; ``logprobs`` theirs under the plain model (nats).
-    Set ``dropped`` and the row leaves its slot at the next step, without being yielded.
+    ``ids`` are the sampled tokens, the end signal included where ``ended``; ``logprobs`` theirs under the plain model (nats).
+    ``had_choice`` says whether any of them was one of several, ``finished`` whether the row ended or reached its limit.
+    A row that is set to ``cancelled`` leaves its slot at the next step and isn't yielded.
     """
 
     prompt: int
@@ -48,188 +62,345 @@ class Row:
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: bool = False
-    dropped: bool = False
+    finished: bool = False
+    had_choice: bool = False
+    cancelled: bool = False
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """The tokens that may come next.
+
+    ``tokens`` int64, ``sums`` float64 cumulative weights, ``logprobs`` float32 under the plain model, each
+    ``[rows, width]`` in ascending order of the token. By token and not by likelihood: two likelihoods that differ
+    by rounding alone may change places, and with them the meaning of a random number.
+    ``several`` bool ``[rows]``: whether there is more than one.
+    """
+
+    tokens: torch.Tensor
+    sums: torch.Tensor
+    logprobs: torch.Tensor
+    several: torch.Tensor
 
 
 @dataclass(frozen=True)
 class _Prefix:
+    """A prompt after the model has read it: keys and values (None without slots) and the candidates for the first token."""
+
     cache: Any
-    first: sampling.Survivors
+    first: Survivors
+
+
+def most_positions(loaded: LoadedModel, options: GenerateOptions) -> int:
+    """Return the most positions of a row: start signal, prompt, sampled tokens and end signal."""
+    return min(options.max_length + 1, loaded.max_positions)
 
 
 class Decoder:
-    """Samples rows from one model, as many at a time as fit."""
+    """Samples rows from one model, as many at a time as fit into memory."""
 
-    def __init__(self, model: Any, eos: int, prompts: Sequence[Sequence[int]], texts: Sequence[str], options: GenerateOptions, seed: int,
-                 limit: int, slots: int | None = None) -> None:  # fmt: skip
-        """Prepare to continue ``prompts``.
-
-        Args:
-            prompts: token ids, the start signal first.
-            texts: the same as text: what a row's random numbers follow from, with ``seed`` and its number.
-            limit: most positions of a row, the start signal included; each prompt is shorter.
-            slots: rows at a time; by default as many as the free memory allows, ``MOST_ROWS`` at most.
-        """
-        self.model, self.eos, self.prompts, self.texts = model, eos, prompts, texts
-        self.options, self.seed, self.limit = options, seed, limit
-        self.device = model.device
-        self.slots = slots or choose_slots(model, limit)
-        self.steps = self.tokens = 0
-        self._prefixes: dict[int, _Prefix] = {}
-        self._alive: list[Row] = []
+    def __init__(self, loaded: LoadedModel, prompts: Sequence[Prompt], options: GenerateOptions, seed: int) -> None:
+        """Prepare to continue ``prompts``; each must be shorter than ``most_positions``."""
+        self.model, self.prompts, self.options, self.seed = loaded.model, prompts, options, seed
+        self.eos, self.device = loaded.tokenizer.eos_token_id, loaded.model.device
+        self.limit = most_positions(loaded, options)
+        position_bytes = slot_bytes(self.model, self.limit)
+        if position_bytes is None:
+            log.warning("%s models are decoded without a cache, which is slower", self.model.config.model_type)
+        self.slots = options.decode_rows or choose_slots(self.model, self.limit, position_bytes)
+        self.tokens = 0
+        self._in_slots = position_bytes is not None
         self._cache: SlotCache | None = None
-        self._graphs: StepGraphs | None = None
-        self._ids = torch.full((self.slots, limit), eos, device=self.device)
-        self._uniform = torch.zeros(self.slots, limit, dtype=torch.float64)
+        self._prefixes: dict[int, _Prefix] = {}
+        self._active: list[Row] = []
+        self._ids = torch.full((self.slots, self.limit), self.eos, device=self.device)
+        self._uniform = torch.zeros(self.slots, self.limit, dtype=torch.float64)
 
     @torch.inference_mode()
-    def run(self, take: Callable[[int], list[Row]]) -> Iterator[list[Row]]:
-        """Yield the rows that ended, step by step.
+    def run(self, next_rows: Callable[[int], list[Row]]) -> Iterator[list[Row]]:
+        """Yield the rows that finished, step by step.
 
         Args:
-            take: called with the number of free slots before each step; returns the rows to begin, at most so many.
-                No row from ``take`` and none under way ends the run.
+            next_rows: called with the number of free slots before each step; returns the rows to start, at most that many.
+                The run ends when it returns none and no row is active.
         """
         while True:
-            while len(self._alive) < self.slots and (rows := take(self.slots - len(self._alive))):
-                if over := self._begin(rows):
-                    yield over
-            if not self._alive:
+            while len(self._active) < self.slots and (rows := next_rows(self.slots - len(self._active))):
+                if finished := self._admit(rows):
+                    yield finished
+            if not self._active:
                 return
-            if over := self._step():
-                yield over
+            if finished := self._step():
+                yield finished
 
-    def _begin(self, rows: list[Row]) -> list[Row]:
+    def _admit(self, rows: list[Row]) -> list[Row]:
         """Sample the first token of ``rows`` from their prompts and give a slot to those that go on; return the others."""
-        over = []
+        finished = []
         for prompt in dict.fromkeys(row.prompt for row in rows):
             group = [row for row in rows if row.prompt == prompt]
-            prefix = self._prefix(prompt)
-            room = self.limit - len(self.prompts[prompt])
-            uniform = torch.stack([self._numbers(row, room) for row in group])
-            tokens, logprobs = sampling.draw(prefix.first, uniform[:, 0])
-            going = [i for i, ended in enumerate(self._note(group, tokens, logprobs)) if not ended]
-            slots = list(range(len(self._alive), len(self._alive) + len(going)))
+            prefix, text = self._prefix(prompt), self.prompts[prompt].text
+            room = self.limit - len(self.prompts[prompt].ids)
+            uniform = torch.stack([torch.from_numpy(uniforms(self.seed, text, row.number, room)) for row in group])
+            tokens = self._append(group, prefix.first, uniform[:, 0])
+            going = [i for i, row in enumerate(group) if not row.finished]
             if going:
-                self._occupy(slots, prompt, tokens[going].to(self.device), uniform[going])
-            self._alive += [group[i] for i in going]
-            over += [row for i, row in enumerate(group) if i not in set(going)]
-        return over
+                self._fill_slots(prompt, tokens[going], uniform[going])
+            self._active += [group[i] for i in going]
+            finished += [row for row in group if row.finished]
+        return finished
 
-    def _numbers(self, row: Row, room: int) -> torch.Tensor:
-        return torch.from_numpy(sampling.uniforms(self.seed, self.texts[row.prompt], row.number, room))
-
-    def _occupy(self, slots: list[int], prompt: int, tokens: torch.Tensor, uniform: torch.Tensor) -> None:
-        prefix, ids = self._prefix(prompt), self.prompts[prompt]
+    def _fill_slots(self, prompt: int, tokens: torch.Tensor, uniform: torch.Tensor) -> None:
+        """Put rows that begin with ``prompt`` and one of ``tokens`` each into the slots after the active ones."""
+        prefix, ids = self._prefix(prompt), self.prompts[prompt].ids
+        slots = slice(len(self._active), len(self._active) + len(tokens))
         if self._cache is not None:
             self._cache.fill(slots, prefix.cache)
         self._ids[slots] = self.eos
-        self._ids[slots, : len(ids)] = torch.tensor(list(ids), device=self.device)
-        self._ids[slots, len(ids)] = tokens
+        self._ids[slots, : len(ids)] = torch.tensor(ids, device=self.device)
+        self._ids[slots, len(ids)] = tokens.to(self.device)
         self._uniform[slots, len(ids) :] = uniform
 
     def _prefix(self, prompt: int) -> _Prefix:
-        """Return what the model made of a prompt; read on its first use and forgotten when many others had their turn."""
+        """Return a prompt as the model has read it; the ``KEPT_PREFIXES`` last ones are kept."""
         if prompt not in self._prefixes:
-            ids = torch.tensor([list(self.prompts[prompt])], device=self.device)
-            output = self.model(input_ids=ids, use_cache=True)
-            if not self._prefixes:
-                self._choose_cache(output.past_key_values, ids)
+            ids = torch.tensor([self.prompts[prompt].ids], device=self.device)
+            output = self.model(input_ids=ids, use_cache=self._in_slots)
+            cache = output.past_key_values if self._in_slots else None
+            if cache is not None and self._cache is None:
+                self._cache = SlotCache(cache, self.slots, self.limit)
             while len(self._prefixes) >= KEPT_PREFIXES:
                 self._prefixes.pop(next(iter(self._prefixes)))
-            self._prefixes[prompt] = _Prefix(output.past_key_values, self._survivors(output.logits[:, -1], ids))
+            lengths = torch.tensor([ids.shape[1]], device=self.device)
+            self._prefixes[prompt] = _Prefix(cache, self._survivors(output.logits[:, -1], ids, lengths))
         return self._prefixes[prompt]
 
-    def _survivors(self, logits: torch.Tensor, seen: torch.Tensor, lengths: torch.Tensor | None = None) -> sampling.Survivors:
-        length = torch.tensor([seen.shape[1]], device=logits.device) if lengths is None else lengths
+    def _survivors(self, logits: torch.Tensor, seen: torch.Tensor, lengths: torch.Tensor) -> Survivors:
         penalised = seen if self.options.repetition_penalty != 1 else None
-        # the start signal counts for neither side of min_length
-        return sampling.survivors(logits, self.options, length - 1 < self.options.min_length, self.eos, penalised)
+        # the start signal doesn't count for min_length
+        return survivors(logits, self.options, lengths - 1 < self.options.min_length, self.eos, penalised)
 
     def _step(self) -> list[Row]:
-        """Give every row under way one more token; return those that ended with it."""
-        count = len(self._alive)
-        lengths = torch.tensor([len(self.prompts[row.prompt]) + len(row.ids) for row in self._alive], device=self.device)
-        longest = int(max(len(self.prompts[row.prompt]) + len(row.ids) for row in self._alive))
-        logits = self._logits(lengths - 1, longest)
-        found = self._survivors(logits, self._ids[:count, :longest], lengths)
-        uniform = self._uniform[torch.arange(count), lengths.cpu()]
-        tokens, logprobs = sampling.draw(found, uniform)
-        over = self._note(self._alive, tokens, logprobs)
-        going = [i for i, ended in enumerate(over) if not ended]
-        self._ids[going, lengths[going]] = tokens[going].to(self.device)
-        ended = [row for row, is_over in zip(self._alive, over) if is_over and not row.dropped]
-        self._close_up(going)
-        return ended
+        """Give each active row one more token; return those that finished with it."""
+        count = len(self._active)
+        lengths = torch.tensor([len(self.prompts[row.prompt].ids) + len(row.ids) for row in self._active])
+        longest, ends = int(lengths.max()), lengths.to(self.device)
+        found = self._survivors(self._logits(ends - 1, longest), self._ids[:count, :longest], ends)
+        tokens = self._append(self._active, found, self._uniform[torch.arange(count), lengths])
+        finished = [row for row in self._active if row.finished and not row.cancelled]
+        going = [i for i, row in enumerate(self._active) if not (row.finished or row.cancelled)]
+        self._ids[going, ends[going]] = tokens[going].to(self.device)
+        self._compact(going)
+        return finished
 
     def _logits(self, positions: torch.Tensor, longest: int) -> torch.Tensor:
         """Return the logits ``[rows, vocabulary]`` that follow each row's last token, which stands at ``positions``."""
         count, rows = len(positions), torch.arange(len(positions), device=self.device)
-        self.steps += 1
         self.tokens += count
         if self._cache is None:
             return self.model(input_ids=self._ids[:count, :longest], use_cache=False).logits[rows, positions]
-        return (self._graphs or self._forward)(self._ids[rows, positions], positions, longest)
+        return self._cache.step(self.model, self._ids[rows, positions], positions, longest)
 
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, until: int) -> torch.Tensor:
-        """Return the logits behind ``ids``, one for each of the first slots, which go to ``positions``, all below ``until``."""
-        assert self._cache is not None
-        mask = self._cache.aim(positions, until)
-        return self.model(
-            input_ids=ids[:, None], position_ids=positions[:, None], attention_mask=mask, past_key_values=self._cache, use_cache=True
-        ).logits[:, -1]
-
-    def _note(self, rows: Sequence[Row], tokens: torch.Tensor, logprobs: torch.Tensor) -> list[bool]:
-        """Write the new tokens into their rows; return which of them are over."""
-        for row, token, logprob in zip(rows, tokens.tolist(), logprobs.tolist()):
+    def _append(self, rows: Sequence[Row], found: Survivors, uniform: torch.Tensor) -> torch.Tensor:
+        """Draw the next token of each of ``rows`` and note it there; return the tokens."""
+        tokens, logprobs = draw(found, uniform)
+        several = found.several.expand(len(rows)).tolist()
+        for row, token, logprob, had_choice in zip(rows, tokens.tolist(), logprobs.tolist(), several):
             row.ids.append(token)
             row.logprobs.append(logprob)
+            row.had_choice |= had_choice
             row.ended = token == self.eos
-        return [row.ended or row.dropped or len(self.prompts[row.prompt]) + len(row.ids) >= self.limit for row in rows]
+            row.finished = row.ended or len(self.prompts[row.prompt].ids) + len(row.ids) >= self.limit
+        return tokens
 
-    def _close_up(self, going: list[int]) -> None:
-        """Move the last rows into the slots that ended ones left, so that rows in use are the first ones."""
+    def _compact(self, going: list[int]) -> None:
+        """Move the last rows into the slots that others left, so that active rows always have the first slots."""
         count = len(going)
-        holes = sorted(set(range(count)) - set(going))
+        free = sorted(set(range(count)) - set(going))
         last = [slot for slot in going if slot >= count]
         if self._cache is not None:
-            self._cache.move(last, holes)
-        self._ids[holes] = self._ids[last]
-        self._uniform[holes] = self._uniform[last]
-        for source, target in zip(last, holes):
-            self._alive[target] = self._alive[source]
-        del self._alive[count:]
-
-    def _choose_cache(self, cache: Any, ids: torch.Tensor) -> None:
-        """Use slots if this model's logits from them are those of a plain pass; otherwise compute every row from its beginning."""
-        try:
-            self._cache = SlotCache(cache, self.slots, self.limit)
-            self._ids[0, : ids.shape[1]] = ids[0]
-            self._cache.fill([0], cache)
-            last = torch.tensor([ids.shape[1]], device=self.device)
-            fast = self._logits(last, ids.shape[1] + 1).float()
-            plain = self.model(input_ids=self._ids[:1, : ids.shape[1] + 1], use_cache=False).logits[:, -1].float()
-            agree = float((fast - plain).abs().max()) <= self._tolerance() * float(plain.std() + 1e-6)
-        except (AttributeError, TypeError, KeyError, RuntimeError, ValueError) as error:  # a cache of another kind: recurrent, hybrid
-            if is_out_of_memory(error):
-                raise
-            log.debug("no slots for %s: %s", self.model.config.model_type, error)
-            agree = False
-        self.steps = self.tokens = 0
-        if agree:
-            if self.device.type == "cuda":
-                self._graphs = StepGraphs(self._forward, self.slots, self.limit, self._tolerance())
-        else:
-            self._cache = None
-            log.warning("%s keeps no keys and values in slots: each step reads its captions anew", self.model.config.model_type)
-
-    def _tolerance(self) -> float:
-        return INT8_TOLERANCE if quantized.is_quantized(self.model) else TOLERANCE[self.model.dtype]
+            self._cache.move(last, free)
+        self._ids[free] = self._ids[last]
+        self._uniform[free] = self._uniform[last]
+        for source, target in zip(last, free):
+            self._active[target] = self._active[source]
+        del self._active[count:]
 
 
-def choose_slots(model: Any, limit: int) -> int:
-    """Return how many rows of ``limit`` positions fit into ``MEMORY_SHARE`` of the free memory: a power of two, ``MOST_ROWS`` at most."""
-    device = model.device
-    most = MOST_ROWS.get(device.type, 64)
-    fitting = max(1, int(models.free_memory(device) * MEMORY_SHARE) // row_bytes(model, limit))
-    return min(most, 1 << (fitting.bit_length() - 1))
+# -- slots
+
+
+class SlotLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values of one layer, ``[slots, heads, positions, width]`` each."""
+
+    def __init__(self, cache: SlotCache, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self._cache = cache
+        self.keys = keys.new_zeros(cache.slots, keys.shape[1], cache.length, keys.shape[3])
+        self.values = values.new_zeros(cache.slots, values.shape[1], cache.length, values.shape[3])
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write one position of each active row and return the keys and values of these rows so far."""
+        rows, positions, until = self._cache.rows, self._cache.positions, self._cache.until
+        self.keys[rows, :, positions] = key_states[:, :, 0]
+        self.values[rows, :, positions] = value_states[:, :, 0]
+        return self.keys[: len(rows), :, :until], self.values[: len(rows), :, :until]
+
+    def get_seq_length(self) -> int:
+        """Return the longest row, without the position that is being written."""
+        return self._cache.until - 1
+
+
+class SlotCache(Cache):  # type: ignore[misc]
+    """A cache that transformers' models fill like their own, with rows at different positions. Active rows are the first ones."""
+
+    def __init__(self, prefix: Any, slots: int, length: int) -> None:
+        """Make room for ``slots`` rows of ``length`` positions, with the shapes of the layers of ``prefix``."""
+        self.slots, self.length, self.until = slots, length, 1
+        super().__init__(layers=[SlotLayer(self, layer.keys, layer.values) for layer in prefix.layers])
+
+    def step(self, model: CausalModel, ids: torch.Tensor, positions: torch.Tensor, until: int) -> torch.Tensor:
+        """Return the logits ``[rows, vocabulary]`` after one more token of each of the first rows.
+
+        Args:
+            ids: int64 ``[rows]``.
+            positions: int64 ``[rows]``, where the tokens go.
+            until: the greatest of ``positions`` plus one.
+        """
+        self.rows, self.positions, self.until = torch.arange(len(positions), device=positions.device), positions, until
+        layer = self.layers[0]
+        hidden = torch.arange(until, device=positions.device)[None] > positions[:, None]
+        mask = torch.zeros(hidden.shape, dtype=layer.dtype, device=positions.device)
+        mask = mask.masked_fill_(hidden, torch.finfo(layer.dtype).min)[:, None, None]
+        return model(
+            input_ids=ids[:, None], position_ids=positions[:, None], attention_mask=mask, past_key_values=self, use_cache=True
+        ).logits[:, -1]
+
+    def fill(self, slots: slice, prefix: Any) -> None:
+        """Begin the rows in ``slots`` with the keys and values of a prompt that was read once."""
+        for own, layer in zip(self.layers, prefix.layers):
+            known = layer.keys.shape[2]
+            own.keys[slots, :, :known] = layer.keys
+            own.values[slots, :, :known] = layer.values
+
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy rows into the slots of others."""
+        if sources:
+            for layer in self.layers:
+                layer.keys[list(targets)] = layer.keys[list(sources)]
+                layer.values[list(targets)] = layer.values[list(sources)]
+
+
+@torch.inference_mode()
+def slot_bytes(model: CausalModel, limit: int) -> int | None:
+    """Return the bytes that one position of a row takes in a ``SlotCache``, or None if ``model`` can't be decoded with one.
+
+    Two rows of different lengths are continued by one token, in slots and by a plain pass, and the logits compared. That
+    excludes caches of another kind (recurrent, hybrid) and models that ignore the positions or the mask they are given.
+    A model with a sliding window can be decoded in slots while ``limit`` is within the window.
+    """
+    config = model.config
+    window = getattr(config, "sliding_window", None) or getattr(config, "window_size", None) or limit
+    if window < limit:
+        return None
+    ids = torch.arange(8, device=model.device).reshape(2, 4) * 7 % config.vocab_size
+    lengths = torch.tensor([1, 3], device=model.device)
+    try:
+        plain = torch.stack([model(input_ids=ids[i : i + 1, : n + 1], use_cache=False).logits[0, -1] for i, n in enumerate(lengths)])
+        prefixes = [model(input_ids=ids[i : i + 1, :n], use_cache=True).past_key_values for i, n in enumerate(lengths)]
+        cache = SlotCache(prefixes[0], len(ids), ids.shape[1])
+        for i, prefix in enumerate(prefixes):
+            cache.fill(slice(i, i + 1), prefix)
+        difference = cache.step(model, ids[torch.arange(2), lengths], lengths, ids.shape[1]).float() - plain.float()
+    except Exception as error:  # whatever a model raises for a cache that it doesn't know
+        if is_out_of_memory(error):
+            raise
+        log.debug("no slots for %s: %s", config.model_type, error)
+        return None
+    if float(difference.abs().max()) > TOLERANCE[model.dtype] * float(plain.float().std() + 1e-6):
+        return None
+    return sum(tensor[0, :, 0].nbytes for layer in cache.layers for tensor in (layer.keys, layer.values))
+
+
+def choose_slots(model: CausalModel, limit: int, position_bytes: int | None) -> int:
+    """Return how many rows of ``limit`` positions fit into ``MEMORY_SHARE`` of the free memory: a power of two, ``MOST_ROWS`` at most.
+
+    A row takes its keys and values (``position_bytes`` for each position) and its logits on the way to a token; without
+    slots, the logits of all its positions.
+    """
+    logits = 4 * model.config.vocab_size
+    row = 2 * logits * limit if position_bytes is None else position_bytes * limit + 4 * logits
+    fitting = max(1, int(models.free_memory(model.device) * MEMORY_SHARE) // row)
+    return min(MOST_ROWS.get(model.device.type, 64), 1 << (fitting.bit_length() - 1))
+
+
+# -- sampling: the same distribution as transformers' logits processors and warpers in their order (repetition penalty,
+# min_length, temperature, top_k, top_p), at a fraction of the work: nothing is sorted or drawn over the whole vocabulary
+
+
+def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tensor, eos: int, seen: torch.Tensor | None) -> Survivors:
+    """Return what is left of each row after top-k, then top-p (Holtzman et al. 2020).
+
+    Args:
+        logits: ``[rows, vocabulary]`` from the model.
+        banned: bool ``[rows]``, where ``eos`` may not come yet.
+        seen: token ids ``[rows, any]`` that the repetition penalty (Keskar et al. 2019) applies to, or None.
+    """
+    plain = torch.log_softmax(logits.float(), dim=-1)
+    scores = plain if seen is None else _penalised(logits.float(), seen, options.repetition_penalty)
+    if bool(banned.any()):
+        scores = scores.clone()
+        scores[banned, eos] = -torch.inf
+    width = min(options.top_k or scores.shape[-1], scores.shape[-1])
+    top, tokens = scores.topk(min(width + SPARE, scores.shape[-1]), dim=-1)
+    if top.device.type == "mps":  # has no float64
+        top, tokens, plain = top.cpu(), tokens.cpu(), plain.cpu()
+    if width > 1:  # greedy decoding takes the first, as everywhere
+        top, tokens = _ranked(top, tokens, width)
+    top, tokens = top[:, :width], tokens[:, :width]
+    weights = torch.softmax(top.double() / options.temperature, dim=-1)
+    before = weights.cumsum(-1) - weights
+    weights = weights.masked_fill(before >= options.top_p - MARGIN, 0.0)
+    weights[:, 0] = weights[:, 0].clamp(min=MARGIN)  # the likeliest always stays
+    several = weights[:, 1:2].sum(-1) > 0
+    tokens, order = tokens.sort(dim=-1)
+    return Survivors(tokens, weights.gather(1, order).cumsum(-1), plain.gather(1, tokens), several)
+
+
+def _ranked(top: torch.Tensor, tokens: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ``width`` likeliest; of those that only rounding tells apart, the ones with the lower token."""
+    tokens, order = tokens.sort(dim=-1)
+    top = top.gather(1, order)
+    order = (top * GRID).round().sort(dim=-1, descending=True, stable=True).indices[:, :width]
+    return top.gather(1, order), tokens.gather(1, order)
+
+
+def _penalised(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:
+    values = logits.gather(1, seen)
+    return logits.scatter(1, seen, torch.where(values < 0, values * penalty, values / penalty))
+
+
+def draw(found: Survivors, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one token per row by inverse CDF, and its log-probability under the plain model.
+
+    Args:
+        found: of as many rows, or of one row that all share.
+        uniform: float64 ``[rows]`` in [0, 1).
+    """
+    rows = len(uniform)
+    sums = found.sums.expand(rows, -1)
+    target = uniform.to(sums.device)[:, None] * sums[:, -1:]
+    index = torch.searchsorted(sums.contiguous(), target, right=True)
+    index = index.clamp(max=sums.shape[1] - 1)
+    return found.tokens.expand(rows, -1).gather(1, index)[:, 0], found.logprobs.expand(rows, -1).gather(1, index)[:, 0]
+
+
+def uniforms(seed: int, prompt: str, row: int, count: int) -> np.ndarray:
+    """Return the ``count`` random numbers in [0, 1) of one row, float64.
+
+    They follow from the seed, the prompt's text, the row's number and the position alone (Philox, Salmon et al.
+    2011): neither the batch size, nor other prompts, nor a larger ``count`` change them.
+    """
+    key = int.from_bytes(hashlib.blake2b(prompt.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+    bits = np.random.Philox(key=[seed % 2**64, key], counter=[0, row, 0, 0])
+    return np.random.Generator(bits).random(count)

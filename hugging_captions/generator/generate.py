@@ -1,7 +1,7 @@
-"""Write captions with a checkpoint, keep the good ones, say what became of the others.
+"""Write captions with a checkpoint, keep the good ones, report why the others were rejected.
 
 Reads trained_models/<corpus>/, text/<tag>/captions.txt and the prompts; writes
-text/generated_text/<corpus>_gen.txt, .jsonl and .json, and with --compare-base .compare.txt.
+text/generated_text/<corpus>_gen.txt, .jsonl, .csv and .json, and with --compare-base .compare.txt.
 """
 
 from __future__ import annotations
@@ -11,62 +11,70 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import console, language, models
-from ..errors import InputError, NothingLeftError, UsageError, from_os_error
+from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError, from_os_error
 from ..options import GenerateOptions, HardwareOptions, as_json
 from ..storage import (
     Store,
     atomic_write,
     corpus_name,
     keep_previous,
+    read_json,
     refuse_loss,
     sha256,
     unescape_caption,
     write_captions,
     write_json,
 )  # fmt: skip
-from . import base_comparison, novelty, quantized
-from .candidates import Candidates, Caption
-from .copies import CopyIndex
-from .selection import REASONS
+from ..text import holds_private_data, word_count
+
+if TYPE_CHECKING:  # imports torch: a usage error is reported before that
+    from .candidates import Candidates, Caption
+    from .novelty import Figures, Reference
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PROMPT = "My day"
+#: A prompt of fewer words says little about the language of its captions.
+WORDS_OF_A_LANGUAGE = 3
 #: Attempts of the sample that a training ends with.
-HISTORY_CAPTIONS = 100
-#: What of the novelty figures goes into history.jsonl and the model card.
-HISTORY_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
-                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
+SAMPLE_CAPTIONS = 100
+#: The novelty figures that go into history.jsonl and the model card.
+SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
+                  "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """What was kept, best first within each prompt, where it is, and why the rest was not."""
+    """The kept captions, best first within each prompt, where they are, and why the others were rejected."""
 
     path: Path
     captions: tuple[Caption, ...]
     attempts: int
     rejected: dict[str, int]
-    figures: dict[str, dict[str, Any]]
+    figures: dict[str, Figures]
     note: str
 
     def summary(self) -> str:
         """Return the best ten captions, the rejected ones by reason and the novelty table, for stdout."""
-        best = [f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(self.captions[:10], start=1)]
-        parts = ["\n".join(best)]
+        from .candidates import REASONS
+        from .novelty import table
+
+        parts = ["\n".join(f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(self.captions[:10], 1))]
         if self.rejected:
             shares = [[REASONS[name], count, f"{count / self.attempts:.0%}"] for name, count in self.rejected.items()]
-            parts.append(console.table(shares, ("left out of " + f"{self.attempts:,} attempts", "captions", "share")))
-        parts.append(novelty.table(self.figures) + (f"\n{self.note}" if self.note else ""))
-        return "\n\n".join([*parts, f"{len(self.captions):,} captions of {self.attempts:,} attempts -> {self.path}"])
+            parts.append(console.table(shares, (f"rejected of {console.count(self.attempts, 'attempt')}", "captions", "share")))
+        parts.append(table(self.figures) + (f"\n{self.note}" if self.note else ""))
+        kept = f"{console.count(len(self.captions), 'caption')} of {console.count(self.attempts, 'attempt')} -> {self.path}"
+        return "\n\n".join([*parts, kept])
 
 
-def generate(tags: Sequence[str], options: GenerateOptions, machine: HardwareOptions, store: Store) -> GenerateResult:
+def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store) -> GenerateResult:
     """Write ``options.num_captions`` captions for each prompt in the voice of ``tags``.
 
     The same options, seed and machine give the same bytes. Fewer captions than asked for are written, with a
@@ -75,168 +83,250 @@ def generate(tags: Sequence[str], options: GenerateOptions, machine: HardwareOpt
     Raises:
         InputError: there is no usable checkpoint, or no prompt file.
         NothingLeftError: not one attempt was good enough.
-        UsageError: a prompt cannot be used, --keep-language names no language, or a .previous would be lost.
+        UsageError: a prompt can't be used, --keep-language isn't a language, or a .previous would be lost.
     """
     corpus = corpus_name(tags)
-    suffixes = (".txt", ".jsonl", ".json", ".compare.txt")  # the last one of an earlier run must not stay beside other captions
-    paths = [store.generated(corpus, suffix) for suffix in suffixes]
-    refuse_loss(paths, machine.overwrite)
+    # .compare.txt of an earlier run must not stay next to other captions
+    paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".compare.txt")}
+    refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
-    if options.keep_language:
-        language.refuse_unknown(options.keep_language, "--keep-language")
-    checkpoint = prepare(models.load_checkpoint(corpus, store), options, machine)
+    from . import novelty
+    from .candidates import Candidates
+
+    loaded = _prepare(models.load_checkpoint(corpus, store), hardware)
     reference = novelty.load_reference(tags, store)
+    candidates = Candidates(loaded, prompts, options, hardware.seed, reference)
     start = time.perf_counter()
-    candidates = Candidates(checkpoint, prompts, options, machine.seed, reference)
     kept = candidates.collect()
     seconds = time.perf_counter() - start
     rejected = dict(Counter(caption.reason for caption in candidates.attempts if caption.reason).most_common())
-    _say_what_is_missing(candidates, kept, rejected, options.num_captions * len(prompts), corpus)
-    needs_base = options.compare_base or options.rank == "contrast"
-    base = base_comparison.load_base_of(corpus, store, "the comparison with the base model") if needs_base else None
-    if base is not None:
-        base.model.to(checkpoint.model.device).eval()
-    ranked, scores = rank(kept, options.rank, base, prompts)
+    _report_missing(candidates, len(kept), rejected, corpus)
+    base = _load_base(corpus, store, loaded) if options.compare_base or options.rank == "contrast" else None
+    ranked = rank(kept, options.rank, base)
     figures = all_figures(ranked, candidates.attempts, reference)
-    keep_previous(paths, machine.overwrite)
-    write_captions(paths[0], [caption.text for caption in ranked])
-    with atomic_write(paths[1]) as handle:
-        handle.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in map(_json_line, ranked, scores))
-    if options.compare_base:
-        with atomic_write(paths[3]) as handle:
-            handle.write(base_comparison.comparison(base, ranked, options) if base else "no base model at hand\n")
-    record = {
-        "tags": list(tags), "prompts": prompts, "options": as_json(options), "seed": machine.seed,
+    comparison = compare(base, ranked, options) if options.compare_base else None
+    record: dict[str, object] = {
+        "tags": list(tags), "prompts": prompts, "options": as_json(options), "seed": hardware.seed,
         "model_sha256": _model_sha256(store.model(corpus)), "kept": len(ranked), "attempts": len(candidates.attempts),
         "rejected": rejected, "figures": figures, "note": reference.note,
     }  # fmt: skip
-    write_json(paths[2], record)
-    log.info(
-        "%d attempts, %d tokens in %.1f s on %s", len(candidates.attempts), candidates.decoder.tokens, seconds, candidates.decoder.device
-    )
-    return GenerateResult(paths[0], tuple(ranked), len(candidates.attempts), rejected, figures, reference.note)
-
-
-def read_prompts(options: GenerateOptions) -> list[str]:
-    """Return the prompts of --prompt, then of --prompt-file, each once; without either ``DEFAULT_PROMPT``.
-
-    Raises:
-        InputError: the file cannot be read, or no line of it is a prompt.
-    """
-    prompts = list(options.prompt or ())
-    if options.prompt_file is not None:
-        try:
-            lines = options.prompt_file.read_text(encoding="utf-8-sig").split("\n")
-        except OSError as error:
-            raise from_os_error(error, "read", options.prompt_file) from error
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{options.prompt_file} is not UTF-8 text: byte {error.start}", "save it as UTF-8, one prompt a line"
-            ) from error
-        found = [unescape_caption(line.rstrip("\r")) for line in lines if line.strip()]
-        if not found:
-            raise InputError(f"{options.prompt_file} holds no prompt", "write one prompt a line")
-        prompts += found
-    return list(dict.fromkeys(prompts or [DEFAULT_PROMPT]))
-
-
-def prepare(loaded: models.LoadedModel, options: GenerateOptions, machine: HardwareOptions) -> models.LoadedModel:
-    """Return the model on its device, in the number format that the device accelerates, ready to decode.
-
-    Raises:
-        UsageError: the device, the precision or the quantization is not to be had here.
-    """
-    device = models.choose_device(machine.device)
-    if options.quantize == "int8":
-        if device != "cpu":
-            raise UsageError(f"--quantize int8 computes on the CPU, not on {device}", "add --device cpu, or leave --quantize out")
-        if machine.precision != "auto":
-            raise UsageError(f"--quantize int8 leaves no room for --precision {machine.precision}", "leave one of them out")
-        return models.LoadedModel(quantized.quantize(loaded.model.eval()), loaded.tokenizer)
-    precision = models.choose_precision(device, machine.precision)
-    loaded.model.to(device, models.dtype_of(precision)).eval()
-    return loaded
-
-
-def rank(
-    captions: Sequence[Caption], by: str, base: models.LoadedModel | None, prompts: Sequence[str]
-) -> tuple[list[Caption], list[float | None]]:
-    """Return ``captions`` by prompt, best first within each, and their scores.
-
-    ``likelihood``: mean log-probability of the sampled tokens. ``contrast``: by how much that exceeds what the base model
-    gives the same text, per sampled token (after Li et al. 2023); ``likelihood`` where there is no base model.
-    """
-    if by == "none":
-        return list(captions), [None] * len(captions)
-    scores = [caption.mean_logprob for caption in captions]
-    if by == "contrast" and base is not None:
-        scores = [round(c.mean_logprob - base_comparison.log_likelihood(base, c) / c.sampled, 5) for c in captions]
-    order = sorted(range(len(captions)), key=lambda i: (prompts.index(captions[i].prompt), -scores[i], captions[i].row))
-    return [captions[i] for i in order], [scores[i] for i in order]
-
-
-def all_figures(kept: Sequence[Caption], attempts: Sequence[Caption], reference: novelty.Reference) -> dict[str, dict[str, Any]]:
-    """Return the figures of the kept captions, of all attempts and of the held-out human captions.
-
-    What depends on the amount of text is measured on as many of each as the smallest set has.
-    """
-    held_out = list(reference.held_out)
-    sample = min(len(texts) for texts in (kept, attempts, held_out) if texts)
-    figures = {
-        name: novelty.figures([c.text for c in captions], [c.copied for c in captions], reference.index, sample)
-        for name, captions in (("kept", kept), ("attempts", attempts))
-    }
-    if held_out:
-        figures["held out"] = novelty.figures(held_out, reference.search(held_out), reference.index, sample)
-    return figures
+    keep_previous(list(paths.values()), hardware.overwrite)
+    _write(paths, ranked, record, comparison)
+    tokens, device = candidates.decoder.tokens, candidates.decoder.device
+    log.info("%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), tokens, seconds, device)
+    return GenerateResult(paths[".txt"], tuple(ranked), len(candidates.attempts), rejected, figures, reference.note)
 
 
 def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: HardwareOptions) -> models.Sample | None:
-    """Let ``model`` write ``HISTORY_CAPTIONS`` captions and return their figures and the three likeliest; no file is written.
+    """Let ``model`` write ``SAMPLE_CAPTIONS`` captions and return their figures and the three likeliest; no file is written.
 
     The model stays on its device and in its number format. None where no captions were held out, because there is no measure.
     """
     if not held_out:
         return None
-    reference = novelty.Reference(CopyIndex.build(training), tuple(held_out))
-    options = GenerateOptions(prompt=("",), num_captions=HISTORY_CAPTIONS, min_length=0, keep_all=True)
+    from . import novelty
+    from .candidates import Candidates
+
+    reference = novelty.Reference(novelty.CopyIndex(training), tuple(held_out))
+    options = GenerateOptions(prompt=("",), num_captions=SAMPLE_CAPTIONS, min_length=0, keep_all=True)
     was_training = model.model.training
     model.model.eval()
     captions = Candidates(model, [""], options, hardware.seed, reference).collect("sampling for the model card")
     model.model.train(was_training)
     columns = all_figures(captions, captions, reference)
     figures: dict[str, object] = {"sampled": len(captions), "ended_share": sum(caption.ended for caption in captions) / len(captions)}
-    figures |= {key: columns["kept"][key] for key in HISTORY_FIGURES}
-    figures |= {f"held_out_{key}": columns["held out"][key] for key in HISTORY_FIGURES}
-    best = rank([caption for caption in captions if caption.ended], "likelihood", None, [""])[0][:3]
+    figures |= {key: columns["kept"][key] for key in SAMPLE_FIGURES}
+    figures |= {f"held_out_{key}": columns["held out"][key] for key in SAMPLE_FIGURES}
+    best = rank([caption for caption in captions if caption.ended], "likelihood", None)[:3]
     return models.Sample(figures, tuple(caption.text for caption in best))
 
 
-def _say_what_is_missing(candidates: Candidates, kept: Sequence[Caption], rejected: dict[str, int], wanted: int, corpus: str) -> None:
-    attempts = len(candidates.attempts)
-    for prompt, reason in candidates.given_up():
+def read_prompts(options: GenerateOptions) -> list[str]:
+    """Return the prompts of --prompt, then of --prompt-file, each once; without either ``DEFAULT_PROMPT``.
+
+    Raises:
+        InputError: the file can't be read, or no line of it is a prompt.
+        UsageError: --keep-language isn't a language, or every caption with a prompt would be rejected.
+    """
+    prompts = list(options.prompt or ())
+    if options.prompt_file is not None:
+        prompts += _read_prompt_file(options.prompt_file)
+    prompts = list(dict.fromkeys(prompts or [DEFAULT_PROMPT]))
+    if options.keep_language:
+        language.refuse_unknown(options.keep_language, "--keep-language")
+    for prompt in () if options.keep_all else prompts:
+        named, wanted = f"the prompt {console.shorten(repr(prompt), 50)}", options.keep_language
+        if holds_private_data(prompt):
+            hint = "change the prompt, or add --keep-all"
+            raise UsageError(f"{named} holds a handle, a URL, an e-mail address or a phone number: each caption would be rejected", hint)
+        if wanted and word_count(prompt) >= WORDS_OF_A_LANGUAGE and (code := language.detect(prompt)[0]) not in (wanted, language.UNKNOWN):
+            raise UsageError(f"{named} is in language {code!r}, not in --keep-language {wanted}", "change one of them")
+    return prompts
+
+
+def _read_prompt_file(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: byte {error.start}", "save it as UTF-8, one prompt a line") from error
+    found = [unescape_caption(line.rstrip("\r")) for line in lines if line.strip()]
+    if not found:
+        raise InputError(f"{path} holds no prompt", "write one prompt a line")
+    return found
+
+
+def _prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:
+    """Return the model on its device, in the number format that the device accelerates, ready to decode."""
+    device = models.choose_device(hardware.device)
+    loaded.model.to(device, models.dtype_of(models.choose_precision(device, hardware.precision))).eval()
+    return loaded
+
+
+def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) -> list[Caption]:
+    """Return ``captions`` by prompt, best first within each, with their ``score`` set.
+
+    ``likelihood``: mean log-probability of the sampled tokens. ``contrast``: by how much that exceeds what the base model
+    gives the same text, per sampled token (after Li et al. 2023); ``likelihood`` where there is no base model.
+
+    Args:
+        captions: by prompt, then row.
+    """
+    if by == "none":
+        return list(captions)
+    for caption in captions:
+        caption.score = caption.mean_logprob
+        if by == "contrast" and base is not None:
+            caption.score = round(caption.mean_logprob - log_likelihood(base, caption) / caption.sampled, 5)
+    prompts = list(dict.fromkeys(caption.prompt for caption in captions))
+    return sorted(captions, key=lambda caption: (prompts.index(caption.prompt), -(caption.score or 0.0), caption.row))
+
+
+def all_figures(kept: Sequence[Caption], attempts: Sequence[Caption], reference: Reference) -> dict[str, Figures]:
+    """Return the figures of the kept captions, of all attempts and of the held-out human captions.
+
+    What depends on the amount of text is measured on as many of each as the smallest set has.
+    """
+    from . import novelty
+
+    held_out = list(reference.held_out)
+    size = min(len(texts) for texts in (kept, attempts, held_out) if texts)
+    figures = {
+        name: novelty.figures([caption.text for caption in captions], [caption.copied for caption in captions], size)
+        for name, captions in (("kept", kept), ("attempts", attempts))
+    }
+    if held_out:
+        figures["held out"] = novelty.figures(held_out, reference.search(held_out), size)
+    return figures
+
+
+def _report_missing(candidates: Candidates, kept: int, rejected: dict[str, int], corpus: str) -> None:
+    """Warn where there are fewer captions than were asked for.
+
+    Raises:
+        NothingLeftError: there is none.
+    """
+    from .candidates import REASONS
+
+    attempts, wanted = console.count(len(candidates.attempts), "attempt"), candidates.wanted
+    for prompt, reason in candidates.failing():
         log.warning("gave up on the prompt %s: each of its attempts %s", console.shorten(repr(prompt), 50), REASONS[reason])
+    if fixed := candidates.fixed():
+        log.warning("these settings (--top-k, --top-p, --temperature) leave no choice of tokens: one caption for each of %s", fixed)
     biggest = ", ".join(f"{count:,} {name}" for name, count in list(rejected.items())[:3])
     if not kept:
         raise NothingLeftError(
-            f"cannot generate for tag {corpus!r}: none of {attempts:,} attempts was good enough ({biggest})",
+            f"cannot generate for tag {corpus!r}: none of {attempts} was good enough ({biggest})",
             "train longer, raise --max-length, or see what it writes with --keep-all",
         )
-    if len(kept) < wanted:
-        log.warning(
-            "%d captions instead of %d after %s attempts: %s; --max-attempts allows more", len(kept), wanted, f"{attempts:,}", biggest
+    if kept < wanted:
+        captions = console.count(kept, "caption")
+        log.warning("%s instead of %d after %s: %s; --max-attempts allows more", captions, wanted, attempts, biggest)
+
+
+def _write(paths: dict[str, Path], captions: Sequence[Caption], record: dict[str, object], comparison: str | None) -> None:
+    """Write the captions in three formats, the comparison where there is one, and the record of the run last."""
+    import pandas as pd
+
+    records = [caption.record() for caption in captions]
+    write_captions(paths[".txt"], [caption.text for caption in captions])
+    with atomic_write(paths[".jsonl"]) as handle:
+        handle.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in records)
+    with atomic_write(paths[".csv"]) as handle:
+        pd.DataFrame([{key: _as_text(cell) for key, cell in line.items()} for line in records], dtype=object).to_csv(
+            handle, index=False, lineterminator="\n"
         )
+    if comparison is not None:
+        with atomic_write(paths[".compare.txt"]) as handle:
+            handle.write(comparison)
+    write_json(paths[".json"], record)
 
 
-def _json_line(caption: Caption, score: float | None) -> dict[str, Any]:
-    copied = caption.copied
-    line = vars(replace(caption, copied=None)) | {"score": score}
-    line = {key: value for key, value in line.items() if key not in ("copied", "reason", "sampled")}
-    if copied is not None:
-        line |= {"copied_span": copied.span, "copied_words": copied.span_words, "nearest": copied.nearest}
-    return line
+def _as_text(cell: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _model_sha256(folder: Path) -> str | dict[str, str]:
     files = sorted(folder.glob("*.safetensors"))
     return sha256(files[0]) if len(files) == 1 else {path.name: sha256(path) for path in files}
+
+
+# -- the base model next to the tuned one
+
+
+def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.LoadedModel | None:
+    """Return the base model that ``tuned`` was trained from, on the same device, or None, with a warning."""
+    try:
+        name = read_json(store.model(corpus) / "run.json")["options"]["base_model"]
+        if name != "scratch":
+            base = models.load_base(name, (), seed=0)
+            base.model.to(tuned.model.device).eval()
+            return base
+        why = "it was trained from scratch"
+    except HuggingCaptionsError as error:
+        why = str(error)
+    except (KeyError, TypeError):
+        why = "its run.json does not name the base model"
+    log.warning("no comparison with the base model: %s", why)
+    return None
+
+
+def log_likelihood(base: models.LoadedModel, caption: Caption) -> float:
+    """Return the log-probability (nats) of ``caption`` after its prompt, its end included, under ``base``."""
+    import torch
+
+    tokenizer = base.tokenizer
+    start = 1 + len(tokenizer(caption.prompt, add_special_tokens=False)["input_ids"])
+    ids = [tokenizer.eos_token_id, *tokenizer(caption.text, add_special_tokens=False)["input_ids"]]
+    ids = (ids + [tokenizer.eos_token_id] * caption.ended)[: base.max_positions]
+    tensor = torch.tensor([ids], device=base.model.device)
+    with torch.inference_mode():
+        logprobs = torch.log_softmax(base.model(input_ids=tensor, use_cache=False).logits[0, :-1].float(), dim=-1)
+    return float(logprobs.gather(1, tensor[0, 1:, None])[start - 1 :].sum())
+
+
+def compare(base: models.LoadedModel | None, captions: Sequence[Caption], options: GenerateOptions) -> str:
+    """Return a text for people: each caption, and below it what ``base`` writes from the same prompt and random numbers."""
+    from .candidates import decode, encode_prompt
+    from .decoder import Decoder, Row
+
+    if base is None:
+        return "no base model to compare with\n"
+    prompts = list(dict.fromkeys(caption.prompt for caption in captions))
+    encoded = [encode_prompt(base, prompt, options) for prompt in prompts]
+    rows = [Row(prompts.index(caption.prompt), caption.row) for caption in captions]
+    waiting = iter(rows)
+    for _ in Decoder(base, encoded, options, captions[0].seed).run(lambda free: list(islice(waiting, free))):
+        pass
+    parts = []
+    for number, (caption, row) in enumerate(zip(captions, rows), start=1):
+        written = decode(base.tokenizer, [*encoded[row.prompt].ids[1:], *row.ids[: len(row.ids) - row.ended]])
+        more = "" if row.ended else " …"
+        parts.append(f"{number}. tuned\n{_indented(caption.text)}\n\n{number}. base\n{_indented(written)}{more}\n")
+    return "\n".join(parts)
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + console.printable(line) for line in text.split("\n"))

@@ -1,8 +1,9 @@
 """How much of a set of captions is copied from the training captions, and how varied it is.
 
-Reads text/<tag>/captions.txt and the checkpoint's run.json (which captions were held out); writes the
-index over the others beside captions.txt. The figures of held-out human captions are the measure: people
-repeat each other too.
+Reads text/<tag>/captions.txt and the checkpoint's run.json (which captions were held out). A suffix array over the words of
+all training captions answers for every position of a text how many of its words stand in a caption in that order: exactly,
+without hashes of n-grams. The figures of held-out human captions are the measure:
+people repeat each other too.
 """
 
 from __future__ import annotations
@@ -10,27 +11,188 @@ from __future__ import annotations
 import hashlib
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from .. import console
-from ..dataset import corpus as dataset
-from ..errors import InputError, NothingLeftError, ResourceError
-from ..storage import Store, corpus_name, read_json
-from ..text import folded_words
-from .copies import Copied, CopyIndex
+import emoji
+import numpy as np
+
+from ..errors import InputError
+from ..storage import Store, corpus_name, read_captions, read_json
+from ..text import fold, folded_words, hash64
 
 log = logging.getLogger(__name__)
 
 N_GRAMS = (3, 4, 5, 8)
+#: Two texts are near copies above this Jaccard similarity of their word 3-grams (as in the cleaning).
+NEAR = 0.7
+#: Before each caption stands this word, which no text has.
+_BREAK, _UNKNOWN = 0, -1
+
+Figures = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a text shares with the corpus.
+
+    ``matches[i]`` is how many words from word i on stand in one caption in that order; ``span`` the greatest of them,
+    ``span_words`` those words, ``nearest`` the caption (by index) that has them, None where no word is known. ``kind`` is
+    ``exact``, ``folded`` or ``near`` where the text is such a copy of a whole caption, otherwise None.
+    """
+
+    words: tuple[str, ...]
+    matches: tuple[int, ...]
+    span: int
+    nearest: int | None
+    kind: str | None
+
+    @property
+    def span_words(self) -> str:
+        """Return the longest copied run, folded."""
+        start = self.matches.index(self.span) if self.matches else 0
+        return " ".join(self.words[start : start + self.span])
+
+    def known(self, n: int) -> tuple[int, int]:
+        """Return how many n-grams the text has and how many of them a caption has too."""
+        return _known(self.matches, n)
+
+
+class CopyIndex:
+    """The words of a corpus, ready to be searched."""
+
+    def __init__(self, captions: Sequence[str]) -> None:
+        """Index ``captions``; an empty one is never found, but counts in ``nearest``."""
+        self._vocabulary: dict[str, int] = {}
+        words = [_BREAK]
+        self._exact, self._folded = {hash64(caption) for caption in captions if caption}, set[int]()
+        for caption in captions:
+            own = folded_words(caption)
+            words += [self._vocabulary.setdefault(word, len(self._vocabulary) + 1) for word in own]
+            words.append(_BREAK)
+            if own:
+                self._folded.add(hash64(" ".join(own)))
+        self._words = np.array(words, dtype=np.int32)
+        self._order = _sorted_positions(self._words)
+        self._breaks = np.flatnonzero(self._words == _BREAK)
+        # where each word's positions begin in the order
+        self._first = np.searchsorted(self._words[self._order], np.arange(len(self._vocabulary) + 2))
+
+    def search(self, texts: Sequence[str]) -> list[Copied]:
+        """Return what each of ``texts`` shares with the corpus; all are searched at once."""
+        split = [tuple(folded_words(text)) for text in texts]
+        ids = np.array([i for words in split for i in (*self._ids(words), _UNKNOWN)], dtype=np.int32)
+        low, high, matched = self._intervals(ids)
+        found, start = [], 0
+        for text, words in zip(texts, split):
+            matches = tuple(matched[start : start + len(words)].tolist())
+            span, best = max(matches, default=0), start + int(matched[start : start + len(words) + 1].argmax())
+            # of several captions that have the longest run, the first
+            nearest = int(self._captions(self._order[low[best] : high[best]].min())) if span else None
+            found.append(Copied(words, matches, span, nearest, self._kind(text, words, matches)))
+            start += len(words) + 1
+        return found
+
+    def _ids(self, words: Sequence[str]) -> list[int]:
+        return [self._vocabulary.get(word, _UNKNOWN) for word in words]
+
+    def _kind(self, text: str, words: Sequence[str], matches: Sequence[int]) -> str | None:
+        if hash64(text) in self._exact:
+            return "exact"
+        if words and hash64(" ".join(words)) in self._folded:
+            return "folded"
+        grams, known = _known(matches, 3)
+        return "near" if grams and known > NEAR * grams and self._has_near(np.array(self._ids(words), dtype=np.int32)) else None
+
+    def _has_near(self, ids: np.ndarray) -> bool:
+        """Return whether a caption is a near copy of a text.
+
+        Of two near texts' n word 3-grams more than ``NEAR`` are shared, so one of any (1 - NEAR) n + 1 is: those that the
+        corpus has least often are looked up, and what has them is compared exactly.
+        """
+        mine = _triples(ids)
+        low, high, depth = self._intervals(ids, 3)
+        intervals = {
+            tuple(ids[i : i + 3].tolist()): (int(low[i]), int(high[i]) if depth[i] == 3 else int(low[i])) for i in range(len(ids) - 2)
+        }
+        rarest = sorted(intervals.values(), key=lambda interval: interval[1] - interval[0])
+        candidates: set[int] = set()
+        for begin, end in rarest[: int((1 - NEAR) * len(mine)) + 1]:
+            candidates.update(self._captions(self._order[begin:end]).tolist())
+        theirs = (_triples(self._words[self._breaks[caption] + 1 : self._breaks[caption + 1]]) for caption in candidates)
+        return any(len(mine & other) > NEAR * len(mine | other) for other in theirs)
+
+    def _captions(self, positions: np.ndarray) -> np.ndarray:
+        """Return the number of the caption at each of ``positions``."""
+        return np.searchsorted(self._breaks, positions) - 1
+
+    def _intervals(self, ids: np.ndarray, most: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return for each position of ``ids`` the part of the order that matches longest, and for how many words (``most`` at most)."""
+        low, high, matched = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
+        active = np.flatnonzero(ids != _UNKNOWN)
+        low[active], high[active] = self._first[ids[active]], self._first[ids[active] + 1]
+        matched[active] = 1
+        for offset in range(1, most or len(ids)):
+            active = active[active + offset < len(ids)]
+            if not active.size:
+                break
+            wanted = ids[active + offset]
+            active, wanted = active[wanted != _UNKNOWN], wanted[wanted != _UNKNOWN]
+            begin = self._bound(low[active], high[active], wanted, offset, right=False)
+            hit = (begin < high[active]) & (self._at(np.minimum(begin, len(self._order) - 1), offset) == wanted)
+            active, begin = active[hit], begin[hit]
+            end = self._bound(begin, high[active], wanted[hit], offset, right=True)
+            low[active], high[active], matched[active] = begin, end, offset + 1
+        return low, high, matched
+
+    def _at(self, places: np.ndarray, offset: int) -> np.ndarray:
+        """Return the words ``offset`` behind the positions at ``places`` of the order."""
+        return self._words[np.minimum(self._order[places] + offset, len(self._words) - 1)]
+
+    def _bound(self, low: np.ndarray, high: np.ndarray, wanted: np.ndarray, offset: int, right: bool) -> np.ndarray:
+        """Return where in each interval the words at ``offset`` pass ``wanted`` (are it, without ``right``); binary search."""
+        low, high = low.copy(), high.copy()
+        while (open_ := np.flatnonzero(low < high)).size:
+            middle = (low[open_] + high[open_]) // 2
+            words = self._at(middle, offset)
+            below = words <= wanted[open_] if right else words < wanted[open_]
+            low[open_[below]] = middle[below] + 1
+            high[open_[~below]] = middle[~below]
+        return low
+
+
+def _known(matches: Sequence[int], n: int) -> tuple[int, int]:
+    starts = max(0, len(matches) - n + 1)
+    return starts, sum(match >= n for match in matches[:starts])
+
+
+def _triples(ids: np.ndarray) -> set[tuple[int, ...]]:
+    listed = ids.tolist()
+    return {tuple(listed[i : i + 3]) for i in range(len(listed) - 2)}
+
+
+def _sorted_positions(words: np.ndarray) -> np.ndarray:
+    """Return all positions sorted by the words from each on, to the end of a caption (prefix doubling, Manber and Myers 1990)."""
+    ranks, length = words.astype(np.int64), 1
+    longest = int(np.diff(np.flatnonzero(words == _BREAK)).max(initial=0))
+    while length < longest and int(ranks.max()) < len(words) - 1:
+        following = np.zeros_like(ranks)
+        following[:-length] = ranks[length:]
+        keys = ranks * (int(ranks.max()) + 1) + following
+        order = np.argsort(keys)
+        ordered = keys[order]
+        ranks = np.empty_like(ranks)
+        ranks[order] = np.concatenate([[0], np.cumsum(ordered[1:] != ordered[:-1])])
+        length *= 2
+    return np.argsort(ranks, kind="stable").astype(np.int32)
 
 
 @dataclass(frozen=True)
 class Reference:
     """What captions are compared with: the index of the training captions and the held-out ones.
 
-    ``index`` is None where captions.txt is gone; ``note`` then says what could not be checked.
+    ``index`` is None where captions.txt is gone; ``note`` says what could not be checked.
     """
 
     index: CopyIndex | None
@@ -43,63 +205,67 @@ class Reference:
 
 
 def load_reference(tags: Sequence[str], store: Store) -> Reference:
-    """Return the training captions of the checkpoint of ``tags`` as an index, and the captions that it has not seen.
+    """Return an index of the training captions of ``tags``, and the captions that the checkpoint has not seen.
 
-    The index is built once for each state of captions.txt and kept beside it. Where captions.txt is gone, or has
-    changed since the training, that is logged and the result holds what can still be said.
+    Held out are those whose hash is in run.json; all others count as training captions, also those that were added since.
+    What can't be checked is logged and stands in ``note``.
     """
     try:
-        corpus = dataset.load_corpus(tags, store)
-    except (InputError, NothingLeftError) as error:
-        note = f"copies and novelty could not be checked: {str(error).partition(': ')[2]}"
+        captions = _read_corpus(tags, store)
+    except InputError as error:
+        note = f"copies and novelty could not be checked: {error}"
         log.warning("%s", note)
         return Reference(None, note=note)
-    captions, held_out = _sides(corpus, corpus_name(tags), store)
-    key = hashlib.sha256("\0".join([corpus.sha256, *map(str, held_out)]).encode()).hexdigest()
-    path = store.novelty_index(tags, key)
-    index = CopyIndex.load(path)
-    if index is None or len(index) != len(captions):
-        index = CopyIndex.build(captions)
-        try:
-            index.save(path)
-        except ResourceError as error:  # it can be built again
-            log.warning("%s; the index is built anew each time", error)
-    return Reference(index, tuple(corpus.captions[i] for i in held_out))
+    hashes, note = _held_out_hashes(captions, store.model(corpus_name(tags)) / "run.json")
+    is_held_out = [f"{hash64(caption):016x}" in hashes for caption in captions] if hashes else [False] * len(captions)
+    index = CopyIndex(["" if held_out else caption for caption, held_out in zip(captions, is_held_out)])
+    return Reference(index, tuple(caption for caption, held_out in zip(captions, is_held_out) if held_out), note)
 
 
-def _sides(corpus: dataset.Corpus, name: str, store: Store) -> tuple[list[str], tuple[int, ...]]:
-    """Return the captions that the checkpoint was trained on, and the indices of those held out."""
-    path = store.model(name) / "run.json"
+def _read_corpus(tags: Sequence[str], store: Store) -> list[str]:
+    """Return the captions of ``tags``; one that several tags share stays with the first, as in the training."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        for caption in read_captions(store.captions(tag)):
+            found.setdefault(fold(caption) or caption, caption)
+    if not found:
+        raise InputError(f"{store.captions(tags[0])} holds no caption")
+    return list(found.values())
+
+
+def _held_out_hashes(captions: Sequence[str], path: Path) -> tuple[frozenset[str], str]:
+    """Return the hashes of the held-out captions in the run.json at ``path``, and a note where it has none."""
+    if not path.exists():  # a checkpoint made by something else
+        return frozenset(), ""
     try:
         run = read_json(path)
-        options, seed, trained_on = run["options"], run["seed"], run["corpus_sha256"]
-        val_fraction = options["val_fraction"]
-    except (InputError, KeyError, TypeError) as error:  # a checkpoint made by something else has none
-        if path.exists():
-            log.warning("%s can't be used (%s): all captions count as training captions, none as held out", path, error)
-        return list(corpus.captions), ()
-    if trained_on != corpus.sha256:
-        log.info("captions.txt has changed since the training: all of it counts as training captions, none as held out")
-        return list(corpus.captions), ()
-    split = dataset.split_captions(len(corpus.captions), val_fraction, seed)
-    return [corpus.captions[i] for i in split.train], split.val
+        trained_on, hashes = run["corpus_sha256"], run.get("held_out")
+        found = frozenset(map(str, hashes or ()))
+    except (InputError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s can't be used (%s): all captions count as training captions", path, error)
+        return frozenset(), ""
+    if hashes is None:
+        note = "the model was trained by an earlier version: held-out captions are not known, all count as training captions"
+        log.warning("%s", note)
+        return found, note
+    if trained_on != hashlib.sha256("\0".join(captions).encode("utf-8")).hexdigest():
+        log.info("captions.txt has changed since the training: captions that were added count as training captions")
+    return found, ""
 
 
-def figures(texts: Sequence[str], copied: Sequence[Copied | None], index: CopyIndex | None, sample: int | None = None) -> dict[str, Any]:
-    """Return the novelty and diversity figures of ``texts``; those that need an index are None without one.
+def figures(texts: Sequence[str], copied: Sequence[Copied | None], sample: int | None = None) -> Figures:
+    """Return the novelty and diversity figures of ``texts``.
 
     ``novelty_<n>``: share of word n-grams that no training caption has (n-novelty, Merrill et al. 2024).
     ``mean_copied_span``, ``longest_copied_span`` (words) and ``copied_share`` (of a caption's words, mean).
-    ``exact_copies``, ``folded_copies``, ``near_copies``: captions; each counts once, in this order.
+    ``exact_copies``, ``folded_copies``, ``near_copies``: captions; each counts once, in this order. All these are of the
+    texts that were searched for copies, and None where none was.
     ``distinct_<n>`` (Li et al. 2016) and ``compression_ratio`` (bytes by zlib's) of the first ``sample`` captions only, because
     both depend on the amount of text. ``emoji_share``, ``tag_share``: captions that have one.
     """
-    import emoji
-
     words = [folded_words(text) if found is None else list(found.words) for text, found in zip(texts, copied)]
-    count = len(texts)
-    result: dict[str, Any] = {"captions": count, "mean_words": _mean([len(own) for own in words])}
-    result |= _copy_figures(texts, [found for found in copied if found is not None], index)
+    result: Figures = {"captions": len(texts), "mean_words": _mean([len(own) for own in words])}
+    result |= _copy_figures([found for found in copied if found is not None])
     result |= {f"distinct_{n}": _distinct(words[:sample], n) for n in (1, 2, 3)}
     joined = "\n".join(texts[:sample]).encode("utf-8", "replace")
     result["compression_ratio"] = round(len(joined) / len(zlib.compress(joined, 9)), 4) if joined else None
@@ -108,39 +274,27 @@ def figures(texts: Sequence[str], copied: Sequence[Copied | None], index: CopyIn
     return result
 
 
-def _copy_figures(texts: Sequence[str], copied: Sequence[Copied], index: CopyIndex | None) -> dict[str, Any]:
-    keys = [*(f"novelty_{n}" for n in N_GRAMS), "mean_copied_span", "longest_copied_span", "copied_share"]
-    if index is None or not copied:
-        return dict.fromkeys([*keys, "exact_copies", "folded_copies", "near_copies"])
-    result: dict[str, Any] = {}
+def _copy_figures(copied: Sequence[Copied]) -> Figures:
+    result: Figures = {}
     for n in N_GRAMS:
         known = [found.known(n) for found in copied]
         grams = sum(all_ for all_, _ in known)
         result[f"novelty_{n}"] = round(1 - sum(hits for _, hits in known) / grams, 4) if grams else None
     result["mean_copied_span"] = _mean([found.span for found in copied])
-    result["longest_copied_span"] = max(found.span for found in copied)
+    result["longest_copied_span"] = max((found.span for found in copied), default=None)
     result["copied_share"] = _mean([found.span / len(found.words) for found in copied if found.words])
-    kinds = [copy_kind(text, found, index) for text, found in zip(texts, copied)]
-    return result | {f"{kind}_copies": kinds.count(kind) for kind in ("exact", "folded", "near")}
+    kinds = [found.kind for found in copied]
+    return result | {f"{kind}_copies": kinds.count(kind) if copied else None for kind in ("exact", "folded", "near")}
 
 
-def copy_kind(text: str, found: Copied, index: CopyIndex) -> str | None:
-    """Return ``exact``, ``folded`` or ``near`` where ``text`` is such a copy of a whole training caption, otherwise None."""
-    if index.is_exact(text):
-        return "exact"
-    if index.is_folded(text):
-        return "folded"
-    return "near" if index.near(found) is not None else None
+def table(columns: Mapping[str, Figures]) -> str:
+    """Return the figures of several sets of captions next to each other."""
+    import pandas as pd
+
+    return pd.DataFrame({name: {key: _shown(value) for key, value in figures.items()} for name, figures in columns.items()}).to_string()
 
 
-def table(columns: dict[str, dict[str, Any]]) -> str:
-    """Return the figures of several sets of captions side by side."""
-    keys = list(next(iter(columns.values())))
-    rows = [[key, *(_shown(figures_[key]) for figures_ in columns.values())] for key in keys]
-    return console.table(rows, ["", *columns])
-
-
-def _shown(value: Any) -> str:
+def _shown(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -1,12 +1,11 @@
-"""Each reason for leaving a generated caption out, and what is not one."""
+"""Each reason to reject a generated caption, and what isn't one."""
 
 from __future__ import annotations
 
 import pytest
 
-from hugging_captions.generator.copies import CopyIndex
-from hugging_captions.generator.novelty import Reference
-from hugging_captions.generator.selection import REASONS, Candidate, Selection, is_broken
+from hugging_captions.generator.candidates import REASONS, Caption, identity, is_broken, rejections
+from hugging_captions.generator.novelty import Copied, CopyIndex, Reference
 from hugging_captions.options import GenerateOptions
 
 CORPUS = [
@@ -38,13 +37,20 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return Reference(CopyIndex.build(CORPUS))
+    return Reference(CopyIndex(CORPUS))
+
+
+def _caption(text: str, prompt: str, ended: bool, copied: Copied | None) -> Caption:
+    return Caption(text, prompt, seed=0, row=0, tokens=9, sampled=9, ended=ended, mean_logprob=-1.0, copied=copied)
 
 
 def _reasons(reference: Reference, options: GenerateOptions) -> list[str | None]:
-    selection = Selection(options, reference)
-    copied = reference.search([text for text, *_ in CASES])
-    return [selection.reason(Candidate(text, prompt, ended, found)) for (text, prompt, ended, _), found in zip(CASES, copied)]
+    found, kept = [], set()
+    for (text, prompt, ended, _), copied in zip(CASES, reference.search([text for text, *_ in CASES])):
+        found.append(next(rejections(_caption(text, prompt, ended, copied), options, kept), None))
+        if found[-1] is None:
+            kept.add(identity(text))
+    return found
 
 
 def test_every_reason_is_found_in_its_order(reference: Reference) -> None:
@@ -53,23 +59,25 @@ def test_every_reason_is_found_in_its_order(reference: Reference) -> None:
     assert {reason for reason in reasons if reason} == set(REASONS)
 
 
-def test_keep_all_keeps_all(reference: Reference) -> None:
-    assert _reasons(reference, GenerateOptions(keep_all=True)) == [None] * len(CASES)
+def test_a_caption_with_every_fault_has_them_in_the_order_of_the_table() -> None:
+    text = "(Der Regen hört heute gar nicht mehr auf, sagt @kim"
+    copied = CopyIndex([text]).search([text])[0]
+    found = rejections(_caption(text, text, False, copied), GenerateOptions(keep_language="en", max_copied_span=3), {identity(text)})
+    assert list(found) == [name for name in REASONS if name not in ("folded_copy", "near_copy")]
 
 
-def test_without_captions_nothing_is_a_copy_and_the_rest_still_holds() -> None:
+def test_without_captions_nothing_is_a_copy_and_the_rest_still_applies() -> None:
     reasons = _reasons(Reference(None), GenerateOptions())
-    expected = [None if str(reason).endswith(("_copy", "_span", "_language")) else reason for *_, reason in CASES]
-    assert reasons == expected
+    assert reasons == [None if str(reason).endswith(("_copy", "_span", "_language")) else reason for *_, reason in CASES]
 
 
-@pytest.mark.parametrize(("span", "reason"), [(8, None), (7, "copied_span")])
-def test_the_span_allowed_is_an_option(span: int, reason: str | None, reference: Reference) -> None:
+@pytest.mark.parametrize(("span", "reasons"), [(8, []), (7, ["copied_span"])])
+def test_the_span_allowed_is_an_option(span: int, reasons: list[str], reference: Reference) -> None:
     text = "My knees say no but then the long way around the lake with nobody at all it is"
-    found = reference.search([text])[0]
-    assert found is not None
-    assert found.span == 8
-    assert Selection(GenerateOptions(max_copied_span=span), reference).reason(Candidate(text, "My", True, found)) == reason
+    copied = reference.search([text])[0]
+    assert copied is not None
+    assert copied.span == 8
+    assert list(rejections(_caption(text, "My", True, copied), GenerateOptions(max_copied_span=span), set())) == reasons
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,342 @@
+"""The whole of --generate through the script, with a checkpoint whose weights are laid down."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import tune_transformer
+from hugging_captions import generator, models
+from hugging_captions.dataset import corpus as dataset
+from hugging_captions.generator.candidates import Candidates
+from hugging_captions.generator.novelty import Reference
+from hugging_captions.options import GenerateOptions, HardwareOptions
+from hugging_captions.storage import Store, read_captions, write_captions
+from hugging_captions.text import hash64
+
+GOLDEN = ROOT / "tests" / "golden"
+
+WORDS = [f"w{i}" for i in range(40)]
+CAPTIONS = [f"Hello {WORDS[i % 40]} {WORDS[(i * 7 + i // 40) % 40]} and {WORDS[(i * 3) % 40]} again" for i in range(240)]
+HELD_OUT = CAPTIONS[5::10]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store with captions and a checkpoint whose weights are laid down, not trained.
+
+    One attention-free block of nothing: the next token follows from the last alone, by wide margins, so that the texts are
+    the same on every machine.
+    """
+    store = Store(tmp_path_factory.mktemp("trained"))
+    write_captions(store.captions("corgi"), CAPTIONS)
+    tokenizer = models.train_tokenizer([*CAPTIONS, *CAPTIONS], 420)
+    eos, size = tokenizer.eos_token_id, len(tokenizer)
+    config = GPT2Config(vocab_size=size, n_positions=64, n_embd=512, n_layer=1, n_head=1, bos_token_id=eos, eos_token_id=eos)
+    config.tie_word_embeddings = False
+    model = GPT2LMHeadModel(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.transformer.ln_f.weight.fill_(1.0)
+        model.transformer.wte.weight[:, :size] = torch.eye(size)
+        counts = torch.zeros(size, size)
+        for row in dataset.encode_captions(CAPTIONS, tokenizer, 64).rows:
+            for last, following in itertools.pairwise(row):
+                counts[last, following] += 1
+        likelihoods = (counts + 1e-4) / (counts + 1e-4).sum(1, keepdim=True)
+        # the layer norm turns a unit vector of n into (n - 1) / sqrt(n - 1) at one place and -1 / sqrt(n - 1) elsewhere
+        peak = (512 - 1) ** 0.5 + (512 - 1) ** -0.5
+        model.lm_head.weight[:, :size] = likelihoods.log().T / peak
+    model.save_pretrained(store.model("corgi"))
+    tokenizer.save_pretrained(store.model("corgi"))
+    corpus = dataset.load_corpus(["corgi"], store)
+    held_out = [f"{hash64(caption):016x}" for caption in HELD_OUT]
+    run = {"options": {"base_model": "scratch"}, "corpus_sha256": corpus.sha256, "held_out": held_out}
+    (store.model("corgi") / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    return store
+
+
+BASICS = ["--prompt", "Hello", "--num-captions", "12", "--max-length", "30", "--min-length", "0", "--device", "cpu"]
+
+
+def _main(store: Store, *argv: str) -> int:
+    return tune_transformer.main(["--root", str(store.root), "--tag", "corgi", "--generate", "--overwrite", *argv])
+
+
+def _files(store: Store) -> list[bytes]:
+    return [store.generated("corgi", suffix).read_bytes() for suffix in (".txt", ".jsonl")]
+
+
+@pytest.fixture
+def run(trained: Store) -> Iterator[dict]:
+    """Return the value of run.json to change for one test; ``save`` it with ``_save``."""
+    path = trained.model("corgi") / "run.json"
+    before = path.read_text(encoding="utf-8")
+    yield json.loads(before)
+    path.write_text(before, encoding="utf-8")
+
+
+def _save(store: Store, run: dict) -> None:
+    (store.model("corgi") / "run.json").write_text(json.dumps(run), encoding="utf-8")
+
+
+def _records(store: Store) -> list[dict]:
+    return [json.loads(line) for line in store.generated("corgi", ".jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_exactly_as_many_as_asked_for_all_different_all_ended(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS, "--prompt", "", "--max-copied-span", "6") == 0
+    captions = read_captions(trained.generated("corgi", ".txt"))
+    lines = _records(trained)
+    record = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
+    assert len(captions) == len(set(captions)) == 24
+    assert [line["text"] for line in lines] == captions
+    assert Counter(line["prompt"] for line in lines) == {"Hello": 12, "": 12}
+    assert all(caption.startswith("Hello") for caption in captions[:12])
+    assert all(line["ended"] and line["copied_span"] <= 6 for line in lines)
+    assert not set(captions) & (set(CAPTIONS) - set(HELD_OUT))
+    for prompt in (lines[:12], lines[12:]):
+        assert [line["score"] for line in prompt] == sorted((line["mean_logprob"] for line in prompt), reverse=True)
+    assert record["kept"] + sum(record["rejected"].values()) == record["attempts"]
+    assert set(record["figures"]) == {"kept", "attempts", "held out"}
+    assert record["figures"]["kept"]["exact_copies"] == 0
+    out = capsys.readouterr().out
+    assert f"24 captions of {record['attempts']} attempts" in out
+    assert "novelty_4" in out
+    assert f" 10. {captions[9]}" in out
+    assert f" 11. {captions[10]}" not in out
+
+
+@pytest.mark.parametrize("extra", [["--decode-rows", "1"], ["--decode-rows", "5"], ["--decode-rows", "64"]])
+def test_the_batch_size_changes_no_byte(extra: list[str], trained: Store) -> None:
+    assert _main(trained, *BASICS) == 0
+    before = _files(trained)
+    assert _main(trained, *BASICS, *extra) == 0
+    assert _files(trained) == before
+
+
+def test_another_prompt_and_more_captions_leave_the_first_as_they_are(trained: Store) -> None:
+    assert _main(trained, *BASICS, "--rank", "none") == 0
+    before = read_captions(trained.generated("corgi", ".txt"))
+    assert _main(trained, *BASICS, "--rank", "none", "--num-captions", "20", "--prompt", "Hello w1") == 0
+    assert read_captions(trained.generated("corgi", ".txt"))[:12] == before
+
+
+def test_golden(trained: Store) -> None:
+    """The bytes for a fixed model: what a change of the decoding, the random numbers or the order would alter."""
+    assert _main(trained, *BASICS, "--temperature", "0.8", "--seed", "5") == 0
+    assert trained.generated("corgi", ".txt").read_text(encoding="utf-8") == (GOLDEN / "generated.txt").read_text(encoding="utf-8")
+
+
+def test_prompts_from_a_file(trained: Store, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("Hello w3\n\nHello w4\nHello w3\n", encoding="utf-8")
+    argv = ["--prompt-file", str(tmp_path / "prompts.txt"), "--num-captions", "2", "--min-length", "0"]
+    assert _main(trained, *argv, "--keep-all") == 0
+    captions = read_captions(trained.generated("corgi", ".txt"))
+    assert [caption[:8] for caption in captions] == ["Hello w3"] * 2 + ["Hello w4"] * 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        (
+            ["--prompt", "Hello " * 30],
+            2,
+            "the prompt 'Hello Hello Hello Hello Hello Hello Hello Hello … has 60 tokens: --max-length 60 leaves no room",
+        ),
+        (
+            ["--prompt", "Hello", "--max-length", "2", "--min-length", "0"],
+            2,
+            "the prompt 'Hello' has 1 token: --max-length 2 leaves no room",
+        ),
+        (["--prompt", "Hello " * 40, "--max-length", "900"], 2, "80 tokens: the model's 64 positions leave no room for a caption"),
+        (["--prompt", "<|endoftext|>"], 2, "the tokenizer of this model can't encode the prompt '<|endoftext|>'"),
+        (
+            ["--prompt", "Hello", "--prompt", "with @kim"],
+            2,
+            "the prompt 'with @kim' holds a handle, a URL, an e-mail address or a phone number",
+        ),
+        (["--prompt", "see www.example.com"], 2, "the prompt 'see www.example.com' holds a handle, a URL"),
+        (
+            ["--prompt", "Heute ist ein Tag", "--keep-language", "en"],
+            2,
+            "the prompt 'Heute ist ein Tag' is in language 'de', not in --keep-language en",
+        ),
+        (
+            ["--prompt", CAPTIONS[0], "--max-copied-span", "4"],
+            2,
+            "has 6 words in a row from a training caption, more than --max-copied-span 4",
+        ),
+        (["--max-length", "30", "--min-length", "30"], 2, "--min-length 30 leaves no caption room to end before --max-length 30"),
+        (
+            ["--max-length", "900", "--min-length", "63"],
+            2,
+            "--min-length 63 is too high: this model can write captions of at most 62 tokens",
+        ),
+        (["--prompt-file", "nowhere.txt"], 3, "cannot read nowhere.txt"),
+        (["--prompt-file", "empty.txt"], 3, "empty.txt holds no prompt"),
+        (["--keep-all", "--keep-language", "en"], 2, "--keep-language does nothing with --keep-all"),
+        (["--keep-language", "english"], 2, "--keep-language english: no such language"),
+        (["--keep-language", "any"], 2, "--keep-language any: no such language"),
+    ],
+)
+def test_what_cannot_succeed_is_refused_in_one_line(
+    argv: list[str],
+    code: int,
+    says: str,
+    trained: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").write_text("\n \n", encoding="utf-8")
+    store = Store(trained.root.resolve())
+    assert _main(store, *argv) == code
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error: ", "hint: "))]
+    assert len(errors) == (1 if "nowhere" in says else 2)
+    assert says in errors[0]
+
+
+def test_a_model_that_never_ends_stops_by_itself(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, "--max-length", "30", "--min-length", "29", "--num-captions", "500", "--temperature", "0.3") == 5
+    error = capsys.readouterr().err
+    assert "gave up on the prompt 'My day': each of its attempts reached --max-length before it ended" in error
+    assert "none of 100 attempts" in error
+
+
+def test_too_few_are_written_with_a_warning(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS, "--max-attempts", "1", "--max-length", "8") == 0
+    written = read_captions(trained.generated("corgi", ".txt"))
+    captions = f"{len(written)} caption" + "s" * (len(written) != 1)
+    assert f"warning: {captions} instead of 12 after 12 attempts: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("choice", [["--top-k", "1"], ["--top-p", "1e-9"], ["--top-k", "1", "--keep-all"]])
+@pytest.mark.parametrize("rows", ["1", "8"])
+def test_without_a_choice_each_prompt_is_tried_once(
+    choice: list[str], rows: str, trained: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(trained, *BASICS, "--prompt", "Hello w1", *choice, "--decode-rows", rows) in (0, 5)
+    captured = capsys.readouterr()
+    assert "leave no choice of tokens: one caption for each of ['Hello', 'Hello w1']" in captured.err
+    assert "of 2 attempts" in captured.out + captured.err
+    assert "--max-attempts allows more" not in captured.err
+
+
+def test_the_csv_has_the_rows_of_the_jsonl_and_no_formula(trained: Store) -> None:
+    prompts = ["=HYPERLINK(1)", "+1", "-1", "\tHello", "Hello"]
+    options = [item for prompt in prompts for item in (f"--prompt={prompt}",)]
+    assert _main(trained, *BASICS[2:], *options, "--num-captions", "1", "--keep-all") == 0
+    records = _records(trained)
+    with open(trained.generated("corgi", ".csv"), encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row.keys() for row in rows] == [record.keys() for record in records]
+    for row, record, prompt in zip(rows, records, prompts):
+        safe = "" if prompt == "Hello" else "'"
+        assert (row["prompt"], row["text"]) == (safe + prompt, safe + record["text"])
+        assert {key: str(record[key]) for key in ("tokens", "ended", "copied_span", "score", "seed", "row")}.items() <= row.items()
+        assert row["nearest"] == ("" if record["nearest"] is None else str(record["nearest"]))
+
+
+def test_the_nearest_caption_is_a_line_of_captions_txt(trained: Store) -> None:
+    assert _main(trained, *BASICS) == 0
+    lines = trained.captions("corgi").read_text(encoding="utf-8").splitlines()
+    found = _records(trained)
+    assert all(record["copied_words"] in lines[record["nearest"] - 1].lower() for record in found)
+    assert not {lines[record["nearest"] - 1] for record in found} & set(HELD_OUT)
+
+
+def test_without_captions_it_generates_and_says_what_was_not_checked(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    path = trained.captions("corgi")
+    hidden = path.rename(path.with_suffix(".away"))
+    try:
+        assert _main(trained, *BASICS) == 0
+    finally:
+        hidden.rename(path)
+    captured = capsys.readouterr()
+    assert f"copies and novelty could not be checked: cannot read {path}: No such file or directory" in captured.err
+    assert "could not be checked" in captured.out
+    assert len(read_captions(trained.generated("corgi", ".txt"))) == 12
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_held_out_captions(trained: Store, run: dict, capsys: pytest.CaptureFixture[str]) -> None:
+    del run["held_out"]
+    _save(trained, run)
+    assert _main(trained, *BASICS) == 0
+    note = "the model was trained by an earlier version: held-out captions are not known, all count as training captions"
+    captured = capsys.readouterr()
+    assert f"warning: {note}" in captured.err
+    assert note in captured.out
+    record = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
+    assert record["note"] == note
+    assert set(record["figures"]) == {"kept", "attempts"}
+
+
+def test_captions_that_were_added_count_as_training_captions(trained: Store, run: dict, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS) == 0
+    assert "has changed since the training" not in capsys.readouterr().err
+    written = read_captions(trained.generated("corgi", ".txt"))
+    path = trained.captions("corgi")
+    before = path.read_bytes()
+    write_captions(path, [*CAPTIONS, written[0]])
+    try:
+        assert _main(trained, *BASICS) == 0
+    finally:
+        path.write_bytes(before)
+    assert "captions.txt has changed since the training: captions that were added count as training captions" in capsys.readouterr().err
+    record = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
+    assert record["rejected"]["exact_copy"] >= 1
+    assert record["figures"]["held out"]["captions"] == len(HELD_OUT)
+    assert written[0] not in read_captions(trained.generated("corgi", ".txt"))
+
+
+def test_the_base_model_next_to_the_tuned_one(trained: Store, run: dict, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS, "--compare-base") == 0
+    assert "no comparison with the base model: it was trained from scratch" in capsys.readouterr().err
+    _save(trained, run | {"options": {"base_model": str(trained.model("corgi"))}})
+    assert _main(trained, *BASICS, "--compare-base", "--rank", "contrast") == 0
+    captions = read_captions(trained.generated("corgi", ".txt"))
+    text = trained.generated("corgi", ".compare.txt").read_text(encoding="utf-8")
+    # the model is its own base here, so both write the same
+    assert text == "\n".join(f"{i}. tuned\n    {c}\n\n{i}. base\n    {c}\n" for i, c in enumerate(captions, start=1))
+    assert [record["score"] for record in _records(trained)] == pytest.approx([0.0] * 12, abs=1e-3)
+    assert _main(trained, *BASICS) == 0
+    assert not trained.generated("corgi", ".compare.txt").exists()  # it was of other captions
+    assert trained.generated("corgi", ".compare.txt.previous").read_text(encoding="utf-8") == text
+
+
+def test_attempts_do_not_depend_on_which_rows_were_active(trained: Store) -> None:
+    loaded = models.load_checkpoint("corgi", trained)
+    found = []
+    for rows in (1, 50):
+        options = GenerateOptions(num_captions=9, min_length=0, decode_rows=rows)
+        run = Candidates(loaded, ["Hello", ""], options, 4, Reference(None))
+        assert len(run.collect()) == 18
+        found.append(run.attempts)
+    assert found[0] == found[1]
+
+
+def test_a_sample_for_the_model_card_writes_no_file(trained: Store) -> None:
+    loaded = models.load_checkpoint("corgi", trained)
+    before = sorted(trained.root.rglob("*"))
+    loaded.model.train()
+    found = generator.sample(loaded, CAPTIONS[:200], CAPTIONS[200:], HardwareOptions(device="cpu"))
+    assert found is not None
+    assert found.figures["sampled"] == 100
+    assert 0 < float(str(found.figures["ended_share"])) <= 1
+    assert {"novelty_4", "held_out_novelty_4", "exact_copies", "held_out_exact_copies"} <= set(found.figures)
+    assert len(found.captions) == 3
+    assert loaded.model.training
+    assert sorted(trained.root.rglob("*")) == before
+    assert generator.sample(loaded, CAPTIONS, [], HardwareOptions(device="cpu")) is None
