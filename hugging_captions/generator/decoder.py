@@ -229,7 +229,7 @@ class Decoder:
 # -- slots
 
 
-class SlotLayer(DynamicLayer):  # type: ignore[misc]
+class SlotLayer(DynamicLayer):
     """Keys and values of one layer, ``[slots, heads, positions, width]`` each."""
 
     def __init__(self, cache: SlotCache, keys: torch.Tensor, values: torch.Tensor) -> None:
@@ -251,7 +251,7 @@ class SlotLayer(DynamicLayer):  # type: ignore[misc]
         return self._cache.until - 1
 
 
-class SlotCache(Cache):  # type: ignore[misc]
+class SlotCache(Cache):
     """A cache that transformers' models fill like their own, with rows at different positions. Active rows are the first ones."""
 
     def __init__(self, prefix: Any, slots: int, length: int) -> None:
