@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from hugging_captions import console, options
-from hugging_captions.models import LoadedModel, Sample
 from hugging_captions.storage import Store, corpus_name, normalise_tags
 
 
@@ -57,20 +56,15 @@ def tune(arguments: argparse.Namespace) -> None:
 
 def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
     """Train on the captions of ``tags``, and print where the model is and how good it became."""
-    from hugging_captions import trainer
+    from hugging_captions import generator, trainer
 
-    def sample(model: LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: options.HardwareOptions) -> Sample | None:
-        from hugging_captions import generator  # imports torch: after the trainer's checks
-
-        return generator.sample(model, training, held_out, hardware)
-
-    result = trainer.train(tags, train, hardware, store, sample)
+    result = trainer.train(tags, train, hardware, store, generator.sample)
     if console.is_main_process():
         print(result.summary())
 
 
 def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:
-    """Write captions with the model of ``tags``; print the best ten, what was left out and the novelty figures."""
+    """Write captions with the model of ``tags``; print the best ten, what was rejected and the novelty figures."""
     from hugging_captions import generator
 
     print(generator.generate(tags, generate, hardware, store).summary())

@@ -15,8 +15,8 @@ from conftest import ROOT
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import tune_transformer
-from hugging_captions import generator, models
-from hugging_captions.dataset import corpus as dataset
+from hugging_captions import dataset, generator, models
+from hugging_captions.dataset.batches import encode_captions
 from hugging_captions.generator.candidates import Candidates
 from hugging_captions.generator.novelty import Reference
 from hugging_captions.options import GenerateOptions, HardwareOptions
@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
         model.transformer.ln_f.weight.fill_(1.0)
         model.transformer.wte.weight[:, :size] = torch.eye(size)
         counts = torch.zeros(size, size)
-        for row in dataset.encode_captions(CAPTIONS, tokenizer, 64).rows:
+        for row in encode_captions(CAPTIONS, tokenizer, 64)[0]:
             for last, following in itertools.pairwise(row):
                 counts[last, following] += 1
         likelihoods = (counts + 1e-4) / (counts + 1e-4).sum(1, keepdim=True)
@@ -59,7 +59,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
         model.lm_head.weight[:, :size] = likelihoods.log().T / peak
     model.save_pretrained(store.model("corgi"))
     tokenizer.save_pretrained(store.model("corgi"))
-    corpus = dataset.load_corpus(["corgi"], store)
+    corpus = dataset.load(["corgi"], store, 0.1, 0)
     held_out = [f"{hash64(caption):016x}" for caption in HELD_OUT]
     run = {"options": {"base_model": "scratch"}, "corpus_sha256": corpus.sha256, "held_out": held_out}
     (store.model("corgi") / "run.json").write_text(json.dumps(run), encoding="utf-8")
