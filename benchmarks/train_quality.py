@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from hugging_captions.console import table
 from hugging_captions.options import TrainOptions
 from hugging_captions.storage import write_captions
 from hugging_captions.trainer.recipe import choose
 
+ROOT = Path(__file__).resolve().parent.parent
 #: The third is for fairness: what remains of the gap when the recipe of 2020 gets our learning rate. The fourth has
 #: run_clm.py's own defaults: 3 epochs at 5e-5, blocks of 1,024 tokens, 8 in a step.
 CONTENDERS = ("ours", "classic (2020)", "classic, our rate", "run_clm grouping")

@@ -107,7 +107,7 @@ class CaptionTrainer(Trainer):
     """transformers' Trainer over our own token batches, computed in parts where memory is short.
 
     The loss is a sum over the step's tokens divided by their number over all parts and processes, so
-    neither changes what is learned.
+    neither changes what is learned. Each epoch deals the batches again, by its number alone.
 
     Args:
         held_out: what ``evaluate`` measures.
@@ -131,6 +131,7 @@ class CaptionTrainer(Trainer):
         self._fits_everywhere = not self._state.use_distributed  # one process takes a step that doesn't fit again
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
+        self.add_callback(_Epochs(batches))
 
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Return this process's share of the batches, as ``dataset.collate`` makes them."""
@@ -208,6 +209,16 @@ class CaptionTrainer(Trainer):
 def _mean_loss(outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
     """Return the loss per token; the same for every architecture, because some ignore ``num_items_in_batch``."""
     return token_losses(outputs.logits, labels).sum() / num_items_in_batch
+
+
+class _Epochs(TrainerCallback):
+    """Tells the batches which epoch they are dealt for, by the steps taken, so that a resumed training deals the same."""
+
+    def __init__(self, batches: TokenBatches) -> None:
+        self._batches = batches
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._batches.epoch = state.global_step // len(self._batches)
 
 
 # -- what watches them

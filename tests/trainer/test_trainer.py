@@ -180,6 +180,31 @@ def spoil_at(step: int, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[torch.
     monkeypatch.setattr(CaptionTrainer, "training_step", training_step)
 
 
+def record_steps(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, ...]]]:
+    """Return a list that gets the rows of each step, without their padding."""
+    plain, steps = CaptionTrainer.training_step, []
+
+    def training_step(self: Any, model: Any, inputs: Any, *more: Any, **settings: Any) -> Any:
+        steps.append(
+            [tuple(row[: int(used.nonzero().max()) + 1].tolist()) for row, used in zip(inputs["input_ids"], inputs["labels"] >= 0)]
+        )
+        return plain(self, model, inputs, *more, **settings)
+
+    monkeypatch.setattr(CaptionTrainer, "training_step", training_step)
+    return steps
+
+
+def test_each_epoch_trains_every_caption_once_in_batches_of_its_own(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = record_steps(monkeypatch)
+    assert tune("--epochs", "4") == 0
+    size = len(steps) // 4
+    epochs = [steps[i * size : (i + 1) * size] for i in range(4)]
+    assert [sorted(row for batch in epoch for row in batch) for epoch in epochs] == [
+        sorted(row for batch in epochs[0] for row in batch)
+    ] * 4
+    assert len({str(sorted(map(sorted, epoch))) for epoch in epochs}) == 4  # other batches, not only another order
+
+
 def test_early_stopping(tune: Tune, tmp_path: Path) -> None:
     assert tune("--epochs", "30", "--learning-rate", "0.5", "--patience", "2") == 0
     evaluations = [line for line in lines(tmp_path / "root/trained_models/lake+peak") if "val_loss" in line]
@@ -281,6 +306,22 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return plain(self, *inputs, **more)
 
     monkeypatch.setattr(CaptionTrainer, "training_step", training_step)
+
+
+def test_a_resumed_training_takes_the_same_steps(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        steps = record_steps(patch)
+        assert tune("--epochs", "3", root="whole") == 0
+    size = len(steps) // 3
+    for stop in (2, size, size + 2, 2 * size + 1):
+        with monkeypatch.context() as patch:
+            again = record_steps(patch)
+            interrupt_at(stop, patch)
+            assert tune("--epochs", "3", root=f"root{stop}") == 130
+        with monkeypatch.context() as patch:
+            rest = record_steps(patch)
+            assert tune("--epochs", "3", root=f"root{stop}") == 0
+        assert again + rest == steps
 
 
 @pytest.mark.parametrize("where", ["in an epoch", "at its end"])
