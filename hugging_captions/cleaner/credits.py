@@ -47,8 +47,8 @@ _INLINE_CREDIT = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: How an inline credit ends before its handle; looked for first, in a tenth of the time.
-_LEADS_TO_HANDLE = re.compile(r"(?:[\w📷📸🎥📹\ufe0f]|:) *@")
+#: One of these, in lower case, is in everything that it matches; they are found in a fiftieth of the time.
+_IN_INLINE_CREDIT = tuple("hoto pic mage video shot edit hair make mua styl 📷 📸 🎥 📹".split())
 #: A list of who did what: "Planner: @x | Florist: @y".
 _LABELLED = re.compile(rf"[|,/•(]?[ ]*[^\W\d_][\w&/ ]{{0,20}}[:;][ ]*{HANDLE}")
 #: A line with a handle and no more words than this is about the handle: "Hair by @x", "Swimsuit @y".
@@ -118,10 +118,11 @@ _GEAR = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _GEAR_PARTS = 2
+_MAYBE_GEAR = re.compile(r"\d|[hH][oO][tT] ")
 #: A label that named somebody who has gone, alone on a line or behind a bar ("soil with a low ph." is none).
 _LABEL_ALONE = re.compile(
     r"""
-    (?:^|[ ]*[/|])[ ]*(?:ph|cr)\.[ ]*$
+    (?:^|[/|])[ ]*(?:ph|cr)\.[ ]*$
     | ^(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?$
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
@@ -188,7 +189,9 @@ def without_credits(text: str) -> str:
 
     A short line about an account ("Hair by @x") is removed too if another line stays.
     """
-    for removed in _REMOVED:
+    for removed, literals in _REMOVED:
+        if literals and not any(literal in text for literal in literals):
+            continue
         if isinstance(removed, re.Pattern):
             text = removed.sub("", text)
         else:
@@ -206,7 +209,7 @@ def _lists_roles(line: str) -> bool:
 
 def _is_gear(line: str) -> bool:
     """Return whether ``line`` lists with what camera, lens and settings a picture was taken."""
-    parts = list(_GEAR.finditer(line))
+    parts = list(_GEAR.finditer(line)) if _MAYBE_GEAR.search(line) else []
     return len(parts) >= _GEAR_PARTS and any(part["setting"] for part in parts)
 
 
@@ -218,15 +221,27 @@ def _is_title(line: str) -> bool:
     return len(words) <= _LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in words) <= _SMALL_IN_TITLE
 
 
-#: What is removed in turn: all that matches a pattern, and the lines that a function picks.
-_REMOVED: tuple[re.Pattern[str] | Callable[[str], bool], ...] = (
-    _NAMED_CREDIT, _TAIL_WORD, _BARE_CREDIT, _WORN, _lists_roles, _is_gear, _LABEL_ALONE, _NAMED_AT_START, _SAID_BY, _is_title, _LABEL_LINE,
-)  # fmt: skip
+#: What is removed in turn: all that matches a pattern, and the lines that a function picks. Of the literals behind it, if any, one is in
+#: every such text; looking for these first halves the time of the rule.
+_REMOVED: tuple[tuple[re.Pattern[str] | Callable[[str], bool], tuple[str, ...]], ...] = (
+    (_NAMED_CREDIT, (":", " by ", "(📷", "(📸", "(🎥")),
+    (_TAIL_WORD, ()),
+    (_BARE_CREDIT, ("hoto", "pic", "roject", "esigned", "mage", "©", "||")),
+    (_WORN, ()),
+    (_lists_roles, ()),
+    (_is_gear, ()),
+    (_LABEL_ALONE, ()),
+    (_NAMED_AT_START, (" by ",)),
+    (_SAID_BY, ()),
+    (_is_title, ("by ", "By ")),
+    (_LABEL_LINE, (":", "via ", "ource", "ocation", "model", "venue", "designer", "From ")),
+)
 
 
 def _without_handle_credits(text: str) -> str:
     text = _CREDIT_LINE.sub("", text)
-    if _LEADS_TO_HANDLE.search(text):
+    lower = text.lower()
+    if any(part in lower for part in _IN_INLINE_CREDIT):
         text = close_holes(_INLINE_CREDIT.sub(_without_inline_credit, text))
     if "\n" not in text:
         return tidy(_without_labelled(text))

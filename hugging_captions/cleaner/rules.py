@@ -57,7 +57,7 @@ class Draft:
     options: CleanOptions
     text: str
     changed: list[str] = field(default_factory=list)
-    checked: str | None = None  # the text that advertises nothing
+    settled: dict[str, str] = field(default_factory=dict)  # by rule the text that it leaves as it is, or that advertises nothing
     words: Sequence[str] = ()
     language: str = ""
     language_score: float = 0.0
@@ -168,7 +168,7 @@ def _changes(draft: Draft) -> Iterator[Reason | None]:
 
 def _apply(rule: Rule, draft: Draft) -> Reason | None:
     """Apply ``rule`` to the text of ``draft``; return the reason to drop it if a sentence that can't be repaired was dropped."""
-    if rule.change is None or rule.name in draft.options.skip_rule:
+    if rule.change is None or rule.name in draft.options.skip_rule or draft.settled.get(rule.name) == draft.text:
         return None
     after = rule.change(draft.text, draft.options)
     if normalize.GONE in after:
@@ -179,6 +179,8 @@ def _apply(rule: Rule, draft: Draft) -> Reason | None:
         draft.text = after
         if rule.name not in draft.changed:
             draft.changed.append(rule.name)
+    else:
+        draft.settled[rule.name] = after
     return None
 
 
@@ -188,9 +190,9 @@ def _discloses(draft: Draft) -> Reason | None:
 
 
 def _advertises(draft: Draft) -> Reason | None:
-    if "promotion" in draft.options.skip_rule or draft.text == draft.checked:
+    if "promotion" in draft.options.skip_rule or draft.settled.get("promotion") == draft.text:
         return None
-    draft.checked = draft.text
+    draft.settled["promotion"] = draft.text
     words = promotion.advertised(draft.text)
     return ("promotion", words) if words else None
 
