@@ -48,7 +48,7 @@ _INLINE_CREDIT = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 #: One of these, in lower case, is in everything that it matches; they are found in a fiftieth of the time.
-_IN_INLINE_CREDIT = tuple("hoto pic mage video shot edit hair make mua styl 📷 📸 🎥 📹".split())
+_IN_INLINE_CREDIT = ("hoto", "pic", "mage", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
 #: A list of who did what: "Planner: @x | Florist: @y".
 _LABELLED = re.compile(rf"[|,/•(]?[ ]*[^\W\d_][\w&/ ]{{0,20}}[:;][ ]*{HANDLE}")
 #: A line with a handle and no more words than this is about the handle: "Hair by @x", "Swimsuit @y".
