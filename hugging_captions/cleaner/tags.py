@@ -24,8 +24,8 @@ _SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
 _DOTS = frozenset(".•·")
 _BLOCK_LEADS = " \n,•·|/-–—"
 _NO_EMOJI = re.compile(r"[\s\x00-\x7f•·–—…]+")
-#: A tag of nothing but an emoji, one that was never written, and one with a bracket in it.
-_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w*\)\w*)|(?<!\S)(?:#\s*)+$")
+#: A tag of nothing but an emoji, one that was never written, one with a bracket in it, and a run of # that ends a text, from its first one.
+_EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w*\)\w*)|(?<!\S)(?<!#\s)(?<!#\s\s)#[#\s]*+$")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 #: Who made it, as a tag that ends a line or a sentence.
