@@ -22,6 +22,8 @@ _MOJIBAKE = re.compile(
     """,
     re.VERBOSE,
 )
+#: A letter of two bytes read as two of Latin-1, in a word: "KÃ¥mp". ftfy leaves one alone that might be a word and a sign of money.
+_TWO_BYTES = re.compile("(?<=[a-z])Ã[\xa1-\xbf]|Ã[\xa1-\xbf](?=[a-z])")
 _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]")
 #: Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls, and the marks of gaps below. ZWJ, ZWNJ and the
@@ -146,7 +148,8 @@ def repair_encoding(text: str) -> str:
         import ftfy.badness
 
         if ftfy.badness.is_bad(text):
-            return ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
+            text = ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC", unescape_html=True)
+        text = _TWO_BYTES.sub(lambda match: match[0].encode("latin-1").decode(), text)
     return text
 
 
