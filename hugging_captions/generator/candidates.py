@@ -165,11 +165,10 @@ class Candidates:
         """Prepare to continue each of ``prompts``.
 
         Raises:
-            UsageError: no attempt can succeed: a prompt is too long, can't be encoded or is copied; or --min-length is too high.
+            UsageError: no attempt can succeed: a prompt is too long, can't be encoded or is a copy; or --min-length is too high.
         """
         self.attempts: list[Caption] = []
         self._loaded, self._options, self._seed, self._reference = loaded, options, seed, reference
-        check_lengths(loaded, options)
         encoded = [encode_prompt(loaded, prompt, options) for prompt in prompts]
         if not options.keep_all:
             _refuse_copied(prompts, options, reference)
@@ -263,27 +262,17 @@ class Candidates:
         return Caption(text, prompt.text, self._seed, row.number, len(ids) + len(row.ids) - row.ended, len(row.ids), row.ended, mean)
 
 
-def check_lengths(loaded: LoadedModel, options: GenerateOptions) -> None:
-    """Return if a caption of --min-length can end within the positions of the model.
-
-    Raises:
-        UsageError: it can't.
-    """
-    longest = most_positions(loaded, options) - 2  # without start and end signal
-    if not options.keep_all and options.min_length > longest:
-        raise UsageError(
-            f"--min-length {options.min_length} is too high: this model can write captions of at most {longest} tokens",
-            f"lower it to {longest} or less",
-        )
-
-
 def encode_prompt(loaded: LoadedModel, prompt: str, options: GenerateOptions) -> Prompt:
     """Return the start signal and the token ids of ``prompt``.
 
     Raises:
-        UsageError: it leaves no room for a caption, or the tokenizer can't encode it.
+        UsageError: it or --min-length leaves no room for a caption, or the tokenizer can't encode it.
     """
     tokenizer, limit = loaded.tokenizer, most_positions(loaded, options)
+    longest = limit - 2  # without start and end signal
+    if not options.keep_all and options.min_length > longest:
+        problem = f"--min-length {options.min_length} is too high: this model can write captions of at most {longest} tokens"
+        raise UsageError(problem, f"lower it to {longest} or less")
     ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     named = console.shorten(repr(prompt), 50)
     if len(ids) + 1 + (1 if options.keep_all else 2) > limit:  # start signal, a token, end signal

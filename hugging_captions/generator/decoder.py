@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,14 +105,13 @@ class Decoder:
         self.model, self.prompts, self.options, self.seed = loaded.model, prompts, options, seed
         self.eos, self.device = loaded.tokenizer.eos_token_id, loaded.model.device
         self.limit = most_positions(loaded, options)
-        position_bytes = slot_bytes(self.model, self.limit)
-        if position_bytes is None:
+        probed = probe_slots(self.model, self.limit)
+        if probed is None:
             log.warning("%s models are decoded without a cache, which is slower", self.model.config.model_type)
-        self.slots = options.decode_rows or choose_slots(self.model, self.limit, position_bytes)
+        self.slots = options.decode_rows or choose_slots(self.model, self.limit, probed)
         self.tokens = 0
-        self._in_slots = position_bytes is not None
-        self._cache: SlotCache | None = None
-        self._prefixes: dict[int, _Prefix] = {}
+        self._cache = SlotCache(probed, self.slots, self.limit) if probed else None
+        self._prefix = lru_cache(KEPT_PREFIXES)(self._read)
         self._active: list[Row] = []
         self._ids = torch.full((self.slots, self.limit), self.eos, device=self.device)
         self._uniform = torch.zeros(self.slots, self.limit, dtype=torch.float64)
@@ -160,19 +160,11 @@ class Decoder:
         self._ids[slots, len(ids)] = tokens.to(self.device)
         self._uniform[slots, len(ids) :] = uniform
 
-    def _prefix(self, prompt: int) -> _Prefix:
-        """Return a prompt as the model has read it; the ``KEPT_PREFIXES`` last ones are kept."""
-        if prompt not in self._prefixes:
-            ids = torch.tensor([self.prompts[prompt].ids], device=self.device)
-            output = self.model(input_ids=ids, use_cache=self._in_slots)
-            cache = output.past_key_values if self._in_slots else None
-            if cache is not None and self._cache is None:
-                self._cache = SlotCache(cache, self.slots, self.limit)
-            while len(self._prefixes) >= KEPT_PREFIXES:
-                self._prefixes.pop(next(iter(self._prefixes)))
-            lengths = torch.tensor([ids.shape[1]], device=self.device)
-            self._prefixes[prompt] = _Prefix(cache, self._survivors(output.logits[:, -1], ids, lengths))
-        return self._prefixes[prompt]
+    def _read(self, prompt: int) -> _Prefix:
+        ids = torch.tensor([self.prompts[prompt].ids], device=self.device)
+        output = self.model(input_ids=ids, use_cache=self._cache is not None)
+        first = self._survivors(output.logits[:, -1], ids, torch.tensor([ids.shape[1]], device=self.device))
+        return _Prefix(None if self._cache is None else output.past_key_values, first)
 
     def _survivors(self, logits: torch.Tensor, seen: torch.Tensor, lengths: torch.Tensor) -> Survivors:
         penalised = seen if self.options.repetition_penalty != 1 else None
@@ -254,10 +246,15 @@ class SlotLayer(DynamicLayer):
 class SlotCache(Cache):
     """A cache that transformers' models fill like their own, with rows at different positions. Active rows are the first ones."""
 
-    def __init__(self, prefix: Any, slots: int, length: int) -> None:
-        """Make room for ``slots`` rows of ``length`` positions, with the shapes of the layers of ``prefix``."""
+    def __init__(self, like: Any, slots: int, length: int) -> None:
+        """Make room for ``slots`` rows of ``length`` positions, with the shapes of the layers of the cache ``like``."""
         self.slots, self.length, self.until = slots, length, 1
-        super().__init__(layers=[SlotLayer(self, layer.keys, layer.values) for layer in prefix.layers])
+        super().__init__(layers=[SlotLayer(self, layer.keys, layer.values) for layer in like.layers])
+
+    @property
+    def position_bytes(self) -> int:
+        """Return the memory that one position of a row takes."""
+        return sum(tensor[0, :, 0].nbytes for layer in self.layers for tensor in (layer.keys, layer.values))
 
     def step(self, model: CausalModel, ids: torch.Tensor, positions: torch.Tensor, until: int) -> torch.Tensor:
         """Return the logits ``[rows, vocabulary]`` after one more token of each of the first rows.
@@ -292,16 +289,15 @@ class SlotCache(Cache):
 
 
 @torch.inference_mode()
-def slot_bytes(model: CausalModel, limit: int) -> int | None:
-    """Return the bytes that one position of a row takes in a ``SlotCache``, or None if ``model`` can't be decoded with one.
+def probe_slots(model: CausalModel, limit: int) -> SlotCache | None:
+    """Return a small ``SlotCache`` that works for ``model``, or None where rows of ``limit`` positions can't be decoded with one.
 
     Two rows of different lengths are continued by one token, in slots and by a plain pass, and the logits compared. That
     excludes caches of another kind (recurrent, hybrid) and models that ignore the positions or the mask they are given.
-    A model with a sliding window can be decoded in slots while ``limit`` is within the window.
+    A sliding window must be as long as the rows.
     """
     config = model.config
-    window = getattr(config, "sliding_window", None) or getattr(config, "window_size", None) or limit
-    if window < limit:
+    if limit > (getattr(config, "sliding_window", None) or getattr(config, "window_size", None) or limit):
         return None
     ids = torch.arange(8, device=model.device).reshape(2, 4) * 7 % config.vocab_size
     lengths = torch.tensor([1, 3], device=model.device)
@@ -311,25 +307,23 @@ def slot_bytes(model: CausalModel, limit: int) -> int | None:
         cache = SlotCache(prefixes[0], len(ids), ids.shape[1])
         for i, prefix in enumerate(prefixes):
             cache.fill(slice(i, i + 1), prefix)
-        difference = cache.step(model, ids[torch.arange(2), lengths], lengths, ids.shape[1]).float() - plain.float()
+        difference = cache.step(model, ids[torch.arange(2), lengths], lengths, ids.shape[1]) - plain
     except Exception as error:  # whatever a model raises for a cache that it doesn't know
         if is_out_of_memory(error):
             raise
         log.debug("no slots for %s: %s", config.model_type, error)
         return None
-    if float(difference.abs().max()) > TOLERANCE[model.dtype] * float(plain.float().std() + 1e-6):
-        return None
-    return sum(tensor[0, :, 0].nbytes for layer in cache.layers for tensor in (layer.keys, layer.values))
+    return cache if float(difference.abs().max()) <= TOLERANCE[model.dtype] * float(plain.float().std() + 1e-6) else None
 
 
-def choose_slots(model: CausalModel, limit: int, position_bytes: int | None) -> int:
+def choose_slots(model: CausalModel, limit: int, cache: SlotCache | None) -> int:
     """Return how many rows of ``limit`` positions fit into ``MEMORY_SHARE`` of the free memory: a power of two, ``MOST_ROWS`` at most.
 
-    A row takes its keys and values (``position_bytes`` for each position) and its logits on the way to a token; without
-    slots, the logits of all its positions.
+    A row takes its keys and values in ``cache`` and its logits on the way to a token; without a cache, the logits of all
+    its positions.
     """
     logits = 4 * model.config.vocab_size
-    row = 2 * logits * limit if position_bytes is None else position_bytes * limit + 4 * logits
+    row = 2 * logits * limit if cache is None else cache.position_bytes * limit + 4 * logits
     fitting = max(1, int(models.free_memory(model.device) * MEMORY_SHARE) // row)
     return min(MOST_ROWS.get(model.device.type, 64), 1 << (fitting.bit_length() - 1))
 

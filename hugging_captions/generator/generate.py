@@ -16,21 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import console, language, models
+from .. import console, language, models, storage
 from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError, from_os_error
 from ..options import GenerateOptions, HardwareOptions, as_json
-from ..storage import (
-    Store,
-    atomic_write,
-    corpus_name,
-    keep_previous,
-    read_json,
-    refuse_loss,
-    sha256,
-    unescape_caption,
-    write_captions,
-    write_json,
-)  # fmt: skip
+from ..storage import Store, corpus_name
 from ..text import holds_private_data, word_count
 
 if TYPE_CHECKING:  # imports torch: a usage error is reported before that
@@ -88,7 +77,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     corpus = corpus_name(tags)
     # .compare.txt of an earlier run must not stay next to other captions
     paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".compare.txt")}
-    refuse_loss(list(paths.values()), hardware.overwrite)
+    storage.refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
     from . import novelty
     from .candidates import Candidates
@@ -110,7 +99,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
         "model_sha256": _model_sha256(store.model(corpus)), "kept": len(ranked), "attempts": len(candidates.attempts),
         "rejected": rejected, "figures": figures, "note": reference.note,
     }  # fmt: skip
-    keep_previous(list(paths.values()), hardware.overwrite)
+    storage.keep_previous(list(paths.values()), hardware.overwrite)
     _write(paths, ranked, record, comparison)
     tokens, device = candidates.decoder.tokens, candidates.decoder.device
     log.info("%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), tokens, seconds, device)
@@ -171,7 +160,7 @@ def _read_prompt_file(path: Path) -> list[str]:
         raise from_os_error(error, "read", path) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: byte {error.start}", "save it as UTF-8, one prompt a line") from error
-    found = [unescape_caption(line.rstrip("\r")) for line in lines if line.strip()]
+    found = [storage.unescape_caption(line.rstrip("\r")) for line in lines if line.strip()]
     if not found:
         raise InputError(f"{path} holds no prompt", "write one prompt a line")
     return found
@@ -250,17 +239,17 @@ def _write(paths: dict[str, Path], captions: Sequence[Caption], record: dict[str
     import pandas as pd
 
     records = [caption.record() for caption in captions]
-    write_captions(paths[".txt"], [caption.text for caption in captions])
-    with atomic_write(paths[".jsonl"]) as handle:
+    storage.write_captions(paths[".txt"], [caption.text for caption in captions])
+    with storage.atomic_write(paths[".jsonl"]) as handle:
         handle.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in records)
-    with atomic_write(paths[".csv"]) as handle:
+    with storage.atomic_write(paths[".csv"]) as handle:
         pd.DataFrame([{key: _as_text(cell) for key, cell in line.items()} for line in records], dtype=object).to_csv(
             handle, index=False, lineterminator="\n"
         )
     if comparison is not None:
-        with atomic_write(paths[".compare.txt"]) as handle:
+        with storage.atomic_write(paths[".compare.txt"]) as handle:
             handle.write(comparison)
-    write_json(paths[".json"], record)
+    storage.write_json(paths[".json"], record)
 
 
 def _as_text(cell: object) -> object:
@@ -270,7 +259,7 @@ def _as_text(cell: object) -> object:
 
 def _model_sha256(folder: Path) -> str | dict[str, str]:
     files = sorted(folder.glob("*.safetensors"))
-    return sha256(files[0]) if len(files) == 1 else {path.name: sha256(path) for path in files}
+    return storage.sha256(files[0]) if len(files) == 1 else {path.name: storage.sha256(path) for path in files}
 
 
 # -- the base model next to the tuned one
@@ -279,7 +268,7 @@ def _model_sha256(folder: Path) -> str | dict[str, str]:
 def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.LoadedModel | None:
     """Return the base model that ``tuned`` was trained from, on the same device, or None, with a warning."""
     try:
-        name = read_json(store.model(corpus) / "run.json")["options"]["base_model"]
+        name = storage.read_json(store.model(corpus) / "run.json")["options"]["base_model"]
         if name != "scratch":
             base = models.load_base(name, (), seed=0)
             base.model.to(tuned.model.device).eval()
@@ -315,7 +304,10 @@ def compare(base: models.LoadedModel | None, captions: Sequence[Caption], option
     if base is None:
         return "no base model to compare with\n"
     prompts = list(dict.fromkeys(caption.prompt for caption in captions))
-    encoded = [encode_prompt(base, prompt, options) for prompt in prompts]
+    try:
+        encoded = [encode_prompt(base, prompt, options) for prompt in prompts]
+    except UsageError as error:  # its tokenizer and its length may differ
+        return f"no comparison with the base model: {error}\n"
     rows = [Row(prompts.index(caption.prompt), caption.row) for caption in captions]
     waiting = iter(rows)
     for _ in Decoder(base, encoded, options, captions[0].seed).run(lambda free: list(islice(waiting, free))):

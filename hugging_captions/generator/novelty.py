@@ -12,7 +12,7 @@ import hashlib
 import logging
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import emoji
@@ -46,7 +46,7 @@ class Copied:
     matches: tuple[int, ...]
     span: int
     nearest: int | None
-    kind: str | None
+    kind: str | None = None
 
     @property
     def span_words(self) -> str:
@@ -56,7 +56,8 @@ class Copied:
 
     def known(self, n: int) -> tuple[int, int]:
         """Return how many n-grams the text has and how many of them a caption has too."""
-        return _known(self.matches, n)
+        starts = max(0, len(self.matches) - n + 1)
+        return starts, sum(match >= n for match in self.matches[:starts])
 
 
 class CopyIndex:
@@ -90,20 +91,21 @@ class CopyIndex:
             span, best = max(matches, default=0), start + int(matched[start : start + len(words) + 1].argmax())
             # of several captions that have the longest run, the first
             nearest = int(self._captions(self._order[low[best] : high[best]].min())) if span else None
-            found.append(Copied(words, matches, span, nearest, self._kind(text, words, matches)))
+            copied = Copied(words, matches, span, nearest)
+            found.append(replace(copied, kind=self._kind(text, copied)))
             start += len(words) + 1
         return found
 
     def _ids(self, words: Sequence[str]) -> list[int]:
         return [self._vocabulary.get(word, _UNKNOWN) for word in words]
 
-    def _kind(self, text: str, words: Sequence[str], matches: Sequence[int]) -> str | None:
+    def _kind(self, text: str, copied: Copied) -> str | None:
         if hash64(text) in self._exact:
             return "exact"
-        if words and hash64(" ".join(words)) in self._folded:
+        if copied.words and hash64(" ".join(copied.words)) in self._folded:
             return "folded"
-        grams, known = _known(matches, 3)
-        return "near" if grams and known > NEAR * grams and self._has_near(np.array(self._ids(words), dtype=np.int32)) else None
+        grams, known = copied.known(3)
+        return "near" if grams and known > NEAR * grams and self._has_near(np.array(self._ids(copied.words), dtype=np.int32)) else None
 
     def _has_near(self, ids: np.ndarray) -> bool:
         """Return whether a caption is a near copy of a text.
@@ -160,11 +162,6 @@ class CopyIndex:
             low[open_[below]] = middle[below] + 1
             high[open_[~below]] = middle[~below]
         return low
-
-
-def _known(matches: Sequence[int], n: int) -> tuple[int, int]:
-    starts = max(0, len(matches) - n + 1)
-    return starts, sum(match >= n for match in matches[:starts])
 
 
 def _triples(ids: np.ndarray) -> set[tuple[int, ...]]:

@@ -262,14 +262,14 @@ def test_the_batch_is_always_full_while_rows_wait(monkeypatch: pytest.MonkeyPatc
 
 def test_memory_bounds_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _gpt2()
-    position_bytes = decoder.slot_bytes(model, 30)
-    assert position_bytes == 2 * 2 * 32 * 4  # keys and values of two layers
-    row = position_bytes * 30 + 16 * VOCABULARY
+    cache = decoder.probe_slots(model, 30)
+    assert cache is not None
+    row = 2 * 2 * 32 * 4 * 30 + 16 * VOCABULARY  # keys and values of two layers, and logits
     monkeypatch.setattr(models, "free_memory", lambda device: 2 * 5 * row)
-    assert decoder.choose_slots(model, 30, position_bytes) == 4
+    assert decoder.choose_slots(model, 30, cache) == 4
     monkeypatch.setattr(models, "free_memory", lambda device: 2 * 9 * 30 * 2 * 4 * VOCABULARY)
-    assert decoder.choose_slots(model, 30, None) == 8  # without slots: the logits of all positions, twice
+    assert decoder.choose_slots(model, 30, None) == 8  # without a cache: the logits of all positions, twice
     monkeypatch.setattr(models, "free_memory", lambda device: 1)
-    assert decoder.choose_slots(model, 30, position_bytes) == 1
+    assert decoder.choose_slots(model, 30, cache) == 1
     monkeypatch.setattr(models, "free_memory", lambda device: 1 << 50)
-    assert decoder.choose_slots(model, 30, position_bytes) == decoder.MOST_ROWS["cpu"]
+    assert decoder.choose_slots(model, 30, cache) == decoder.MOST_ROWS["cpu"]
