@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, MambaConfig, PreTrainedConfig
 
 import tune_transformer
 from hugging_captions import dataset, generator, models
@@ -314,6 +314,26 @@ def test_the_base_model_next_to_the_tuned_one(trained: Store, run: dict, capsys:
     assert _main(trained, *BASICS) == 0
     assert not trained.generated("corgi", ".compare.txt").exists()  # it was of other captions
     assert trained.generated("corgi", ".compare.txt.previous").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("architecture", [MambaConfig, LlamaConfig])
+def test_other_architectures_write_the_same_bytes_for_every_batch_size(
+    architecture: type[PreTrainedConfig], tiny_base: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    store, eos = Store(root), tokenizer.eos_token_id
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 4}
+    config = architecture(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, pad_token_id=eos, **shape)
+    AutoModelForCausalLM.from_config(config).save_pretrained(store.model("corgi"))
+    tokenizer.save_pretrained(store.model("corgi"))
+    found = set()
+    for rows in ("1", "3", "16"):
+        assert _main(store, *BASICS, "--prompt", "", "--keep-all", "--max-length", "12", "--decode-rows", rows) == 0
+        found.add(tuple(_files(store)))
+    assert len(found) == 1
+    slowly = "warning: mamba models are decoded without a cache, which is slower" in capsys.readouterr().err
+    assert slowly == (architecture is MambaConfig)
 
 
 def test_attempts_do_not_depend_on_which_rows_were_active(trained: Store) -> None:
