@@ -58,11 +58,11 @@ class ImportResult:
         """Return the result in one line for stdout."""
         total = self.found.total()
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
-        parts = [f"{_count(total, 'post')} in {_count(self.files, 'file')} ({formats})", f"{self.new:,} new"]
+        parts = [f"{console.count(total, 'post')} in {console.count(self.files, 'file')} ({formats})", f"{self.new:,} new"]
         parts.append(f"{total - self.new:,} already here")
-        parts += [_count(self.unreadable, "unreadable record")] if self.unreadable else []
-        parts += [_count(self.unreadable_likes, "unreadable like count")] if self.unreadable_likes else []
-        parts += [_count(self.other_files, "other file") + " skipped"] if self.other_files else []
+        parts += [console.count(self.unreadable, "unreadable record")] if self.unreadable else []
+        parts += [console.count(self.unreadable_likes, "unreadable like count")] if self.unreadable_likes else []
+        parts += [console.count(self.other_files, "other file") + " skipped"] if self.other_files else []
         return console.printable(f"#{self.tag}: {', '.join(parts)}")
 
 
@@ -95,12 +95,7 @@ def _require_file(path: Path) -> None:
     if path.exists() or str(path) == "-":
         raise InputError(f"cannot import {path}: it is not a file or folder", "save what it gives as a file, and import that")
     here = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
-    more = f" and {len(here) - 8} more" if len(here) > 8 else ""
-    raise InputError(f"cannot import {path}: it does not exist", f"there: {', '.join(here[:8]) or 'nothing'}{more}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    raise InputError(f"cannot import {path}: it does not exist", f"there: {console.listed(here)}")
 
 
 def _walk(folder: Path, own: Sequence[Path]) -> Iterator[Path]:

@@ -56,10 +56,10 @@ class PullResult:
 
     def summary(self) -> str:
         """Return the result in one line for stdout."""
-        parts = [f"{self.new:,} new post{'s' * (self.new != 1)}", f"{self.already_here:,} already here"]
+        parts = [console.count(self.new, "new post"), f"{self.already_here:,} already here"]
         others = {"unreadable": self.unreadable, "out of --since/--until": self.out_of_range, "without the tag": self.untagged}
         parts += [f"{count:,} {what}" for what, count in others.items() if count]
-        return f"#{self.tag}: {', '.join(parts)} on {self.pages:,} page{'s' * (self.pages != 1)}; {self.ended}"
+        return f"#{self.tag}: {', '.join(parts)} on {console.count(self.pages, 'page')}; {self.ended}"
 
 
 def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Store, command: str) -> PullResult:
@@ -80,13 +80,15 @@ def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Sto
         try:
             run.follow_feeds(context)
         except RefusedError as error:
+            kept = f"{console.count(result.new, 'new post')} of this run kept"
             safe = datetime.now() + timedelta(minutes=error.wait_minutes)
             raise InstagramError(
-                f"the pull of tag {tag!r} stopped at page {result.pages + 1}: {error}; {result.new:,} new posts of this run are kept",
+                f"the pull of tag {tag!r} stopped at page {result.pages + 1}: {error}; {kept}",
                 f"{error.advice}; not before {safe:%Y-%m-%d %H:%M}, resume with  {command}",
             ) from error
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted: {result.new:,} new posts of tag {tag!r} are kept; resume with  {command}") from None
+            kept = f"{console.count(result.new, 'new post')} of tag {tag!r} kept"
+            raise KeyboardInterrupt(f"interrupted: {kept}; resume with  {command}") from None
         return result
 
 

@@ -147,7 +147,7 @@ def has_unreadable_likes(record: JSON) -> bool:
     """Return whether ``record`` gives a like count that can't be read; hidden and missing ones aren't meant."""
     fields = _plain_fields(record) if isinstance(record, dict) else {}
     given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
-    return bool(given) and not any(map(_is_count, given))
+    return bool(given) and all(known_likes(value) is None for value in given)
 
 
 def count_fillers(rows: Iterable[JSON]) -> tuple[int, int]:
@@ -237,10 +237,6 @@ def _likes(fields: Mapping[str, JSON]) -> int | None:
     likes = next((count for name in LIKES_FIELDS if name in fields and (count := known_likes(fields[name])) is not None), None)
     hidden = str(fields.get("likeandviewcountsdisabled", fields.get("likeshidden"))).lower() in ("true", "yes", "1")
     return None if hidden and likes is not None and likes <= FILLER_LIKES else likes
-
-
-def _is_count(value: JSON) -> bool:
-    return known_likes(value) is not None
 
 
 def _shortcode(fields: Mapping[str, JSON]) -> str | None:

@@ -14,7 +14,7 @@ import sys
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 import instaloader
 from instaloader import Instaloader, InstaloaderContext, RateController
@@ -82,26 +82,22 @@ def open_session(options: PullOptions) -> InstaloaderContext:
         UsageError: a password is needed and there is no terminal to ask at.
     """
     loader = new_loader()
-    saved = next((path for path in _saved_sessions(options.login) if path.exists()), None) if options.login else None
-    if options.cookies:
-        _load_cookies(loader, None, _file_cookies(options.cookies))
-    elif options.cookies_from:
-        _load_cookies(loader, None, _browser_cookies(options.cookies_from))
-    elif path := options.session_file or saved:
-        _load_cookies(loader, options.login or path.name.removeprefix("session-") or None, _session_cookies(path))
+    saved = [Path(find(options.login)) for find in (get_default_session_filename, get_legacy_session_filename)] if options.login else []
+    path = options.session_file or next((path for path in saved if path.exists()), None)
+    if options.cookies or options.cookies_from:
+        _load_cookies(loader, None, _file_cookies(options.cookies) if options.cookies else _browser_cookies(str(options.cookies_from)))
+    elif path:
+        _load_cookies(loader, options.login or path.name.removeprefix("session-"), _session_cookies(path))
     elif options.login:
         _ask_and_log_in(loader, options.login)
+        _verify(loader)
+        loader.save_session_to_file()
+        return loader.context
     else:
         log.warning("no session given: Instagram shows hashtags only to accounts; see --login, --session-file and --cookies")
         return loader.context
     _verify(loader)
-    if options.login and not (path or options.cookies or options.cookies_from):
-        loader.save_session_to_file()
     return loader.context
-
-
-def _saved_sessions(user: str) -> list[Path]:
-    return [Path(get_default_session_filename(user)), Path(get_legacy_session_filename(user))]
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -112,20 +108,17 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _session_cookies(path: Path) -> dict[str, str]:
+    """Return the cookies in a session file of instaloader's."""
     try:
         with open(path, "rb") as handle:
-            return _read_session(handle)
+            cookies: object = _PlainUnpickler(handle).load()
+        if not (isinstance(cookies, dict) and all(isinstance(item, str) for pair in cookies.items() for item in pair)):
+            raise ValueError("it holds no cookies")
     except OSError as error:
         raise from_os_error(error, "read", path) from error
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
         advice = "log in again with --login USER, or use --cookies"
         raise InputError(f"{path} is not an instaloader session file: {error}", advice) from error
-
-
-def _read_session(handle: IO[bytes]) -> dict[str, str]:
-    cookies = _PlainUnpickler(handle).load()
-    if not (isinstance(cookies, dict) and all(isinstance(item, str) for pair in cookies.items() for item in pair)):
-        raise ValueError("it holds no cookies")
     return cookies
 
 
@@ -163,9 +156,7 @@ def _browser_cookies(browser: str) -> dict[str, str]:
 def _instagram_only(jar: http.cookiejar.CookieJar) -> dict[str, str]:
     cookies = {cookie.name: cookie.value or "" for cookie in jar if cookie.domain.lstrip(".").endswith("instagram.com")}
     if not cookies.get("sessionid"):
-        raise InputError(
-            "there is no Instagram session in these cookies", "log in to instagram.com in the browser first, then export again"
-        )
+        raise InputError("there is no Instagram session in these cookies", "log in to instagram.com in the browser, then export again")
     return cookies
 
 

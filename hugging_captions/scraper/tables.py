@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ..console import shorten
+from ..console import listed, shorten
 from ..errors import InputError
 from .records import CAPTION_FIELDS, JSON, plain_name
 
@@ -219,11 +219,9 @@ def _has_caption(header: Sequence[str]) -> bool:
 
 def _require_caption(header: Sequence[str], path: Path) -> None:
     if not _has_caption(header):
-        columns = ", ".join(map(shorten, header[:20])) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
-        raise TableError(
-            f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}",
-            f"call that column caption; {', '.join(CAPTION_FIELDS[1:])} are known too",
-        )
+        columns = listed([shorten(name) for name in header], 20)
+        message = f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}"
+        raise TableError(message, f"call that column caption; {', '.join(CAPTION_FIELDS[1:])} are known too")
 
 
 def _frames(handle: IO[str], separator: str, width: int, path: Path, complain: Complain) -> Iterator[DataFrame]:

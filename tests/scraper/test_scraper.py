@@ -75,7 +75,7 @@ def _json(status: int, message: str) -> Callable[[Handler], None]:
 
 
 FAULTS: list[tuple[str, Callable[[Handler], None], int, str]] = [
-    ("429", _json(429, "Please wait a few minutes"), 4, "429, too many requests; 12 new posts of this run are kept"),
+    ("429", _json(429, "Please wait a few minutes"), 4, "429, too many requests; 12 new posts of this run kept"),
     ("401", _json(401, "Please wait"), 4, "Instagram does not accept this session (any more); 12 new posts"),
     ("checkpoint", _json(400, "checkpoint_required"), 4, "asks this account for a check (checkpoint_required); 12 new posts"),
     ("challenge", _json(400, "challenge_required"), 4, "asks this account for a check (challenge_required); 12 new posts"),
@@ -318,7 +318,7 @@ def test_an_interrupt_keeps_the_state(
 
     monkeypatch.setattr("hugging_captions.scraper.session.AnnouncingRateController.sleep", stop)
     assert _main(root, cookies) == 130
-    assert "interrupted: 12 new posts of tag 'rmnp' are kept; resume with  python pull_and_clean.py" in capsys.readouterr().err
+    assert "interrupted: 12 new posts of tag 'rmnp' kept; resume with  python pull_and_clean.py" in capsys.readouterr().err
     assert len(_stored(root)) == 12
 
 
@@ -407,6 +407,22 @@ def test_cookies_without_a_session_are_refused(
     path.write_text(text)
     assert _main(root, path) == 3
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_cookies_without_a_csrftoken_are_one_line(
+    instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cookies.write_text("".join(line for line in cookies.read_text().splitlines(keepends=True) if "csrftoken" not in line))
+    assert _main(root, cookies) == 3
+    assert capsys.readouterr().err.splitlines()[0] == "error: the cookie csrftoken is missing from the session"
+
+
+def test_the_place_that_an_earlier_version_saved_is_kept(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+    assert _main(root, cookies, "--caption-queries", "2") == 0
+    state = _state(root)["feeds"]["sections"]
+    Store(root).pull_state("rmnp").write_text(json.dumps({"tag": "rmnp", "feed": "sections", **state, "posts": 12}))
+    assert _main(root, cookies) == 0
+    assert instagram.section_pages == [0, 1, 2, 3, 4]
 
 
 def test_a_login_without_a_terminal_is_refused(
