@@ -338,14 +338,14 @@ def write_captions(path: Path, captions: Iterable[str]) -> None:
 
 
 def read_captions(path: Path) -> list[str]:
-    """Return the captions of a captions.txt, in order; empty lines are skipped.
+    r"""Return the captions of a captions.txt, in order, without empty lines; lines may end in ``\r\n``, a BOM may come first.
 
     Raises:
         InputError: it is missing, cannot be read or is not UTF-8.
     """
     try:
-        with open(path, encoding="utf-8", newline="\n") as handle:
-            return [unescape_caption(line) for line in (raw.rstrip("\n") for raw in handle) if line]
+        with open(path, encoding="utf-8-sig", newline="\n") as handle:
+            return [unescape_caption(line.rstrip("\r\n")) for line in handle if not line.isspace()]
     except OSError as error:
         raise from_os_error(error, "read", path) from error
     except UnicodeDecodeError as error:

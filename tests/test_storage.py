@@ -61,7 +61,7 @@ def test_a_caption_line_reads_back(caption: str) -> None:
 
 
 def test_captions_keep_every_character_but_the_line_end(tmp_path: Path) -> None:
-    captions = ["one\ntwo", "back\\slash \\n", "sep\u2028arator\u0085 \r", "😀"]
+    captions = ["one\ntwo", "back\\slash \\n", "sep\u2028arator\u0085 \r-", "😀"]
     storage.write_captions(tmp_path / "captions.txt", captions)
     assert storage.read_captions(tmp_path / "captions.txt") == captions
     assert (tmp_path / "captions.txt").read_bytes().count(b"\n") == len(captions)

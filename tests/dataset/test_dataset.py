@@ -29,6 +29,14 @@ def test_a_caption_of_several_tags_stays_with_the_first(tmp_path: Path) -> None:
     assert (corpus.captions, corpus.tags) == (("one", "two\nlines", "three"), ("lake", "lake", "peak"))
 
 
+def test_a_file_written_by_hand_has_line_ends_and_empty_lines_of_any_kind(tmp_path: Path) -> None:
+    path = Store(tmp_path).captions("lake")
+    path.parent.mkdir(parents=True)
+    path.write_bytes("\ufeffone lake\r\n\r\n  \t\r\ntwo\u2028lines\\nhere\r\n \nform\x0cfeed\x85 and more\n\n".encode())
+    captions = dataset.load(["lake"], Store(tmp_path), 0, 0).captions
+    assert captions == ("one lake", "two\u2028lines\nhere", "form\x0cfeed\x85 and more")
+
+
 @pytest.mark.parametrize(
     ("cleaning", "warned"),
     [
