@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import shlex
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -192,19 +193,19 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
         seed: of the random weights of ``scratch``.
 
     Raises:
-        InputError: it can't be found or loaded, or is no causal language model with an eos token.
+        InputError: it can't be found or loaded, is no causal language model with an eos token, or its weights are not finite.
     """
     if name == "scratch":
         return _from_scratch(captions, seed)
     if name == "builtin":
         return _load_builtin()
     if Path(name).is_dir():
-        return _load_folder(Path(name), f"base model {name}")
+        return _refuse_not_finite(name, _load_folder(Path(name), "the base model"))
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"base model {name} is not a folder", "give a folder that holds config.json, a hub name, builtin or scratch")
     local_only = not _hub_answers()
     try:
-        return _load(name, local_files_only=local_only)
+        return _refuse_not_finite(name, _load(name, local_files_only=local_only))
     except (OSError, ValueError, KeyError) as error:
         if local_only:
             raise InputError(
@@ -243,6 +244,12 @@ def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
 
 
 def _load_folder(folder: Path, what: str) -> LoadedModel:
+    if list(folder.glob("pytorch_model*.bin")) and not list(folder.glob("*.safetensors")):
+        convert = f"from transformers import AutoModelForCausalLM as M; M.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+        raise InputError(
+            f"cannot load {what} from {folder}: it has no safetensors weights, and a pytorch_model.bin can run code",
+            f"if you trust it, convert it:  python -c {shlex.quote(convert)}",
+        )
     try:
         return _load(str(folder), local_files_only=True)
     except InputError:
@@ -264,11 +271,7 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or not set(trained_as) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
         raise InputError(f"{name} is no causal language model but {config.model_type!r}", "try gpt2 or another model that writes text")
     tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only, trust_remote_code=False)
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"the tokenizer of {name} has no eos token, so no caption could end", "choose a base model that has one")
-    if not tokenizer("word")["input_ids"] or len(tokenizer) > getattr(config, "vocab_size", len(tokenizer)):
-        # missing files give an empty tokenizer, not an error
-        raise InputError(f"{name} has no tokenizer that fits its model", "it is damaged or incomplete: get it again, with its tokenizer")
+    _refuse_tokenizer(name, tokenizer, getattr(config, "vocab_size", len(tokenizer)))
     model, report = AutoModelForCausalLM.from_pretrained(
         name, local_files_only=local_files_only, trust_remote_code=False, use_safetensors=True, dtype="float32", output_loading_info=True
     )
@@ -276,6 +279,29 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
         missing = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
         raise InputError(f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: get it again")
     return LoadedModel(model, tokenizer)
+
+
+def _refuse_tokenizer(name: str, tokenizer: Tokenizer, vocabulary: int) -> None:
+    if not tokenizer("word")["input_ids"]:  # missing files give an empty tokenizer, not an error
+        raise InputError(f"{name} has no tokenizer", "it is incomplete: get it again, with its tokenizer")
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"the tokenizer of {name} has no eos token, so no caption could end", "choose a base model that has one")
+    if len(tokenizer) > vocabulary:
+        raise InputError(
+            f"the tokenizer of {name} is larger than its model: {len(tokenizer):,} tokens, but the model knows {vocabulary:,}",
+            "get the tokenizer that belongs to this model, or choose another base model",
+        )
+
+
+def _refuse_not_finite(name: str, loaded: LoadedModel) -> LoadedModel:
+    import torch
+
+    for weights, values in loaded.model.named_parameters():
+        if not torch.isfinite(values).all():
+            raise InputError(
+                f"cannot train {name}: the base model's weights are not finite ({weights})", "get it again, or choose another base model"
+            )
+    return loaded
 
 
 def _from_scratch(captions: Sequence[str], seed: int) -> LoadedModel:

@@ -55,6 +55,21 @@ def with_a_bert(folder: Path) -> None:
     BertModel(shape).save_pretrained(folder)
 
 
+def with_nan(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights["transformer.wte.weight"][5] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def as_pickle(folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
 def torn(folder: Path) -> None:
     with open(folder / "model.safetensors", "r+b") as handle:
         handle.truncate(100)
@@ -64,15 +79,28 @@ def torn(folder: Path) -> None:
     ("damage", "said"),
     [
         (without_eos, "has no eos token"),
-        (with_fewer_embeddings, "has no tokenizer that fits"),
+        (with_fewer_embeddings, "is larger than its model: 262 tokens, but the model knows 200"),
+        (with_nan, "the base model's weights are not finite (transformer.wte.weight)"),
+        (as_pickle, "it has no safetensors weights, and a pytorch_model.bin can run code"),
         (without_a_layer, "lacks 1 of its weights, transformer.h.0.mlp.c_fc.weight first"),
         (with_a_bert, "is no causal language model but 'bert'"),
-        (torn, "cannot load base model"),
-        (lambda folder: (folder / "config.json").unlink(), "cannot load base model"),
-        (lambda folder: (folder / "model.safetensors").unlink(), "cannot load base model"),
-        (lambda folder: [path.unlink() for path in folder.glob("tokenizer*")], "has no tokenizer that fits"),
+        (torn, "cannot load the base model from"),
+        (lambda folder: (folder / "config.json").unlink(), "cannot load the base model from"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "cannot load the base model from"),
+        (lambda folder: [path.unlink() for path in folder.glob("tokenizer*")], "has no tokenizer"),
     ],
-    ids=["no eos", "small vocabulary", "a layer lacking", "no causal model", "torn weights", "no config", "no weights", "no tokenizer"],
+    ids=[
+        "no eos",
+        "small vocabulary",
+        "NaN",
+        "pickle",
+        "a layer lacking",
+        "no causal model",
+        "torn weights",
+        "no config",
+        "no weights",
+        "no tokenizer",
+    ],
 )
 def test_a_base_model_that_cannot_be_trained_is_refused(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Any, said: str
