@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..console import listed
 from ..errors import InputError, NothingLeftError
 from ..storage import Store, read_captions, read_json, sha256
 from ..text import fold
@@ -76,7 +77,7 @@ def load(tags: Sequence[str], store: Store, val_fraction: float, seed: int) -> C
     if not found:
         raise NothingLeftError(
             f"cannot train on tag {', '.join(tags)!r}: {store.captions(tags[0])} holds no caption",
-            f"loosen the cleaning:  python pull_and_clean.py --tag {' '.join(tags)} --skip-pull --min-likes 0",
+            f"loosen the cleaning:  {store.command('pull_and_clean.py', '--tag', *tags, '--skip-pull', '--min-likes', '0')}",
         )
     digest = hashlib.sha256("\0".join(found).encode("utf-8")).hexdigest()
     return Corpus(tuple(found), tuple(found.values()), split_captions(len(found), val_fraction, seed), digest)
@@ -85,10 +86,10 @@ def load(tags: Sequence[str], store: Store, val_fraction: float, seed: int) -> C
 def _read(tag: str, store: Store) -> list[str]:
     path = store.captions(tag)
     if not path.exists():
-        others = ", ".join(store.tags_with_captions()) or "none"
+        clean = store.command("pull_and_clean.py", "--tag", tag)
         raise InputError(
             f"cannot train on tag {tag!r}: {path} does not exist",
-            f"run  python pull_and_clean.py --tag {tag}  first; tags with captions here: {others}",
+            f"run  {clean}  first; tags with captions here: {listed(store.tags_with_captions())}",
         )
     _warn_if_changed(tag, store)
     return read_captions(path)
@@ -103,8 +104,8 @@ def _warn_if_changed(tag: str, store: Store) -> None:
     except (InputError, KeyError, TypeError):
         written = None
     if written != sha256(store.captions(tag)):
-        advice = "if that was not you, clean again with  python pull_and_clean.py --skip-pull --tag"
-        log.warning("%s was changed since it was cleaned: edited, or damaged; %s %s", store.captions(tag), advice, tag)
+        clean = store.command("pull_and_clean.py", "--tag", tag, "--skip-pull")
+        log.warning("%s was changed since it was cleaned (edited or damaged); to clean again run  %s", store.captions(tag), clean)
 
 
 def split_captions(count: int, val_fraction: float, seed: int) -> Split:
@@ -119,8 +120,3 @@ def split_captions(count: int, val_fraction: float, seed: int) -> Split:
     size = min(max(round(count * val_fraction), MIN_VAL), MAX_VAL)
     held_out = set(random.Random(seed).sample(order, size))
     return Split(tuple(i for i in order if i not in held_out), tuple(sorted(held_out)))
-
-
-def load_corpus(tags: Sequence[str], store: Store) -> Corpus:
-    """Return the corpus without held-out captions; goes when the generator reads them from run.json."""
-    return load(tags, store, 0, 0)
