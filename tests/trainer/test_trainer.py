@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -20,8 +21,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import tune_transformer
 from hugging_captions import dataset, models
-from hugging_captions.options import TrainOptions
+from hugging_captions.options import HardwareOptions, TrainOptions
 from hugging_captions.storage import Store, write_captions
+from hugging_captions.text import hash64
 from hugging_captions.trainer import recipe
 from hugging_captions.trainer.callbacks import CaptionTrainer, evaluate
 from hugging_captions.trainer.checkpoints import COMPLETE
@@ -123,6 +125,7 @@ def test_the_folder_is_plain_and_complete(trained: Path) -> None:
     ]  # fmt: skip
     assert json.loads((trained / "config.json").read_text())["use_cache"] is True
     assert not list(trained.parent.glob("*.training"))
+    assert len({path.stat().st_mode for path in trained.iterdir()}) == 1
 
 
 def test_training_changes_every_parameter_and_lowers_both_losses(trained: Path, world: Path) -> None:
@@ -147,6 +150,9 @@ def test_run_json_reruns_the_training(trained: Path) -> None:
     assert set(metrics["val_loss_by_tag"]) == {"lake", "peak"}
     assert min(metrics["val_loss_by_tag"].values()) <= metrics["val_loss"] <= max(metrics["val_loss_by_tag"].values())
     assert metrics["tokens_per_second"] > 0
+    hashes = {f"{hash64(caption):016x}" for caption in CAPTIONS}
+    assert len(run["held_out"]) == metrics["val_captions"] == len(hashes.intersection(run["held_out"]))
+    assert not any(caption in (trained / "run.json").read_text() for caption in CAPTIONS)
     card = (trained / "README.md").read_text()
     assert f"| loss (nats per token) | {metrics['val_loss_before']:.4f} | {metrics['val_loss']:.4f} |" in card
 
@@ -257,39 +263,55 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(
     assert said
 
 
-#: Runs the script where the second process can't train more than 100 tokens at once.
-SHORT_OF_MEMORY = """
+#: Runs the script in processes of which something happens to a step.
+DISTURBED = """
 import os, runpy, torch, transformers
-plain = transformers.Trainer.training_step
-def with_little_memory(self, model, inputs, *rest):
-    loss = plain(self, model, inputs, *rest)
-    if os.environ["RANK"] == "1" and inputs["labels"].numel() > 100:
-        raise torch.OutOfMemoryError("out of memory (forced)")
+plain, steps = transformers.Trainer.training_step, []
+def training_step(self, model, inputs, *rest):
+    steps.append(1)
+    {disturb}
     return loss
-transformers.Trainer.training_step = with_little_memory
+transformers.Trainer.training_step = training_step
 runpy.run_path("tune_transformer.py", run_name="__main__")
 """
+SHORT_OF_MEMORY = """loss = plain(self, model, inputs, *rest)
+    if os.environ["RANK"] == "1" and inputs["labels"].numel() > 100:
+        raise torch.OutOfMemoryError("out of memory (forced)")"""
+SPOILED = """if len(steps) == 15:
+        next(model.parameters()).data.fill_(float("nan"))
+    loss = plain(self, model, inputs, *rest)"""
+
+
+def two_processes(disturb: str, root: Path, world: Path) -> subprocess.CompletedProcess[str]:
+    (root / "text").symlink_to(world / "text")
+    (root / "disturbed.py").write_text(DISTURBED.format(disturb=disturb))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(root / "disturbed.py")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        command + arguments(root, world / "base", ("lake", "peak")),
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=170,
+    )  # fmt: skip
 
 
 @pytest.mark.timeout(180)  # two more processes on what may be a busy machine
-@pytest.mark.parametrize("short_of_memory", [False, True])
-def test_two_processes_learn_what_one_does(trained: Path, world: Path, tmp_path: Path, short_of_memory: bool) -> None:
-    (tmp_path / "text").symlink_to(world / "text")
-    (tmp_path / "short.py").write_text(SHORT_OF_MEMORY)
-    script = str(tmp_path / "short.py") if short_of_memory else "tune_transformer.py"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        command + arguments(tmp_path, world / "base", ("lake", "peak")),
-        cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=170,
-    )  # fmt: skip
+@pytest.mark.parametrize("disturb", ["loss = plain(self, model, inputs, *rest)", SHORT_OF_MEMORY], ids=["plain", "short of memory"])
+def test_two_processes_learn_what_one_does(trained: Path, world: Path, tmp_path: Path, disturb: str) -> None:
+    done = two_processes(disturb, tmp_path, world)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained ") == 1
-    assert ("out of memory: each step is computed in" in done.stderr) is short_of_memory
+    assert ("out of memory: each step is computed in" in done.stderr) is (disturb == SHORT_OF_MEMORY)
     metrics = [json.loads((root / "trained_models/lake+peak/run.json").read_text())["metrics"] for root in (world, tmp_path)]
     assert metrics[0]["val_loss"] == pytest.approx(metrics[1]["val_loss"], abs=1e-3)
     assert metrics[0]["steps"] == metrics[1]["steps"]
     assert same(weights(world), weights(tmp_path), 1e-3)
+
+
+@pytest.mark.timeout(180)
+def test_a_loss_that_is_not_finite_in_two_processes_keeps_the_best_weights(world: Path, tmp_path: Path) -> None:
+    done = two_processes(SPOILED, tmp_path, world)
+    assert done.returncode == 0, done.stderr
+    assert "loss is nan; the best weights so far are kept" in done.stderr
+    assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path).values())
 
 
 # -- interrupted, killed, out of disk
@@ -425,6 +447,9 @@ def test_a_small_corpus_trains_without_a_split(tune: Tune, world: Path, tmp_path
     assert "no held-out figures" in said.out
     metrics = json.loads((tmp_path / "root/trained_models/few/run.json").read_text())["metrics"]
     assert (metrics["val_loss"], metrics["cut_captions"], metrics["train_captions"]) == (None, 1, 31)
+    history = lines(tmp_path / "root/trained_models/few")
+    assert [line["epoch"] for line in history] == [1, 2]
+    assert all(line["train_loss"] > 0 for line in history)
 
 
 def test_the_classic_recipe(tune: Tune, tmp_path: Path) -> None:
@@ -442,6 +467,55 @@ def test_adapters_are_merged_into_a_plain_folder(world: Path, tune: Tune, tmp_pa
     assert metrics["val_loss"] < metrics["val_loss_before"]
     assert held_out_loss(folder, world) == pytest.approx(metrics["val_loss"], abs=1e-4)  # merged, they are what was applied
     assert weights(tmp_path / "root").keys() == load_file(world / "base/model.safetensors").keys()
+
+
+# -- the sample for the model card
+
+
+def live_optimizers() -> int:
+    return sum(issubclass(type(found), torch.optim.Optimizer) for found in gc.get_objects())
+
+
+def test_the_optimizer_is_gone_when_captions_are_sampled_and_generated(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.collect()
+    before, found = live_optimizers(), []
+    monkeypatch.setattr("tune_transformer.print_generation", lambda *_: found.append(live_optimizers()))
+    monkeypatch.setattr("hugging_captions.generator.sample", lambda *_: found.append(live_optimizers()))
+    assert tune("--generate") == 0
+    assert found == [before, before]
+
+
+def test_the_sample_goes_into_the_history_and_the_card(tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sample(model: models.LoadedModel, training: list[str], held_out: list[str], hardware: HardwareOptions) -> models.Sample:
+        assert len(training) + len(held_out) == len(CAPTIONS) == len({*training, *held_out})
+        assert all(torch.isfinite(parameter).all() for parameter in model.model.parameters())
+        return models.Sample({"sampled": 2, "ended_share": 0.5, "novelty_3": 0.25, "held_out_novelty_3": 0.75}, ("An elk\nagain",))
+
+    monkeypatch.setattr("hugging_captions.generator.sample", sample)
+    assert tune() == 0
+    folder = tmp_path / "root/trained_models/lake+peak"
+    metrics = json.loads((folder / "run.json").read_text())["metrics"]
+    place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
+    assert lines(folder)[-1] == place | {"sampled": 2, "ended_share": 0.5, "novelty_3": 0.25, "held_out_novelty_3": 0.75}
+    card = (folder / "README.md").read_text()
+    assert "Of 2 captions written unprompted, 50% ended by themselves." in card
+    assert "| novelty_3 | 0.25 | 0.75 |" in card
+    assert "    An elk\n    again\n" in card
+
+
+@pytest.mark.parametrize(("error", "code"), [(torch.OutOfMemoryError("CUDA out of memory"), 0), (KeyboardInterrupt("stopped"), 130)])
+def test_a_sample_that_fails_loses_no_model(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    def sample(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("hugging_captions.generator.sample", sample)
+    assert tune() == code
+    assert ("warning: the model card has no sample: CUDA out of memory" in capsys.readouterr().err) == (code == 0)
+    assert (tmp_path / "root/trained_models/lake+peak/run.json").exists()
+    assert not (tmp_path / "root/trained_models/lake+peak/checkpoints").exists()
+    assert not (tmp_path / "root/trained_models/lake+peak.training").exists()
 
 
 # -- choices before the first step
