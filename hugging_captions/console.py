@@ -104,7 +104,8 @@ def progress(items: Iterable[T] | None = None, *, total: int | None = None, unit
     """Return a tqdm bar over ``items`` (or one updated by hand) that draws only on a terminal."""
     from tqdm import tqdm
 
-    return tqdm(items, total=total, unit=unit, desc=label, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+    drawn = sys.stderr.isatty()
+    return tqdm(items, total=total, unit=unit, unit_scale=unit == "B", desc=label, file=sys.stderr, disable=not drawn, leave=False)
 
 
 def is_main_process() -> bool:

@@ -298,6 +298,16 @@ def as_json(options: Any) -> dict[str, Any]:
     return {key: _json_value(value) for key, value in dataclasses.asdict(options).items()}
 
 
+def as_arguments(options: Any) -> list[str]:
+    """Return the command-line arguments for the fields of ``options`` that are not at their defaults."""
+    found: list[str] = []
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        if value != item.default:
+            found += [_flag(item), *map(str, () if value is True else value if isinstance(value, tuple) else [value])]
+    return found
+
+
 # A comparison with NaN is false, so NaN is outside every limit.
 _LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "at_least": (lambda value, bound: value >= bound, "at least"),

@@ -229,20 +229,38 @@ def atomic_write(path: Path, binary: bool = False) -> Iterator[IO[Any]]:
     Raises:
         ResourceError: the disk is full or cannot be written; ``path`` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.tmp")  # one writer per tag: what a kill left is written over
+    with atomic_writes([path], binary) as [handle]:
+        yield handle
+
+
+@contextmanager
+def atomic_writes(paths: Sequence[Path], binary: bool = False) -> Iterator[list[IO[Any]]]:
+    """Open a file for each of ``paths``; all are replaced, in their order, once the block has ended without an error and all are on disk.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written; the files are as they were.
+    """
+    temporaries = [path.with_name(f".{path.name}.tmp") for path in paths]  # one writer per tag: leftovers of a kill are overwritten
+    text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": "\n"}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": "\n"}
-        with open(temporary, "wb" if binary else "w", opener=no_links, **text) as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        with ExitStack() as stack:
+            handles = []
+            for temporary in temporaries:
+                temporary.parent.mkdir(parents=True, exist_ok=True)
+                handles.append(stack.enter_context(open(temporary, "wb" if binary else "w", opener=no_links, **text)))
+            yield handles
+            for handle in handles:
+                handle.flush()
+                os.fsync(handle.fileno())
+        for temporary, path in zip(temporaries, paths):
+            os.replace(temporary, path)
+        for folder in {path.parent for path in paths}:
+            sync_folder(folder)
     except OSError as error:
-        raise from_os_error(error, "write", path) from error
+        raise from_os_error(error, "write", paths[0]) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -258,9 +276,13 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by ``value`` as indented JSON with a final newline."""
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-    with atomic_write(path) as handle:  # half a surrogate pair is no UTF-8, but JSON can escape it
-        handle.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    with atomic_write(path, binary=True) as handle:
+        handle.write(json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return ``value`` as indented JSON with a final newline, in UTF-8; half a surrogate pair is escaped."""
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path) -> Any:
