@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from hugging_captions import console, options
+from hugging_captions.errors import InputError
 from hugging_captions.storage import Store, normalise_tags
 
 
@@ -42,10 +43,10 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
     if command.explain:
         print_explanation(command.explain, tags, clean, store)
         return
+    if command.forget:
+        print_forgotten(command.forget, tags, store)
+        return
     with store.lock("text", tags):
-        if command.forget:
-            print_forgotten(command.forget, tags, store)
-            return
         fetch_posts(tags, pull, store, arguments.command_line)
         print_cleaning(tags, clean, store, run.verbose, command.report)
 
@@ -68,29 +69,32 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
 
 def print_explanation(shortcode: str, tags: Sequence[str], clean: options.CleanOptions, store: Store) -> None:
     """Print what each rule does to the post called ``shortcode``."""
-    from hugging_captions.cleaner import pipeline as cleaner
-    from hugging_captions.cleaner import rules
+    from hugging_captions import cleaner, posts
 
-    print(rules.explain(cleaner.find_post(shortcode, tags, store), clean))
+    print(cleaner.explain(posts.find_post(shortcode, [store.posts(tag) for tag in tags]), clean))
 
 
 def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> None:
-    """Take the posts that ``given`` names out of ``tags`` and print what that means for the models here."""
-    from hugging_captions.cleaner import forget
+    """Remove the posts that ``given`` names from ``tags`` and print what that means for the models here."""
+    from hugging_captions import cleaner
 
-    print(forget.forget(forget.read_shortcodes(given), tags, store).summary())
+    result = cleaner.forget(given, tags, store)
+    print(result.summary())
+    if result.missing:
+        names = " ".join(result.missing)
+        raise InputError(
+            f"no post of tag {'+'.join(tags)!r} is called: {names}", f"find its tag:  grep -l {names.split()[0]} {store.posts('*')}"
+        )
 
 
 def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool, report: bool) -> None:
     """Clean the posts of ``tags`` and print the table of what was kept and why the rest was not."""
-    from hugging_captions.cleaner import pipeline as cleaner
+    from hugging_captions import cleaner
 
     for result in cleaner.clean(tags, clean, store):
         print(result.summary(verbose))
         if report:
-            from hugging_captions.cleaner import report as pictures
-
-            print(f"drawn as {pictures.draw(result, store)}")
+            print(f"drawn as {cleaner.draw(result, store)}")
 
 
 if __name__ == "__main__":

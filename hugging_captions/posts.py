@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import orjson
 
-from .errors import from_os_error
+from .errors import InputError, from_os_error
 from .storage import no_links
 
 
@@ -70,6 +70,25 @@ def parse_post(line: bytes) -> Post:
     if not (post.likes is None or (type(post.likes) is int and post.likes.bit_length() < 64)):
         raise ValueError("likes is no count")
     return post
+
+
+def find_post(shortcode: str, paths: Sequence[Path]) -> Post:
+    """Return the post called ``shortcode`` from the first posts.jsonl of ``paths`` that has it.
+
+    Raises:
+        InputError: none has it, or none exists.
+    """
+    existing = [path for path in paths if path.exists()]
+    if not existing:
+        raise InputError(f"cannot explain post {shortcode!r}: {paths[0]} does not exist", "check --tag and --root")
+    for path in existing:
+        for post in read_posts(path, lambda number, reason: None):
+            if post.shortcode == shortcode:
+                return post
+    raise InputError(
+        f"no post {shortcode!r} in {' or '.join(map(str, existing))}",
+        f"find the shortcode of a caption:  grep -i 'some words' {existing[0]}",
+    )
 
 
 class PostLog:

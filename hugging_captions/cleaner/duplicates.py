@@ -1,26 +1,40 @@
-"""Near duplicates: which captions share most of their words with a better one.
+"""Duplicates: which captions are equal, equal but for case and marks, or share most of their words with a better one.
 
-An exact prefix-filter join (Chaudhuri et al. 2006) over word 3-grams: two captions whose Jaccard
-similarity is above the threshold share one of their rarest few 3-grams, so only those are looked up,
-and each pair found is verified exactly.
+Near duplicates are found by an exact prefix-filter join (Chaudhuri et al. 2006) over word 3-grams: two captions whose Jaccard
+similarity is above the threshold share one of their rarest few 3-grams. Where many share one, as captions of one template do,
+bitmaps of the 3-grams exclude nearly all (Sandes et al. 2020); the rest are compared exactly.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+
+from .. import console
+from ..options import CleanOptions
+from ..text import hash64
+
+log = logging.getLogger(__name__)
 
 #: Captions with fewer words are compared by character 5-grams: 3-grams of so few words say little.
 MIN_WORDS = 6
 #: Odd factors that spread the hashes of three words over that of their 3-gram (the first two primes of xxHash).
 _FACTORS = np.array([0x9E3779B1, 0x85EBCA77], np.uint32)
-#: Captions that are looked up, and candidates that are compared, at a time.
+#: Captions that are prepared, and candidates that are compared, at a time.
 AT_ONCE = 256
+#: Captions among which looking for near duplicates takes long enough to say that it begins.
+MANY = 20_000
+#: Words of 64 bits in a bitmap.
+BITMAP = 4
+#: Where more than this share of the kept captions are candidates, reading the bitmaps of all in a row is faster.
+SCAN = 0.25
 
 
 @dataclass(slots=True)
@@ -61,37 +75,187 @@ def shingles(folded: str) -> np.ndarray:
     return grams[np.concatenate(([True], grams[1:] != grams[:-1]))]
 
 
-def find(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int, int]:
-    """Return for each near duplicate the caption that it is a twin of.
+@dataclass(slots=True)
+class Survivors:
+    """The posts that no rule of their own dropped, in columns: what duplicates are found by, for there may be millions."""
+
+    shortcodes: list[str] = field(default_factory=list)
+    likes: array[int] = field(default_factory=lambda: array("q"))
+    exact: array[int] = field(default_factory=lambda: array("Q"))
+    folded: array[int] = field(default_factory=lambda: array("Q"))
+    shingles: ShingleSets = field(default_factory=ShingleSets)
+
+    def __len__(self) -> int:
+        return len(self.shortcodes)
+
+    def append(self, shortcode: str, likes: int, text: str, folded: str, shingles: np.ndarray) -> None:
+        """Add one post."""
+        self.shortcodes.append(shortcode)
+        self.likes.append(likes)
+        self.exact.append(hash64(text))
+        self.folded.append(hash64(folded))
+        self.shingles.append(shingles)
+
+    def extend(self, other: Survivors) -> None:
+        """Add other posts behind these."""
+        self.shortcodes += other.shortcodes
+        self.likes += other.likes
+        self.exact += other.exact
+        self.folded += other.folded
+        self.shingles.extend(other.shingles)
+
+
+def find(survivors: Survivors, options: CleanOptions) -> Iterator[tuple[str, str]]:
+    """Yield for each survivor the reason to drop it and the shortcode of the post that stays instead, both empty where it stays itself.
+
+    Of two duplicates the one with more likes stays, or else the earlier one. Posts are not compared by shortcode:
+    one may come under several tags, and has to stay with one of them.
+    """
+    import pandas as pd
+
+    columns = {"likes": survivors.likes, "exact-duplicate": survivors.exact, "folded-duplicate": survivors.folded}
+    left = pd.DataFrame({name: np.asarray(column) for name, column in columns.items()})
+    left = left.sort_values("likes", ascending=False, kind="stable")
+    reasons = np.full(len(survivors), "", object)
+    better = np.zeros(len(survivors), np.int64)
+    for reason in ("exact-duplicate", "folded-duplicate"):
+        if reason not in options.skip_rule:
+            first = left.index.to_series().groupby(left[reason], sort=False).transform("first")
+            same = first != first.index
+            reasons[left.index[same]], better[left.index[same]] = reason, first[same]
+            left = left[~same]
+    if "near-duplicate" not in options.skip_rule:
+        for i, j in near(survivors.shingles, left.index.tolist(), options.near_threshold).items():
+            reasons[i], better[i] = "near-duplicate", j
+    return ((reason, survivors.shortcodes[j] if reason else "") for reason, j in zip(reasons, better))
+
+
+def near(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int, int]:
+    """Return for each near duplicate the caption that stays instead.
 
     Args:
         sets: the shingles of each caption.
         order: the captions to compare, best first; one is dropped for a better one, never the reverse.
         threshold: a pair is near above this Jaccard similarity.
 
-    No two captions of ``order`` outside the result are near each other.
+    Each is dropped for the first caption that stays and is near it, so no two that stay are near each other.
     """
+    if len(order) > MANY:
+        log.info("looking for near duplicates among %s captions", f"{len(order):,}")
     grams, counts = _repeated(sets)
-    twins: dict[int, int] = {}
-    kept_with: dict[int, list[int]] = {}
-    for start in range(0, len(order), AT_ONCE):
-        part = order[start : start + AT_ONCE]
-        for place, (i, shared) in enumerate(zip(part, _rarest([sets[i] for i in part], grams, counts, threshold)), start):
-            if not shared:
-                continue
-            places = sorted({better for gram in shared for better in kept_with.get(gram, ())})
-            twin = _first_near(sets, i, [order[better] for better in places], threshold)
-            if twin is None:
-                for gram in shared:
-                    kept_with.setdefault(gram, []).append(place)
-            else:
-                twins[i] = twin
-    return twins
+    kept = _Kept(sets, len(order), threshold)
+    found: dict[int, int] = {}
+    with console.progress(total=len(order), unit="caption", label="near duplicates") as bar:
+        for start in range(0, len(order), AT_ONCE):
+            part = order[start : start + AT_ONCE]
+            own = [sets[i] for i in part]
+            for i, rare, bitmap in zip(part, _rarest(own, grams, counts, threshold), _bitmaps(own)):
+                better = kept.first_near(i, rare, bitmap)
+                if better is None:
+                    kept.add(i, rare, bitmap)
+                else:
+                    found[i] = better
+            bar.update(len(part))
+    return found
+
+
+class _Rare(NamedTuple):
+    """Those of the rarest 3-grams of a caption that another caption has, rarest first; ``alone`` counts the rarer ones, which none has."""
+
+    alone: int
+    grams: list[int]
+
+
+class _Kept:
+    """The captions kept so far, numbered in their order, and which of them have a 3-gram among their rarest."""
+
+    def __init__(self, sets: ShingleSets, most: int, threshold: float) -> None:
+        self.sets, self.threshold = sets, threshold
+        self.flat, self.ends = np.asarray(sets.flat), np.asarray(sets.ends).astype(np.int64)
+        self.captions: array[int] = array("Q")
+        self.sizes = np.zeros(most, np.int32)
+        self.bitmaps = np.zeros((1 + BITMAP, most), np.uint64)
+        #: by 3-gram: the smallest size, then the numbers
+        self.having: dict[int, array[int]] = {}
+
+    def add(self, i: int, rare: _Rare, bitmap: np.ndarray) -> None:
+        """Keep caption ``i``; it is a candidate for those that share one of its ``rare`` 3-grams."""
+        if not rare.grams:
+            return
+        number, size = len(self.captions), len(self.sets[i])
+        self.captions.append(i)
+        self.sizes[number] = size
+        self.bitmaps[:, number] = bitmap
+        for gram in rare.grams:
+            having = self.having.setdefault(gram, array("I", [size]))
+            having[0] = min(size, having[0])
+            having.append(number)
+
+    def first_near(self, i: int, rare: _Rare, bitmap: np.ndarray) -> int | None:
+        """Return the first kept caption that is near ``i``, or None."""
+        size = len(self.sets[i])
+        # If the rarest 3-gram that both have is at place p of r, they share at most r - p; a near pair of sizes r and s shares more than
+        # (r + s) t / (1 + t). So s is at most:
+        largest = lambda place: (size - place) * (1 + 1 / self.threshold) - size + 1e-6  # noqa: E731
+        lists = [
+            having for place, gram in enumerate(rare.grams, rare.alone) if (having := self.having.get(gram)) and having[0] <= largest(place)
+        ]
+        numbers = np.unique(self._candidates(lists, size, bitmap)) if lists else ()
+        for start in range(0, len(numbers), AT_ONCE):
+            part = numbers[start : start + AT_ONCE]
+            near = np.flatnonzero(self._similarity(self.sets[i], part) > self.threshold)
+            if len(near):
+                return self.captions[part[near[0]]]
+        return None
+
+    def _similarity(self, own: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Return the Jaccard similarity of ``own`` to each of the kept captions ``numbers``."""
+        sizes = self.sizes[numbers]
+        ends = np.cumsum(sizes)
+        starts = self.ends[np.asarray(self.captions)[numbers]]
+        grams = self.flat[np.repeat(starts - (ends - sizes), sizes) + np.arange(ends[-1])]
+        hits = own[np.minimum(np.searchsorted(own, grams), len(own) - 1)] == grams
+        shared = np.add.reduceat(hits, ends - sizes, dtype=np.int64)
+        return shared / (len(own) + sizes - shared)
+
+    def _candidates(self, lists: Sequence[array[int]], size: int, bitmap: np.ndarray) -> np.ndarray:
+        """Return the numbers of kept captions that may be near one of ``size`` 3-grams and of this ``bitmap``.
+
+        A bit that differs is a 3-gram that only one of the two has, and of those a near pair of sizes r and s has
+        fewer than (r + s)(1 - t)/(1 + t).
+        """
+        share = (1 - self.threshold) / (1 + self.threshold) + 1e-9
+        if sum(map(len, lists)) > SCAN * len(self.captions):
+            numbers = np.arange(len(self.captions))
+            folded = self.bitmaps[0, : len(self.captions)]
+        else:
+            numbers = np.concatenate([np.asarray(having)[1:] for having in lists])
+            folded = self.bitmaps[0].take(numbers)
+        at_most = int(min(64, size * (1 + 1 / self.threshold) * share))  # s is at most r/t
+        numbers = numbers[np.bitwise_count(folded ^ bitmap[0]) <= at_most]
+        differing = np.zeros(len(numbers), np.uint16)
+        for own, row in zip(bitmap[1:], self.bitmaps[1:]):
+            differing += np.bitwise_count(row.take(numbers) ^ own)
+        return numbers[differing <= (self.sizes.take(numbers) + size) * share]
+
+
+def _bitmaps(sets: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the bitmap of each caption, ``[caption, word]``: a bit is set where an odd number of its 3-grams fall on it.
+
+    The first word has all 3-grams, each of the others has its share of them.
+    """
+    sizes = np.array([len(own) for own in sets])
+    flat = np.concatenate(sets)
+    bits = np.uint64(1) << (flat & 63).astype(np.uint64)
+    words = (flat >> 6) % BITMAP
+    starts = np.cumsum(sizes) - sizes
+    parts = [np.bitwise_xor.reduceat(np.where(words == word, bits, np.uint64(0)), starts) for word in range(BITMAP)]
+    return np.stack([np.bitwise_xor.reduce(parts), *parts], axis=1)
 
 
 def _repeated(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray]:
     """Return the 3-grams that occur more than once, sorted, and how often each does; the others need no look-up."""
-    flat = np.frombuffer(sets.flat, np.uint32)
+    flat = np.asarray(sets.flat)
     grams, counts = [], []
     for part in range(16):  # by the first four bits: counting all at once takes eight times the memory of the shingles
         own, often = np.unique(flat[flat >> 28 == part], return_counts=True)
@@ -100,37 +264,19 @@ def _repeated(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(grams), np.concatenate(counts)
 
 
-def _rarest(sets: Sequence[np.ndarray], grams: np.ndarray, counts: np.ndarray, threshold: float) -> list[list[int]]:
-    """Return for each caption those of its rarest 3-grams that another caption has; one near to it shares at least one of them."""
+def _rarest(sets: Sequence[np.ndarray], grams: np.ndarray, counts: np.ndarray, threshold: float) -> list[_Rare]:
+    """Return the rarest 3-grams of each caption: so many that one near to it shares at least one of them."""
     if not len(grams):
-        return [[] for _ in sets]
+        return [_Rare(0, [])] * len(sets)
     flat = np.concatenate(sets)
     places = np.minimum(np.searchsorted(grams, flat), len(grams) - 1)
     often = np.where(grams[places] == flat, counts[places], 0)
-    found: list[list[int]] = []
+    found: list[_Rare] = []
     start = 0
     for own in sets:
         mine = often[start : start + len(own)]
         start += len(own)
         first = len(own) - math.ceil(threshold * len(own)) + 1
         alone = len(own) - np.count_nonzero(mine)
-        found.append(own[np.argsort(mine, kind="stable")[alone:first]].tolist() if alone < first else [])
+        found.append(_Rare(int(alone), own[np.argsort(mine, kind="stable")[alone:first]].tolist()))
     return found
-
-
-def _first_near(sets: ShingleSets, i: int, candidates: Sequence[int], threshold: float) -> int | None:
-    """Return the first of ``candidates`` that is near caption ``i``; many are compared at once, for spam has thousands of them."""
-    own = sets[i]
-    for start in range(0, len(candidates), AT_ONCE):
-        others = {j: sets[j] for j in candidates[start : start + AT_ONCE]}
-        part = [j for j, other in others.items() if threshold * len(own) <= len(other) and threshold * len(other) <= len(own)]
-        if not part:
-            continue
-        sizes = np.array([len(others[j]) for j in part])
-        grams = np.concatenate([others[j] for j in part])
-        hits = own[np.minimum(np.searchsorted(own, grams), len(own) - 1)] == grams
-        shared = np.add.reduceat(hits, np.cumsum(sizes) - sizes, dtype=np.int64)
-        near = np.flatnonzero(shared / (len(own) + sizes - shared) > threshold)
-        if len(near):
-            return part[int(near[0])]
-    return None

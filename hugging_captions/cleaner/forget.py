@@ -1,6 +1,6 @@
-"""Take posts out of a corpus for good, and name the models that were trained on them.
+"""Remove posts from a corpus for good, and name the models that were trained on them.
 
-Rewrites text/<tag>/posts.jsonl without them and cleans again as it was cleaned, so captions.txt,
+Rewrites text/<tag>/posts.jsonl without them and cleans again with the same options, so captions.txt,
 dropped.jsonl and cleaning.json are without them too. A model can't forget: it has to be trained again.
 """
 
@@ -13,127 +13,147 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, NothingLeftError, from_os_error
+from ..errors import BusyError, InputError, NothingLeftError, from_os_error
 from ..options import CleanOptions
 from ..posts import parse_post
 from ..storage import Store, atomic_write, read_json, write_json
-from . import pipeline as cleaner
+from .pipeline import clean
 
 
 @dataclass(frozen=True)
 class ForgetResult:
-    """What was taken out: shortcodes by tag, those that no tag had, and the folders of models that may have learned them."""
+    """How many posts of each tag were removed, and the folders of models that may have learned them."""
 
-    taken: dict[str, int]
-    missing: tuple[str, ...]
+    removed: dict[str, int]
     models: tuple[Path, ...]
+    missing: tuple[str, ...]
 
     def summary(self) -> str:
         """Return the lines for stdout."""
-        lines = [f"#{tag}: {count:,} posts forgotten" for tag, count in self.taken.items()]
-        if self.missing:
-            lines.append("not here: " + " ".join(self.missing))
-        for folder in self.models:
-            lines.append(f"{folder} was trained on this corpus: train it again, or remove it")
+        lines = [f"#{tag}: {count:,} posts forgotten" for tag, count in self.removed.items()]
+        lines += [f"{folder} was trained on this corpus: train it again, or remove it" for folder in self.models]
         return "\n".join(lines)
 
 
-def read_shortcodes(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the shortcodes among ``given``, each once; one that is a file's name stands for the shortcodes in it, one a line.
+def forget(given: Sequence[str], tags: Sequence[str], store: Store) -> ForgetResult:
+    """Remove the posts that ``given`` names from each of ``tags``, then repeat each cleaning that one of ``tags`` had a part in.
+
+    Safe to repeat: the next run finishes one that was killed. Shortcodes that no tag has are ``missing`` in the result;
+    everything else is done nevertheless.
+
+    Args:
+        given: shortcodes, or text files that list them, one a line.
 
     Raises:
-        InputError: a file can't be read, or there is no shortcode at all.
+        BusyError: another process is writing one of the tags that would change.
+        InputError: a tag has no posts.jsonl, a file is damaged, or there is no shortcode; nothing was changed.
+        ResourceError: a file can't be written; it is unchanged.
     """
-    found: dict[str, None] = {}
+    shortcodes = _read_shortcodes(given)
+    for tag in tags:
+        if not store.posts(tag).exists():
+            raise InputError(f"cannot forget posts of tag {tag!r}: {store.posts(tag)} does not exist", "check --tag and --root")
+    cleanings = _cleanings(tags, store)
+    written = {*tags, *(tag for cleaning in cleanings for tag in cleaning[0])}
+    with store.lock("text", sorted(written)):
+        if _cleanings(tags, store) != cleanings:
+            raise BusyError(f"cannot forget posts of tag {'+'.join(tags)!r}: it was cleaned a moment ago", "repeat the command")
+        for tag in tags:
+            _expect_fewer(tag, store)
+        found = {tag: _remove(set(shortcodes), store.posts(tag)) for tag in tags}
+        for cleaned_with, options in cleanings:
+            _clean_again(cleaned_with, options, store)
+        for tag in tags:
+            for index in store.novelty_indices(tag):  # of earlier versions; it holds the words of the captions
+                index.unlink(missing_ok=True)
+    missing = tuple(code for code in shortcodes if not any(code in codes for codes in found.values()))
+    return ForgetResult({tag: len(codes) for tag, codes in found.items()}, tuple(_models_trained_on(tags, store)), missing)
+
+
+def _read_shortcodes(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the shortcodes that ``given`` and its files name, each once."""
+    found: list[str] = []
     for word in given:
         path = Path(word)
         try:
-            lines = path.read_text(encoding="utf-8").split() if path.is_file() else [word]
+            found += path.read_text(encoding="utf-8").split() if path.is_file() else [word]
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {path}: {error}", "give shortcodes, or a text file with one a line") from error
-        found.update(dict.fromkeys(lines))
     if not found:
         raise InputError(f"{' '.join(given)} holds no shortcode", "write one shortcode a line")
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
-def forget(shortcodes: Sequence[str], tags: Sequence[str], store: Store) -> ForgetResult:
-    """Take ``shortcodes`` out of each of ``tags`` that has them, then clean those again with the options they were cleaned with.
+def _cleanings(tags: Sequence[str], store: Store) -> list[tuple[tuple[str, ...], CleanOptions]]:
+    """Return the cleanings that one of ``tags`` had a part in, oldest first: the tags that were cleaned together, and how."""
+    found: dict[tuple[tuple[str, ...], CleanOptions], float] = {}
+    for tag in dict.fromkeys((*tags, *store.tags_with_captions())):
+        path = store.cleaning(tag)
+        if not path.exists():
+            continue
+        try:
+            cleaning = _cleaning(path, tag)
+        except InputError:
+            if tag in tags:
+                raise
+            continue
+        if set(tags) & set(cleaning[0]):
+            found[cleaning] = max(path.stat().st_mtime, found.get(cleaning, 0.0))
+    return sorted(found, key=lambda cleaning: found[cleaning])
 
-    Safe to repeat: a run that was killed half-way is finished by the next one.
 
-    Raises:
-        InputError: a tag has no posts.jsonl, or a file is damaged.
-        ResourceError: a file can't be written; it is as it was.
-    """
-    for tag in tags:
-        if not store.posts(tag).exists():
-            raise InputError(f"cannot forget in tag {tag!r}: {store.posts(tag)} does not exist", "tags are given with --tag")
-    wanted = set(shortcodes)
-    for tag in tags:
-        _expect_fewer(tag, store)
-    found = {tag: _without(wanted, store.posts(tag)) for tag in tags}
-    for tag in tags:
-        _clean_again(tag, store)
-        for index in store.novelty_indices(tag):  # it holds the words of the captions
-            index.unlink(missing_ok=True)
-    seen = set().union(*found.values())
-    missing = tuple(code for code in shortcodes if code not in seen)
-    return ForgetResult({tag: len(codes) for tag, codes in found.items()}, missing, tuple(_models_that_saw(tags, store)))
+def _cleaning(path: Path, tag: str) -> tuple[tuple[str, ...], CleanOptions]:
+    record = read_json(path)
+    try:
+        chosen: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record["options"].items()}
+        return tuple(record.get("cleaned_with", [tag])), CleanOptions(**chosen)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not say how the tag was cleaned: {error}", "clean it again with --skip-pull, then forget") from error
 
 
 def _expect_fewer(tag: str, store: Store) -> None:
-    """Take the count of posts out of pull.json, by which the next pull would think that they were lost."""
+    """Remove the count of posts from pull.json, or the next pull would take the removed ones for lost."""
     with suppress(InputError, AttributeError):  # a damaged one counts nothing
         state = read_json(store.pull_state(tag))
         write_json(store.pull_state(tag), {key: value for key, value in state.items() if key != "posts"})
 
 
-def _without(wanted: set[str], path: Path) -> set[str]:
-    """Rewrite a posts.jsonl without the posts in ``wanted`` and the damaged lines that name one; return which were there."""
+def _remove(shortcodes: set[str], path: Path) -> set[str]:
+    """Rewrite a posts.jsonl without the posts called ``shortcodes`` and the damaged lines that name one; return those found."""
     found: set[str] = set()
     try:
-        with open(path, "rb") as lines, atomic_write(path) as kept:
+        with open(path, "rb") as lines, atomic_write(path, binary=True) as kept:
             for line in lines:
-                named = _names(line, wanted)
+                named = _named(line, shortcodes)
                 found |= named
                 if not named:
-                    kept.write(line.decode("utf-8", "replace"))
+                    kept.write(line)
     except OSError as error:
         raise from_os_error(error, "read", path) from error
     return found
 
 
-def _names(line: bytes, wanted: set[str]) -> set[str]:
+def _named(line: bytes, shortcodes: set[str]) -> set[str]:
     try:
-        return {parse_post(line).shortcode} & wanted
+        return {parse_post(line).shortcode} & shortcodes
     except (ValueError, TypeError, KeyError):
-        return {code for code in wanted if f'"{code}"'.encode() in line}
+        return {code for code in shortcodes if f'"{code}"'.encode() in line}
 
 
-def _clean_again(tag: str, store: Store) -> None:
-    if not store.cleaning(tag).exists():
-        return
-    record = read_json(store.cleaning(tag))
-    tags = [other for other in record.get("cleaned_with", [tag]) if store.posts(other).exists()]
+def _clean_again(tags: Sequence[str], options: CleanOptions, store: Store) -> None:
+    """Repeat a cleaning; where no post or no caption is left, remove its files, which hold what was removed."""
+    filled = [tag for tag in tags if store.posts(tag).exists() and store.posts(tag).stat().st_size]
     try:
-        cleaner.clean(tags, _options(record, store.cleaning(tag)), store)
-    except NothingLeftError:
-        return  # the files are written: no caption is left in them
-    except InputError:  # not one post is left
+        if filled:
+            clean(filled, options, store)
+    except (NothingLeftError, InputError):
+        filled = []
+    for tag in set(tags) - set(filled):
         for path in (store.captions(tag), store.dropped(tag), store.cleaning(tag)):
             path.unlink(missing_ok=True)
 
 
-def _options(record: dict[str, Any], path: Path) -> CleanOptions:
-    try:
-        chosen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record["options"].items()}
-        return CleanOptions(**chosen)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} does not say how the tag was cleaned: {error}", "clean it again with --skip-pull, then forget") from error
-
-
-def _models_that_saw(tags: Sequence[str], store: Store) -> list[Path]:
+def _models_trained_on(tags: Sequence[str], store: Store) -> list[Path]:
     """Return the folders below trained_models whose run.json names one of ``tags``, and unfinished trainings of them."""
     found = []
     for folder in store.model_folders():

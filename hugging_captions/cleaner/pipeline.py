@@ -1,234 +1,386 @@
 """Posts to clean captions: named rules in order, and for each post that is not kept one reason.
 
-Reads text/<tag>/posts.jsonl; writes captions.txt, dropped.jsonl and cleaning.json beside it.
-Posts are streamed in chunks through worker processes; only hashes of all of them are held.
+Reads text/<tag>/posts.jsonl; writes captions.txt, dropped.jsonl and cleaning.json next to it. Worker processes examine
+spans of the file; only hashes of all posts are held in memory.
 """
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import logging
+import multiprocessing
+import os
 import platform
+import shlex
+import signal
+import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import IO, Any
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import IO
 
 import orjson
 
 from .. import __version__, console
-from ..errors import InputError, NothingLeftError
-from ..options import CleanOptions, as_json
-from ..posts import Post, read_posts
-from ..storage import Store, atomic_write, escape_caption, sha256, write_json
-from . import duplicates as near_duplicates
-from . import rules
-from .examination import Examined, Survivors, examine_file
+from ..errors import InputError, NothingLeftError, ResourceError, from_os_error
+from ..options import CleanOptions, as_arguments, as_json
+from ..posts import parse_post
+from ..storage import Store, atomic_writes, escape_caption, json_bytes, sha256
+from . import duplicates, rules
 
 log = logging.getLogger(__name__)
 
-#: Bytes of English in a GPT-2 token, for the rough count of tokens to be.
+#: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth processes of their own.
+SPAN, WORTH_PROCESSES = 1 << 16, 8
+#: Spans for each process that are examined or wait to be written: memory stays bounded.
+IN_FLIGHT = 8
+#: Bytes of a posts.jsonl, about 20,000 posts, whose cleaning takes long enough to say that it begins.
+LARGE = 10_000_000
+#: Bytes of English in a GPT-2 token, for the rough count of tokens.
 BYTES_PER_TOKEN = 4
-
-#: The packages that play a part in what is kept.
-_DECIDE = ("emoji", "ftfy", "pycld2", "fasttext-predict")
-
-RELAX = {
-    "unknown-likes": "--unknown-likes keep",
-    "too-few-likes": "--min-likes 0",
-    "language": "--language any",
-    "too-few-words": "--min-words 1",
-    "too-long": "--max-chars 10000",
-    "near-duplicate": "--near-threshold 1",
+#: The packages whose version can change what is kept.
+_PACKAGES = ("emoji", "ftfy", "pycld2", "fasttext-predict")
+#: What to change when a rule drops everything; any other rule can be skipped.
+_RELAXED: dict[str, dict[str, object]] = {
+    "unknown-likes": {"unknown_likes": "keep"},
+    "too-few-likes": {"min_likes": 0},
+    "language": {"language": "any", "min_language_score": 0.0},
+    "too-few-words": {"min_words": 1},
+    "too-long": {"max_chars": 10_000},
+    "near-duplicate": {"near_threshold": 1.0},
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class CleanResult:
-    """The counts of one tag's cleaning; ``kept + sum(dropped.values()) == posts`` always holds."""
+    """The counts of one tag's cleaning; ``kept + sum(dropped.values()) == posts`` always holds.
+
+    ``dropped`` and ``changed`` count posts by rule, ``languages`` the posts whose language was detected;
+    ``examples`` are the first three captions that each rule dropped.
+    """
 
     tag: str
-    posts: int
-    kept: int
-    dropped: dict[str, int]
-    changed: dict[str, int]
-    languages: dict[str, int]
-    tokens: int
-    damaged_lines: int
-    examples: dict[str, list[str]]
+    posts: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=Counter)
+    changed: dict[str, int] = field(default_factory=Counter)
+    languages: dict[str, int] = field(default_factory=Counter)
+    tokens: int = 0
+    damaged_lines: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)
 
     def summary(self, verbose: bool = False) -> str:
         """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
-        share = lambda count, of=self.posts: f"{100 * count / max(1, of):.1f} %"  # noqa: E731
         rows: list[tuple[object, ...]] = [("posts", self.posts, "")]
-        rows += [(f"  {reason}", count, share(count)) for reason, count in self.dropped.items()]
-        rows.append(("kept", self.kept, share(self.kept)))
-        lines = [console.table(rows, (f"#{self.tag}", "posts", "share"))]
-        lines.append("changed by rule: " + (", ".join(f"{name} {count:,}" for name, count in self.changed.items()) or "none"))
-        judged = sum(self.languages.values())
-        lines.append("languages: " + ", ".join(f"{code} {share(count, judged)}" for code, count in list(self.languages.items())[:6]))
-        lines.append(f"about {self.tokens:,} tokens to train on")
-        if verbose:
-            for reason, texts in self.examples.items():
-                lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
+        rows += [(f"  {reason}", count, _share(count, self.posts)) for reason, count in self.dropped.items()]
+        rows.append(("kept", self.kept, _share(self.kept, self.posts)))
+        evaluated = sum(self.languages.values())
+        languages = ", ".join(f"{code} {_share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
+        changed = ", ".join(f"{name} {count:,}" for name, count in self.changed.items())
+        lines = [
+            console.table(rows, (f"#{self.tag}", "posts", "share")),
+            f"changed by rule: {changed or 'none'}",
+            f"languages: {languages}",
+            f"about {self.tokens:,} tokens to train on",
+        ]
+        for reason, texts in self.examples.items() if verbose else ():
+            lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
         return "\n".join(lines)
 
 
-def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
-    """Clean the posts of each of ``tags`` and return what became of them.
+def _share(count: int, of: int) -> str:
+    return f"{100 * count / max(1, of):.1f} %"
 
-    Rules run in their order and a post is charged to the first that it fails. Duplicates are looked
-    for across all ``tags``; the post with the most likes stays. The same posts, options and versions
-    give the same bytes, whatever the number of workers.
+
+def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
+    """Clean the posts of each of ``tags`` and return the results, one for each.
+
+    Rules run in their order and a post is charged to the first that it fails. Duplicates are found across all ``tags``;
+    the post with the most likes stays. The same posts, options and versions give the same bytes, whatever the number
+    of workers. The files of all ``tags`` are replaced together, at the end: after an error they are those of the last
+    cleaning that succeeded.
 
     Raises:
         InputError: a posts.jsonl is missing or holds no readable post.
-        NothingLeftError: no caption is kept in any of them; the reasons are on disk.
+        NothingLeftError: no caption is kept in any of the tags; the message has the three biggest reasons.
+        ResourceError: a worker process was killed, or a file can't be written.
         UsageError: --skip-rule names no rule, or --language no language.
     """
     rules.refuse_unknown(options)
     for tag in tags:
         if not store.posts(tag).exists():
-            raise InputError(f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist", "pull it, or import posts with --from PATH")
-    with ExitStack() as stack:
-        spills = [stack.enter_context(tempfile.TemporaryFile()) for _ in tags]
-        tallies = [_Tally(tag, options) for tag in tags]
-        survivors = Survivors()
-        for tally, spill in zip(tallies, spills):
-            _first_pass(tally, spill, survivors, options, store)
-        fates = iter(_duplicates(survivors, options))
-        results = [_second_pass(tally, spill, fates, options, store, tags) for tally, spill in zip(tallies, spills)]
-    if not any(result.kept for result in results):
-        raise _nothing_left(results)
+            raise InputError(
+                f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist",
+                f"pull its posts:  {_command([tag], store)}  or import them:  {_command([tag], store, '--from', 'PATH')}",
+            )
+    results = [CleanResult(tag) for tag in tags]
+    survivors = duplicates.Survivors()
+    with tempfile.TemporaryFile() as verdicts:
+        with _processes(tags, options, store) as executor:
+            for result in results:
+                for examined in _examine_posts(store.posts(result.tag), options, executor):
+                    _count(examined, result)
+                    verdicts.write(examined.verdicts)
+                    survivors.extend(examined.survivors)
+                _report_damaged(result, store)
+        found = duplicates.find(survivors, options)
+        verdicts.seek(0)
+        _write(results, verdicts, found, options, store)
     return results
 
 
-class _Tally:
-    """The counts of one tag while its posts stream by."""
-
-    def __init__(self, tag: str, options: CleanOptions) -> None:
-        self.tag = tag
-        self.posts = self.kept = self.tokens = 0
-        self.dropped: Counter[str] = Counter()
-        self.changed: Counter[str] = Counter()
-        self.languages: Counter[str] = Counter()
-        self.damaged = 0
-        self.examples: dict[str, list[str]] = {}
-
-    def add(self, examined: Examined) -> None:
-        """Count a chunk of posts; name the first damaged line."""
-        if examined.damaged and not self.damaged:
-            number, reason = examined.damaged[0]
-            log.warning("posts.jsonl of tag %r, line %d is damaged and was skipped: %s", self.tag, number, reason)
-        self.damaged += len(examined.damaged)
-        self.posts += examined.posts
-        self.changed += examined.changed
-        self.languages += examined.languages
-
-    def drop(self, reason: str, text: str) -> None:
-        self.dropped[reason] += 1
-        texts = self.examples.setdefault(reason, [])
-        if len(texts) < 3:
-            texts.append(text)
-
-    def result(self) -> CleanResult:
-        dropped = {reason: self.dropped[reason] for reason in rules.DROPS if self.dropped[reason]}
-        changed = {change.name: self.changed[change.name] for change in rules.CHANGES if self.changed[change.name]}
-        languages = dict(sorted(self.languages.items(), key=lambda item: (-item[1], item[0])))
-        examples = {reason: self.examples[reason] for reason in dropped}
-        return CleanResult(self.tag, self.posts, self.kept, dropped, changed, languages, self.tokens, self.damaged, examples)
+def _command(tags: Sequence[str], store: Store, *arguments: str) -> str:
+    """Return the command line that cleans ``tags`` of ``store`` with ``arguments``."""
+    root = [] if store.root == Path() else ["--root", str(store.root)]
+    return shlex.join(["python", "pull_and_clean.py", *root, "--tag", *tags, *arguments])
 
 
-def _first_pass(tally: _Tally, spill: IO[bytes], survivors: Survivors, options: CleanOptions, store: Store) -> None:
-    """Examine each post, write its verdict to ``spill``, and add what duplicates are found by to ``survivors``."""
-    for examined in examine_file(store.posts(tally.tag), options):
-        tally.add(examined)
-        spill.write(examined.lines)
-        survivors.extend(examined.survivors)
-    if tally.damaged:
-        log.warning("%d damaged lines of tag %r were skipped", tally.damaged, tally.tag)
-    if not tally.posts:
+def _count(examined: _Examined, result: CleanResult) -> None:
+    if examined.damaged and not result.damaged_lines:
+        number, reason = examined.damaged[0]
+        number += result.posts
+        log.warning("posts.jsonl of tag %r, line %d is damaged and was skipped: %s", result.tag, number, reason)
+    result.posts += examined.posts
+    result.damaged_lines += len(examined.damaged)
+    for total, counts in ((result.changed, examined.changed), (result.languages, examined.languages)):
+        for name, count in counts.items():
+            total[name] += count
+
+
+def _report_damaged(result: CleanResult, store: Store) -> None:
+    if result.damaged_lines:
+        log.warning("%d damaged lines of tag %r were skipped", result.damaged_lines, result.tag)
+    if not result.posts:
         raise InputError(
-            f"cannot clean tag {tally.tag!r}: {store.posts(tally.tag)} holds no readable post", "pull or import its posts again"
+            f"cannot clean tag {result.tag!r}: {store.posts(result.tag)} holds no readable post",
+            f"pull its posts again:  {_command([result.tag], store)}",
         )
 
 
-def _duplicates(survivors: Survivors, options: CleanOptions) -> list[tuple[str, str]]:
-    """Return for each survivor the reason and the shortcode of the post that stays instead, both empty where it stays itself.
+# -- the rules, in worker processes
 
-    Not by shortcode: one post may come under several tags, and has to stay with one of them.
+
+@dataclass(slots=True)
+class _Examined:
+    """What the rules found in a span of a posts.jsonl.
+
+    ``damaged`` are the lines that hold no post, by number in the span and reason; ``verdicts`` are JSON lists
+    ``[shortcode, text, reason, detail]``, one a line; ``changed`` and ``languages`` count posts.
     """
-    order = sorted(range(len(survivors)), key=lambda i: (-survivors.likes[i], i))
-    found: dict[int, tuple[str, int]] = {}
-    for reason, hashes in (("exact-duplicate", survivors.exact), ("folded-duplicate", survivors.folded)):
-        if reason in options.skip_rule:
+
+    posts: int
+    damaged: list[tuple[int, str]]
+    verdicts: bytes
+    changed: Counter[str]
+    languages: Counter[str]
+    survivors: duplicates.Survivors
+
+
+def _examine_posts(path: Path, options: CleanOptions, executor: ProcessPoolExecutor | None) -> Iterator[_Examined]:
+    """Yield what the rules find in each span of a posts.jsonl, in order; a large file is examined by the processes of ``executor``."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
+    if size > LARGE:
+        log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
+    starts = range(0, size, SPAN)
+    with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
+        for start, examined in zip(starts, _spans(path, starts, options, executor)):
+            yield examined
+            bar.update(min(SPAN, size - start))
+
+
+def _spans(path: Path, starts: Sequence[int], options: CleanOptions, executor: ProcessPoolExecutor | None) -> Iterator[_Examined]:
+    # The first ones here: forked processes share the models that these have loaded.
+    here = 1 if executor and len(starts) >= WORTH_PROCESSES else len(starts)
+    for start in starts[:here]:
+        yield _examine(path, start, options)
+    waiting: deque[Future[_Examined]] = deque()
+    for start in starts[here:]:
+        assert executor is not None
+        with _signals_blocked():
+            waiting.append(executor.submit(_examine, path, start, options))
+        if len(waiting) == IN_FLIGHT * (options.workers or os.cpu_count() or 1):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextmanager
+def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iterator[ProcessPoolExecutor | None]:
+    """Yield an executor of ``options.workers`` processes, or None for one; raise a ResourceError where the system kills a process."""
+    workers = options.workers or os.cpu_count() or 1
+    if workers == 1:
+        yield None
+        return
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    executor = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    try:
+        yield executor
+    except BrokenProcessPool as error:
+        arguments = as_arguments(replace(options, workers=1))
+        raise ResourceError(
+            f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
+            f"run  {_command(tags, store, '--skip-pull', *arguments)}",
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let processes that start meanwhile inherit that Ctrl-C and SIGTERM are blocked: none comes before ``_start_worker``."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker() -> None:
+    """Let only the main process react to Ctrl-C, and this one end when that is killed.
+
+    SIGTERM, by which the executor ends a worker, needs no reaction. The garbage collector skips what both share: looking
+    through it takes time and copies memory.
+    """
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _examine(path: Path, start: int, options: CleanOptions) -> _Examined:
+    """Return what the rules find in the lines that begin in the ``SPAN`` bytes from ``start``."""
+    damaged: list[tuple[int, str]] = []
+    written: list[bytes] = []
+    changed: Counter[str] = Counter()
+    languages: Counter[str] = Counter()
+    survivors = duplicates.Survivors()
+    for number, line in enumerate(_lines(path, start), start=1):
+        try:
+            post = parse_post(line)
+        except (ValueError, TypeError, KeyError) as error:
+            damaged.append((number, str(error) or type(error).__name__))
             continue
-        seen: dict[int, int] = {}
-        for i in order:
-            if i not in found and (first := seen.setdefault(hashes[i], i)) != i:
-                found[i] = (reason, first)
-    if "near-duplicate" not in options.skip_rule:
-        twins = near_duplicates.find(survivors.shingles, [i for i in order if i not in found], options.near_threshold)
-        found |= {i: ("near-duplicate", j) for i, j in twins.items()}
-    fates = [("", "")] * len(survivors)
-    for i, (reason, j) in found.items():
-        fates[i] = (reason, survivors.shortcodes[j])
-    return fates
+        verdict = rules.examine(post, options)
+        row = verdict.shortcode, verdict.text, verdict.reason, verdict.detail
+        written.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        changed.update(verdict.changed)
+        if verdict.language:
+            languages[verdict.language] += 1
+        if not verdict.reason:
+            survivors.append(verdict.shortcode, verdict.likes, verdict.text, verdict.folded, verdict.shingles)
+    return _Examined(len(written), damaged, b"".join(written), changed, languages, survivors)
 
 
-def _second_pass(
-    tally: _Tally, spill: IO[bytes], fates: Iterator[tuple[str, str]], options: CleanOptions, store: Store, tags: Sequence[str]
-) -> CleanResult:
-    """Write captions.txt, dropped.jsonl and cleaning.json of one tag from its spilled verdicts and the ``fates`` of its survivors."""
-    spill.seek(0)
-    with atomic_write(store.captions(tally.tag)) as captions, atomic_write(store.dropped(tally.tag)) as dropped:
-        for line in spill:
-            shortcode, text, reason, detail = orjson.loads(line)
-            if not reason:
-                reason, detail = next(fates)
-            if reason:
-                tally.drop(reason, text)
-                row = {"shortcode": shortcode, "reason": reason, "detail": detail}
-                dropped.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE).decode())
-            else:
-                tally.kept += 1
-                tally.tokens += len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 2
-                captions.write(escape_caption(text) + "\n")
-    result = tally.result()
-    write_json(store.cleaning(tally.tag), _cleaning_json(result, options, store) | {"cleaned_with": list(tags)})
-    return result
+def _lines(path: Path, start: int) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as handle:
+            if start:  # the line that contains the byte before begins in an earlier span
+                handle.seek(start - 1)
+                handle.readline()
+            place = handle.tell()
+            while place < start + SPAN and (line := handle.readline()):
+                yield line
+                place += len(line)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
 
 
-def _cleaning_json(result: CleanResult, options: CleanOptions, store: Store) -> dict[str, Any]:
+# -- the files
+
+
+def _write(
+    results: Sequence[CleanResult], verdicts: IO[bytes], found: Iterator[tuple[str, str]], options: CleanOptions, store: Store
+) -> None:
+    """Write the three files of each tag from the ``verdicts`` of all posts and the duplicates ``found`` among the survivors."""
+    tags = [result.tag for result in results]
+    paths = [path(tag) for tag in tags for path in (store.captions, store.dropped, store.cleaning)]
+    with atomic_writes(paths, binary=True) as handles:
+        for i, result in enumerate(results):
+            captions, dropped, cleaning = handles[3 * i : 3 * i + 3]
+            checksum = _write_captions(result, islice(verdicts, result.posts), found, captions, dropped)
+            _put_in_order(result)
+            record = _record(result, options) | {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": checksum}
+            cleaning.write(json_bytes(record | {"versions": _versions(), "cleaned_with": tags}))
+        if not any(result.kept for result in results):
+            raise _nothing_left(results, options, store)
+
+
+def _write_captions(
+    result: CleanResult, verdicts: Iterable[bytes], found: Iterator[tuple[str, str]], captions: IO[bytes], dropped: IO[bytes]
+) -> str:
+    """Write one tag's captions.txt and dropped.jsonl, count in ``result``, and return the SHA-256 of the captions."""
+    digest = hashlib.sha256()
+    for line in verdicts:
+        shortcode, text, reason, detail = orjson.loads(line)
+        if not reason:
+            reason, detail = next(found)
+        if reason:
+            result.dropped[reason] += 1
+            if len(texts := result.examples.setdefault(reason, [])) < 3:
+                texts.append(text)
+            row = {"shortcode": shortcode, "reason": reason, "detail": detail}
+            dropped.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        else:
+            result.kept += 1
+            result.tokens += len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 2
+            caption = (escape_caption(text) + "\n").encode()
+            digest.update(caption)
+            captions.write(caption)
+    return digest.hexdigest()
+
+
+def _put_in_order(result: CleanResult) -> None:
+    """Turn the counters into dicts: rules in their order, languages by how many posts they have."""
+    names = rules.rule_names()
+    result.dropped = {name: result.dropped[name] for name in names if name in result.dropped}
+    result.changed = {name: result.changed[name] for name in names if name in result.changed}
+    result.languages = dict(sorted(result.languages.items(), key=lambda item: (-item[1], item[0])))
+    result.examples = {name: result.examples[name] for name in result.dropped}
+
+
+def _record(result: CleanResult, options: CleanOptions) -> dict[str, object]:
+    counted = {name: getattr(result, name) for name in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines")}
+    # The number of workers changes no result.
+    chosen = {name: value for name, value in as_json(options).items() if name != "workers"}
+    return {"tag": result.tag, **counted, "options": chosen}
+
+
+def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    counted = {key: getattr(result, key) for key in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines")}
-    # how many processes did it plays no part in what came out
-    chosen = {key: value for key, value in as_json(options).items() if key != "workers"}
-    versions = {"hugging_captions": __version__, "python": platform.python_version()} | {name: version(name) for name in _DECIDE}
-    checksums = {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": sha256(store.captions(result.tag))}
-    return {"tag": result.tag, **counted, "options": chosen, **checksums, "versions": versions}
+    return {"hugging_captions": __version__, "python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
-def _nothing_left(results: Sequence[CleanResult]) -> NothingLeftError:
-    total = sum((Counter(result.dropped) for result in results), Counter())
-    biggest = total.most_common(3)
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in biggest)
-    ways = ", ".join(RELAX.get(reason, f"--skip-rule {reason}") for reason, _ in biggest)
-    tags = ", ".join(result.tag for result in results)
-    return NothingLeftError(f"no caption of tag {tags!r} is left: {reasons}", f"clean again with --skip-pull and one of: {ways}")
-
-
-def find_post(shortcode: str, tags: Sequence[str], store: Store) -> Post:
-    """Return the post called ``shortcode``.
-
-    Raises:
-        InputError: no tag has it.
-    """
-    for tag in tags:
-        if store.posts(tag).exists():
-            for post in read_posts(store.posts(tag), lambda number, reason: None):
-                if post.shortcode == shortcode:
-                    return post
-    raise InputError(f"no post {shortcode!r} in tag {', '.join(tags)!r}", "dropped.jsonl and posts.jsonl have the shortcodes")
+def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: Store) -> NothingLeftError:
+    """Return the error that names the three biggest reasons; its hint is the command that relaxes the biggest one that can be."""
+    tags = [result.tag for result in results]
+    biggest = sum((Counter(result.dropped) for result in results), Counter()).most_common(3)
+    message = f"no caption of tag {'+'.join(tags)!r} is left: " + ", ".join(f"{reason} {count:,}" for reason, count in biggest)
+    for reason, _ in biggest:
+        if reason not in ("no-caption", "no-text"):
+            relaxed = replace(options, **_RELAXED.get(reason, {"skip_rule": (*options.skip_rule, reason)}))  # type: ignore[arg-type]
+            return NothingLeftError(message, f"run  {_command(tags, store, '--skip-pull', *as_arguments(relaxed))}")
+    return NothingLeftError(message, f"pull more posts:  {_command(tags, store)}")

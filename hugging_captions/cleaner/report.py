@@ -1,16 +1,19 @@
 """cleaning.png: from posts to kept captions, how long those are, and which languages the posts are in.
 
-Reads what cleaning wrote to text/<tag>/; writes the picture beside it.
+Reads text/<tag>/captions.txt; writes the picture next to it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..storage import Store, atomic_write, read_captions
 from ..text import word_count
 from .pipeline import CleanResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Bars of languages; the rest is one more.
 LANGUAGES = 8
@@ -38,34 +41,31 @@ def draw(result: CleanResult, store: Store) -> Path:
     return path
 
 
-def _draw_waterfall(axes: Any, result: CleanResult) -> None:
-    names, left, widths = ["posts"], [0], [result.posts]
-    remaining = result.posts
-    for reason, count in result.dropped.items():
-        remaining -= count
-        names.append(reason)
-        left.append(remaining)
-        widths.append(count)
-    names, left, widths = [*names, "kept"], [*left, 0], [*widths, result.kept]
+def _draw_waterfall(axes: Axes, result: CleanResult) -> None:
+    import pandas as pd
+
+    counts = pd.Series({"posts": result.posts, **result.dropped, "kept": result.kept})
+    left = result.posts - counts.cumsum() + result.posts
+    left[["posts", "kept"]] = 0
     colours = ["0.5", *["tab:red"] * len(result.dropped), "tab:green"]
-    bars = axes.barh(names, widths, left=left, color=colours)
-    axes.bar_label(bars, labels=[f"{width:,}" for width in widths], padding=3, fontsize=8)
+    bars = axes.barh(list(counts.index), counts, left=left, color=colours)
+    axes.bar_label(bars, labels=[f"{count:,}" for count in counts], padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("posts")
 
 
-def _draw_lengths(axes: Any, words: list[int]) -> None:
+def _draw_lengths(axes: Axes, words: list[int]) -> None:
     axes.hist([min(count, MOST_WORDS) for count in words], bins=range(0, MOST_WORDS + 5, 4), color="tab:green")
-    axes.set_xlabel(f"words in a kept caption ({MOST_WORDS} and more in the last bar)")
+    axes.set_xlabel(f"words in a kept caption\n(last bar: {MOST_WORDS} and more)")
     axes.set_ylabel("captions")
 
 
-def _draw_languages(axes: Any, counts: dict[str, int]) -> None:
-    shown = list(counts.items())[:LANGUAGES]
-    rest = sum(counts.values()) - sum(count for _, count in shown)
-    shown += [("others", rest)] if rest else []
-    axes.bar(range(len(shown)), [count for _, count in shown], color="tab:blue")
-    axes.set_xticks(range(len(shown)), [code for code, _ in shown], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_xlabel("language of the caption")
+def _draw_languages(axes: Axes, counts: dict[str, int]) -> None:
+    shown = dict(list(counts.items())[:LANGUAGES])
+    if rest := sum(counts.values()) - sum(shown.values()):
+        shown["others"] = rest
+    axes.bar(range(len(shown)), list(shown.values()), color="tab:blue")
+    axes.set_xticks(range(len(shown)), list(shown), rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xlabel("language of the evaluated captions")
     axes.set_ylabel("posts")

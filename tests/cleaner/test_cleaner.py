@@ -1,9 +1,10 @@
-"""cleaner and rules: a table of captions, what becomes of them, and what always holds."""
+"""Cleaning: a table of captions and the results, what always holds, interrupts and failures."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,9 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pull_and_clean
-from hugging_captions.cleaner import duplicates as near_duplicates
-from hugging_captions.cleaner import examination, rules
-from hugging_captions.cleaner import pipeline as cleaner
+from hugging_captions import cleaner
+from hugging_captions.cleaner import duplicates, rules
 from hugging_captions.errors import UsageError
 from hugging_captions.options import CleanOptions
 from hugging_captions.posts import Post, PostLog
@@ -143,28 +143,43 @@ def test_of_duplicates_the_one_with_the_most_likes_stays(root: Path) -> None:
     assert (result.posts, result.kept) == (5, 2)
 
 
-def test_no_two_kept_captions_are_near_each_other() -> None:
-    """The join against the definition, pair by pair."""
-    import random
+def _captions(kind: str, seed: int) -> list[str]:
+    """Return a few hundred folded captions: of random words and cut copies, of one template, or of one core with tails of their own."""
+    rng = random.Random(f"{kind} {seed}")
+    word = lambda count: f"w{rng.randrange(count)}"  # noqa: E731
+    if kind == "random":
+        texts = [" ".join(word(60) for _ in range(rng.randint(1, 20))) for _ in range(100)]
+        return [*texts, *(text.rsplit(" ", rng.randint(1, 3))[0] for text in texts), *(f"{text} more" for text in texts)]
+    core = [f"core{i}" for i in range(rng.choice((4, 20, 120)))]
+    if kind == "template":
+        slots = rng.randint(1, 5)
+        return [" ".join(word(6) if i % 5 == 2 and i < 5 * slots else text for i, text in enumerate(core)) for _ in range(300)]
+    return [" ".join([*core, word(3), *core[:5], *(word(10**6) for _ in range(rng.randint(0, 12)))]) for _ in range(300)]
 
-    dice = random.Random(3)
-    words = [f"word{i}" for i in range(60)]
-    texts = [" ".join(dice.choices(words, k=dice.randint(6, 20))) for _ in range(60)]
-    texts += [" ".join(text.split()[: -dice.randint(1, 3)]) for text in texts] + [f"{text} more" for text in texts[:30]]
-    sets = near_duplicates.ShingleSets()
-    for text in texts:
-        sets.append(near_duplicates.shingles(text))
 
-    def jaccard(i: int, j: int) -> float:
-        one, other = set(sets[i].tolist()), set(sets[j].tolist())
-        return len(one & other) / len(one | other)
+def _brute_force(texts: list[str], threshold: float) -> dict[int, int]:
+    """Return what ``duplicates.near`` promises, by comparing each caption with each that stays."""
+    sets = [frozenset(duplicates.shingles(text).tolist()) for text in texts]
+    kept: list[int] = []
+    found = {}
+    for i, own in enumerate(sets):
+        better = next((j for j in kept if len(own & sets[j]) / len(own | sets[j]) > threshold), None)
+        if better is None:
+            kept.append(i)
+        else:
+            found[i] = better
+    return found
 
-    for threshold in (0.3, 0.5, 0.7, 0.9):
-        twins = near_duplicates.find(sets, range(len(sets)), threshold)
-        kept = [i for i in range(len(sets)) if i not in twins]
-        assert all(jaccard(i, j) <= threshold for i in kept for j in kept if i < j)
-        assert all(jaccard(i, j) > threshold for i, j in twins.items())
-        assert twins
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("kind", ["random", "template", "core"])
+def test_near_duplicates_are_those_that_a_comparison_of_all_pairs_finds(kind: str, threshold: float) -> None:
+    for seed in range(6):
+        texts = _captions(kind, seed)
+        sets = duplicates.ShingleSets()
+        for text in texts:
+            sets.append(duplicates.shingles(text))
+        assert duplicates.near(sets, range(len(sets)), threshold) == _brute_force(texts, threshold), seed
 
 
 def test_duplicates_are_found_across_tags(root: Path) -> None:
@@ -202,16 +217,14 @@ def test_kept_and_dropped_are_all_posts(tmp_path_factory: pytest.TempPathFactory
     assert result.kept + sum(result.dropped.values()) == result.posts == len(captions) + 1
 
 
-def test_the_number_of_workers_changes_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination, "CHUNK", 100)
-    store = _store(
-        root, [(f"{LONG} number {i} {'of many ' * (i % 7)}", i % 60) for i in range(examination.CHUNK * examination.WORTH_PROCESSES + 5)]
-    )
+def test_the_number_of_workers_changes_no_byte(root: Path) -> None:
+    store = _store(root, [(f"{LONG} number {i} {'of many ' * (i % 7)}", i % 60) for i in range(5_000)])
     written = []
     for workers in (1, 2):
         cleaner.clean(["rmnp"], CleanOptions(workers=workers, near_threshold=0.95), store)
         written.append([path.read_bytes() for path in (store.captions("rmnp"), store.dropped("rmnp"), store.cleaning("rmnp"))])
     assert written[0] == written[1]
+    assert json.loads(written[0][2])["posts"] == 5_000
 
 
 @pytest.mark.parametrize("line", ['{"shortcode": ', json.dumps(asdict(_post("A caption", 10**30)))])
@@ -222,15 +235,34 @@ def test_a_damaged_line_is_skipped_with_its_number(line: str, root: Path, capsys
     assert "posts.jsonl of tag 'rmnp', line 1 is damaged and was skipped" in capsys.readouterr().err
 
 
-def test_nothing_left_names_the_reasons_and_the_ways_out(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _results(store: Store, *tags: str) -> list[bytes]:
+    return [path(tag).read_bytes() for tag in tags for path in (store.captions, store.dropped, store.cleaning)]
+
+
+def test_nothing_left_names_the_reasons_and_keeps_the_last_result(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = _store(root, [("A caption that is kept", 50)])
-    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--skip-pull"]) == 0
-    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--skip-pull", "--min-likes", "99"]) == 5
+    argv = ["--root", str(root), "--tag", "rmnp", "--skip-pull", "--emoji", "drop"]
+    assert pull_and_clean.main(argv) == 0
+    before = _results(store, "rmnp")
+    assert pull_and_clean.main([*argv, "--min-likes", "99"]) == 5
     assert capsys.readouterr().err.splitlines() == [
         "error: no caption of tag 'rmnp' is left: too-few-likes 1",
-        "hint: clean again with --skip-pull and one of: --min-likes 0",
+        f"hint: run  python pull_and_clean.py --root {root} --tag rmnp --skip-pull --min-likes 0 --emoji drop",
     ]
-    assert read_captions(store.captions("rmnp")) == []  # the earlier corpus doesn't pass for this one's
+    assert _results(store, "rmnp") == before
+
+
+def test_a_failure_with_the_second_tag_keeps_the_last_result_of_both(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = _store(root, [(LONG, 20)])
+    with PostLog(store.posts("estes")) as log:
+        log.append([_post("And this only the second one", 30, "more")])
+    argv = ["--root", str(root), "--tag", "rmnp", "estes", "--skip-pull"]
+    assert pull_and_clean.main(argv) == 0
+    before = _results(store, "rmnp", "estes")
+    store.dropped("estes").with_name(".dropped.jsonl.tmp").symlink_to("elsewhere")  # so the second tag's file can't be written
+    assert pull_and_clean.main([*argv, "--emoji", "drop"]) == 6
+    assert "error: cannot write " in capsys.readouterr().err
+    assert _results(store, "rmnp", "estes") == before
 
 
 def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,11 +277,13 @@ def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.Capt
         "  dropped: too-few-likes (3)",
     ]
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "nope"]) == 3
-    assert "no post 'nope' in tag 'rmnp'" in capsys.readouterr().err
+    assert "no post 'nope' in " in capsys.readouterr().err
+    assert pull_and_clean.main(["--root", str(root), "--tag", "other", "--explain", "nope"]) == 3
+    assert f"{Store(root).posts('other')} does not exist" in capsys.readouterr().err
 
 
 def _cleaning_of_many(root: Path) -> tuple[subprocess.Popen[str], list[int]]:
-    """Return a cleaning in a session of its own, and the processes that it has at work."""
+    """Return a cleaning in a session of its own, and its worker processes."""
     _store(root, [(f"Number {number} of the days that it rained on our tent", 50) for number in range(40_000)])
     command = [sys.executable, str(ROOT / "pull_and_clean.py"), "--root", str(root), "--tag", "rmnp", "--skip-pull", "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
@@ -260,22 +294,51 @@ def _cleaning_of_many(root: Path) -> tuple[subprocess.Popen[str], list[int]]:
     return running, [int(child) for child in children.read_text().split()]
 
 
-def test_an_interrupt_reaches_the_workers_and_nobody_hears_of_them(root: Path) -> None:
-    running, _ = _cleaning_of_many(root)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    _, told = running.communicate(timeout=50)
-    assert (running.returncode, told) == (130, "error: interrupted; what was written so far is kept\n")
+def _has_ended(process: int) -> bool:
+    for _ in range(200):
+        if not Path(f"/proc/{process}").exists() or "State:\tZ" in Path(f"/proc/{process}/status").read_text():
+            return True
+        time.sleep(0.05)
+    return False
 
 
-def test_a_worker_that_is_killed_is_told(root: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (signal.SIGINT, "error: interrupted; what was written so far is kept\n"),
+        (signal.SIGTERM, "error: stopped by SIGTERM; what was written so far is kept\n"),
+    ],
+)
+def test_an_interrupt_ends_all_processes_and_only_the_main_one_reports_it(number: signal.Signals, message: str, root: Path) -> None:
     running, workers = _cleaning_of_many(root)
-    os.kill(workers[0], signal.SIGKILL)  # as the kernel does where memory runs out
-    _, told = running.communicate(timeout=50)
+    os.killpg(running.pid, number)  # as a terminal does: to the whole group
+    _, err = running.communicate(timeout=50)
+    assert (running.returncode, err) == (130, message)
+    assert all(map(_has_ended, workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_worker_is_reported_with_a_command_that_needs_less_memory(root: Path) -> None:
+    running, workers = _cleaning_of_many(root)
+    os.kill(workers[0], signal.SIGKILL)  # as the kernel does when memory runs out
+    _, err = running.communicate(timeout=50)
     assert running.returncode == 6
-    assert told == "error: a cleaning process was killed, as happens where memory runs out\nhint: clean with --workers 1\n"
+    assert err.splitlines() == [
+        "error: cannot clean tag 'rmnp': a cleaning process was ended by the system, probably for lack of memory",
+        f"hint: run  python pull_and_clean.py --root {root} --tag rmnp --skip-pull --workers 1",
+    ]
 
 
-def test_missing_posts_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_when_the_main_process_is_killed(root: Path) -> None:
+    running, workers = _cleaning_of_many(root)
+    running.kill()
+    running.communicate(timeout=50)
+    assert all(map(_has_ended, workers))
+
+
+def test_missing_posts_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--skip-pull"]) == 3
     assert "posts.jsonl does not exist" in capsys.readouterr().err
 

@@ -9,8 +9,6 @@ import pytest
 from conftest import ROOT
 
 import pull_and_clean
-from hugging_captions.cleaner import forget
-from hugging_captions.errors import InputError
 from hugging_captions.storage import Store, read_captions
 
 CAPTIONS = (
@@ -43,8 +41,8 @@ def traces(store: Store, shortcode: str, text: str) -> list[str]:
 
 def test_a_forgotten_post_is_in_no_file(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(traces(corpus, '"code1"', CAPTIONS[1])) == ["captions.txt", "posts.jsonl"]
-    assert run(corpus.root, "--forget", "code1", "unheard") == 0
-    assert capsys.readouterr().out == "#rmnp: 1 posts forgotten\nnot here: unheard\n"
+    assert run(corpus.root, "--forget", "code1") == 0
+    assert capsys.readouterr().out == "#rmnp: 1 posts forgotten\n"
     assert traces(corpus, '"code1"', CAPTIONS[1]) == []
     assert json.loads(corpus.cleaning("rmnp").read_text())["posts"] == 3
 
@@ -104,20 +102,66 @@ def test_models_that_saw_the_corpus_are_named(corpus: Store, capsys: pytest.Capt
     assert named == ["rmnp+estes", "rmnp.previous", "rmnp.training"]
 
 
+def test_a_shortcode_that_no_post_has_is_an_error_and_the_others_are_forgotten(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(corpus.root, "--forget", "code1", "unheard", "of") == 3
+    out, err = capsys.readouterr()
+    assert out == "#rmnp: 1 posts forgotten\n"
+    assert err.splitlines() == [
+        "error: no post of tag 'rmnp' is called: unheard of",
+        f"hint: find its tag:  grep -l unheard {corpus.root}/text/*/posts.jsonl",
+    ]
+    assert traces(corpus, '"code1"', CAPTIONS[1]) == []
+
+
 def test_a_killed_run_is_finished_by_the_next(corpus: Store) -> None:
-    forget._without({"code1"}, corpus.posts("rmnp"))  # killed here: the captions are still those of four posts
+    lines = corpus.posts("rmnp").read_text().splitlines(keepends=True)
+    corpus.posts("rmnp").write_text("".join(line for line in lines if "code1" not in line))  # killed here
     assert CAPTIONS[1] in read_captions(corpus.captions("rmnp"))
-    run(corpus.root, "--forget", "code1")
+    assert run(corpus.root, "--forget", "code1") == 3
     assert CAPTIONS[1] not in read_captions(corpus.captions("rmnp"))
 
 
-def test_what_can_not_be_forgotten_is_said(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist"):
-        forget.forget(["code1"], ["rmnp"], Store(root))
-    empty = tmp_path / "empty.txt"
-    empty.touch()
-    with pytest.raises(InputError, match="holds no shortcode"):
-        forget.read_shortcodes([str(empty)])
+@pytest.fixture
+def two_tags(corpus: Store, capsys: pytest.CaptureFixture[str]) -> Store:
+    """Tag estes has a copy of a post of rmnp with fewer likes; both were cleaned together."""
+    post = {"shortcode": "copy0", "caption": CAPTIONS[0], "likes": 20, "date_utc": None, "tag": "estes", "source": "test"}
+    corpus.posts("estes").parent.mkdir()
+    corpus.posts("estes").write_text(json.dumps(post) + "\n" + json.dumps(post | {"shortcode": "own", "caption": "An elk in fog"}) + "\n")
+    assert pull_and_clean.main(["--root", str(corpus.root), "--tag", "rmnp", "estes", "--skip-pull", "--language", "any"]) == 0
+    capsys.readouterr()
+    return corpus
+
+
+def test_tags_that_were_cleaned_together_are_cleaned_together_again(two_tags: Store) -> None:
+    assert "code0" in two_tags.dropped("estes").read_text()
+    assert run(two_tags.root, "--forget", "code0", "code2") == 0
+    assert "code0" not in two_tags.dropped("estes").read_text()
+    assert read_captions(two_tags.captions("estes")) == [CAPTIONS[0], "An elk in fog"]
+
+
+def test_a_tag_that_another_process_is_writing_stops_it_before_it_begins(two_tags: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    before = two_tags.posts("rmnp").read_bytes(), two_tags.captions("estes").read_bytes()
+    with two_tags.lock("text", ["estes"]):
+        assert run(two_tags.root, "--forget", "code0") == 2
+    assert "tag 'estes' is being written by" in capsys.readouterr().err
+    assert (two_tags.posts("rmnp").read_bytes(), two_tags.captions("estes").read_bytes()) == before
+
+
+def test_no_file_holds_forgotten_posts_when_no_caption_is_left(corpus: Store) -> None:
+    lines = corpus.posts("rmnp").read_text().splitlines(keepends=True)
+    few_likes = json.dumps(json.loads(lines[0]) | {"shortcode": "few", "likes": 1, "caption": "Nobody liked this one"})
+    corpus.posts("rmnp").write_text("".join([*lines, few_likes + "\n"]))
+    assert run(corpus.root, "--forget", "code0", "code1", "code2", "code3") == 0
+    assert "few" in corpus.posts("rmnp").read_text()
+    assert not any(path("rmnp").exists() for path in (corpus.captions, corpus.dropped, corpus.cleaning))
+
+
+@pytest.mark.parametrize(("content", "message"), [("code1", "posts.jsonl does not exist"), ("", "holds no shortcode")])
+def test_nothing_to_forget_is_an_error(content: str, message: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root.mkdir()
+    (root / "codes.txt").write_text(content)
+    assert run(root, "--forget", str(root / "codes.txt")) == 3
+    assert message in capsys.readouterr().err
 
 
 def test_a_report_is_drawn(root: Path) -> None:
