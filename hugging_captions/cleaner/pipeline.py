@@ -88,7 +88,7 @@ class CleanResult:
         lines = [
             console.table(rows, (f"#{self.tag}", "posts", "share")),
             f"changed by rule: {changed or 'none'}",
-            f"languages: {languages}",
+            f"languages of {evaluated:,} evaluated captions: {languages}",
             f"about {self.tokens:,} tokens to train on",
         ]
         for reason, texts in self.examples.items() if verbose else ():
