@@ -109,6 +109,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request; ``instagram`` is the state."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is two writes: the second would wait for the 40 ms of a delayed acknowledgement
     instagram: FakeInstagram
 
     def do_GET(self) -> None:
