@@ -46,9 +46,7 @@ class PullCommand:
 
     explain: str | None = option(None, "show what each rule does to this post, and stop", type=str, metavar="SHORTCODE")
     report: bool = option(False, "draw the cleaning as text/<tag>/cleaning.png")
-    forget: tuple[str, ...] = option(
-        (), "remove these posts for good (or those listed in a file), and stop", nargs="+", type=str, metavar="SHORTCODE"
-    )
+    forget: tuple[str, ...] = option((), "remove these posts for good, or those in a file", nargs="+", type=str, metavar="SHORTCODE")
 
 
 @dataclass(frozen=True)
@@ -56,16 +54,12 @@ class PullOptions:
     """Where posts come from."""
 
     caption_queries: int = option(60, "pages of posts to request from Instagram, per tag", at_least=1, metavar="N")
-    from_paths: tuple[Path, ...] = option(
-        (), "files or folders of posts to import instead of pulling", flag="from", nargs="+", type=Path, metavar="PATH"
-    )
+    from_paths: tuple[Path, ...] = option((), "import these files or folders", flag="from", nargs="+", type=Path, metavar="PATH")
     skip_pull: bool = option(False, "clean the posts that were pulled before")
-    login: str | None = option(
-        None, "account whose saved instaloader session to use; asks for the password if there is none", type=str, metavar="USER"
-    )
+    login: str | None = option(None, "account whose saved session to use; asks for the password", type=str, metavar="USER")
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
     cookies: Path | None = option(None, "Netscape cookies.txt with Instagram's cookies", type=Path, metavar="PATH")
-    cookies_from: str | None = option(None, "browser to take Instagram's cookies from (needs browser_cookie3)", type=str, metavar="BROWSER")
+    cookies_from: str | None = option(None, "browser with Instagram's cookies (needs browser_cookie3)", type=str, metavar="BROWSER")
     feed: str = option("auto", "which of Instagram's feeds to request", choices=("auto", "sections", "graphql"))
     max_posts: int | None = option(None, "stop after so many new posts, per tag", type=int, at_least=1, metavar="N")
     since: str | None = option(None, "skip posts before this day (UTC)", type=str, metavar="YYYY-MM-DD")
@@ -82,9 +76,9 @@ class CleanOptions:
     min_language_score: float = option(0.0, "drop captions whose language is less sure", at_least=0, at_most=1, metavar="P")
     min_words: int = option(3, "drop captions with fewer words", at_least=1, metavar="N")
     max_chars: int = option(2200, "drop captions with more characters", at_least=1, metavar="N")
-    inline_tags: str = option("word", "keep the word of a tag inside a sentence, the tag, or nothing", choices=("word", "keep", "drop"))
+    inline_tags: str = option("word", "a tag in a sentence: its word, the tag, or nothing", choices=("word", "keep", "drop"))
     emoji: str = option("keep", "keep or drop emoji", choices=("keep", "drop"))
-    near_threshold: float = option(0.7, "Jaccard similarity above which captions are near duplicates", above=0, at_most=1, metavar="J")
+    near_threshold: float = option(0.7, "Jaccard similarity of near duplicates", above=0, at_most=1, metavar="J")
     skip_rule: tuple[str, ...] = option((), "rules to skip, by their names in DOCS.md", nargs="+", metavar="NAME")
     workers: int | None = option(None, "processes for the heavy rules (default: the cores)", type=int, at_least=1, metavar="N")
 
@@ -101,22 +95,18 @@ class TuneCommand:
 class TrainOptions:
     """Fine-tuning."""
 
-    base_model: str = option("gpt2", "what to start from: hub name, local folder, builtin or scratch", metavar="MODEL")
+    base_model: str = option("gpt2", "hub name, local folder, builtin or scratch", metavar="MODEL")
     recipe: str = option("measured", "measured defaults, or the recipe of 2020 for comparison", choices=("measured", "classic"))
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
     learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
-    batch_tokens: int | None = option(
-        None, "tokens in an optimizer step, padding included (default: by base model)", type=int, at_least=16, metavar="N"
-    )
-    gradient_accumulation_steps: int = option(1, "parts to split each step into: more parts need less memory", at_least=1, metavar="N")
+    batch_tokens: int | None = option(None, "tokens in a step (default: by base model)", type=int, at_least=16, metavar="N")
+    gradient_accumulation_steps: int = option(1, "parts of a step: more need less memory", at_least=1, metavar="N")
     gradient_checkpointing: bool = option(False, "less memory for a third more time")
-    lora: int | None = option(None, "train adapters of this rank only, then merge them (needs peft)", type=int, at_least=1, metavar="RANK")
+    lora: int | None = option(None, "train adapters of this rank (needs peft)", type=int, at_least=1, metavar="RANK")
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
     patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
-    save_minutes: float = option(5.0, "minutes between checkpoints that training can resume from", at_least=0, at_most=10**6, metavar="MIN")
-    resume: str = option(
-        "auto", "continue an unfinished training: if the options are the same, always, or never", choices=("auto", "always", "never")
-    )
+    save_minutes: float = option(5.0, "minutes between checkpoints for resuming", at_least=0, at_most=10**6, metavar="MIN")
+    resume: str = option("auto", "continue an unfinished training with the same options", choices=("auto", "always", "never"))
     report_to: str = option("none", "also log the figures to a tracker", choices=("none", "tensorboard", "wandb"))
 
 
@@ -124,15 +114,13 @@ class TrainOptions:
 class GenerateOptions:
     """Writing captions."""
 
-    prompt: tuple[str, ...] | None = option(
-        None, 'how captions begin; may be empty, and given several times (default: "My day")', action="append", metavar="TEXT"
-    )
+    prompt: tuple[str, ...] | None = option(None, 'how captions begin (default: "My day")', action="append", metavar="TEXT")
     prompt_file: Path | None = option(None, "file with more prompts, one a line", type=Path, metavar="FILE")
     num_captions: int = option(40, "captions to write for each prompt", at_least=1, metavar="N")
     max_length: int = option(60, "most tokens in a caption, prompt included", at_least=2, metavar="N")
     min_length: int = option(20, "fewest tokens in a caption, prompt included", at_least=0, metavar="N")
     temperature: float = option(1.0, "sampling temperature: lower is safer, higher more varied", above=0, at_most=10, metavar="T")
-    top_k: int = option(50, "sample among the k likeliest tokens; 0 for all, 1 for the likeliest", at_least=0, metavar="K")
+    top_k: int = option(50, "sample among the k likeliest tokens; 0: all", at_least=0, metavar="K")
     top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", above=0, at_most=1, metavar="P")
     repetition_penalty: float = option(1.0, "above 1 makes tokens that already occurred less likely", above=0, at_most=10, metavar="F")
     rank: str = option("likelihood", "how captions are ordered", choices=("likelihood", "contrast", "none"))
@@ -140,7 +128,7 @@ class GenerateOptions:
     keep_language: str | None = option(None, "reject captions in another language (ISO 639-1)", type=str, metavar="CODE")
     max_attempts: float = option(20.0, "give up after so many times --num-captions attempts", at_least=1, at_most=10**6, metavar="F")
     keep_all: bool = option(False, "write the first --num-captions attempts, whatever they are")
-    compare_base: bool = option(False, "also write the base model's captions for the same prompts and seeds")
+    compare_base: bool = option(False, "also write the base model's captions for the same seeds")
     decode_rows: int | None = option(None, "captions decoded together (default: by free memory)", type=int, at_least=1, metavar="N")
 
 
@@ -150,7 +138,7 @@ class HardwareOptions:
 
     device: str = option("auto", "device to compute on", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = option("auto", "number format", choices=("auto", "fp32", "bf16", "fp16"))
-    compile: str = option("auto", "torch.compile: auto when the run is long enough to pay for it", choices=("auto", "on", "off"))
+    compile: str = option("auto", "torch.compile; auto: only if the run is long", choices=("auto", "on", "off"))
     seed: int = option(0, "seed of the split, the batches and the sampling", at_least=0, at_most=2**32 - 1, metavar="N")
     overwrite: bool = option(False, "replace results even if a .previous is already kept")
 
