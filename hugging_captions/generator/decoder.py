@@ -19,7 +19,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from .. import models
-from ..errors import is_out_of_memory
+from ..errors import InputError, is_out_of_memory
 from ..models import CausalModel, LoadedModel
 from ..options import GenerateOptions
 
@@ -295,14 +295,19 @@ def probe_slots(model: CausalModel, limit: int) -> SlotCache | None:
     Two rows of different lengths are continued by one token, in slots and by a plain pass, and the logits compared. That
     excludes caches of another kind (recurrent, hybrid) and models that ignore the positions or the mask they are given.
     A sliding window must be as long as the rows.
+
+    Raises:
+        InputError: the model's weights are not finite.
     """
     config = model.config
-    if limit > (getattr(config, "sliding_window", None) or getattr(config, "window_size", None) or limit):
-        return None
     ids = torch.arange(8, device=model.device).reshape(2, 4) * 7 % config.vocab_size
     lengths = torch.tensor([1, 3], device=model.device)
+    plain = torch.stack([model(input_ids=ids[i : i + 1, : n + 1], use_cache=False).logits[0, -1] for i, n in enumerate(lengths)])
+    if not torch.isfinite(plain).all():
+        raise InputError("cannot generate: the weights of the model are not finite", "train it again")
+    if limit > (getattr(config, "sliding_window", None) or getattr(config, "window_size", None) or limit):
+        return None
     try:
-        plain = torch.stack([model(input_ids=ids[i : i + 1, : n + 1], use_cache=False).logits[0, -1] for i, n in enumerate(lengths)])
         prefixes = [model(input_ids=ids[i : i + 1, :n], use_cache=True).past_key_values for i, n in enumerate(lengths)]
         cache = SlotCache(prefixes[0], len(ids), ids.shape[1])
         for i, prefix in enumerate(prefixes):

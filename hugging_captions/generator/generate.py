@@ -99,8 +99,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
         "model_sha256": _model_sha256(store.model(corpus)), "kept": len(ranked), "attempts": len(candidates.attempts),
         "rejected": rejected, "figures": figures, "note": reference.note,
     }  # fmt: skip
-    storage.keep_previous(list(paths.values()), hardware.overwrite)
-    _write(paths, ranked, record, comparison)
+    _write(paths, ranked, record, comparison, hardware.overwrite)
     tokens, device = candidates.decoder.tokens, candidates.decoder.device
     log.info("%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), tokens, seconds, device)
     return GenerateResult(paths[".txt"], tuple(ranked), len(candidates.attempts), rejected, figures, reference.note)
@@ -234,22 +233,25 @@ def _report_missing(candidates: Candidates, kept: int, rejected: dict[str, int],
         log.warning("%s instead of %d after %s: %s; --max-attempts allows more", captions, wanted, attempts, biggest)
 
 
-def _write(paths: dict[str, Path], captions: Sequence[Caption], record: dict[str, object], comparison: str | None) -> None:
-    """Write the captions in three formats, the comparison where there is one, and the record of the run last."""
+def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, comparison: str | None, overwrite: bool) -> None:
+    """Replace the files together, once all are on disk; earlier ones are kept as .previous."""
     import pandas as pd
 
     records = [caption.record() for caption in captions]
-    storage.write_captions(paths[".txt"], [caption.text for caption in captions])
-    with storage.atomic_write(paths[".jsonl"]) as handle:
-        handle.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in records)
-    with storage.atomic_write(paths[".csv"]) as handle:
-        pd.DataFrame([{key: _as_text(cell) for key, cell in line.items()} for line in records], dtype=object).to_csv(
-            handle, index=False, lineterminator="\n"
-        )
+    cells = [{key: _as_text(cell) for key, cell in line.items()} for line in records]
+    texts = {
+        ".txt": "".join(storage.escape_caption(caption.text) + "\n" for caption in captions),
+        ".jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records),
+        ".csv": pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n"),
+        ".json": storage.json_bytes(record).decode(),
+    }
     if comparison is not None:
-        with storage.atomic_write(paths[".compare.txt"]) as handle:
-            handle.write(comparison)
-    storage.write_json(paths[".json"], record)
+        texts[".compare.txt"] = comparison
+    with storage.atomic_writes([paths[suffix] for suffix in texts]) as handles:
+        for handle, text in zip(handles, texts.values()):
+            handle.write(text)
+            handle.flush()  # a full disk must be found before the earlier files are moved
+        storage.keep_previous(list(paths.values()), overwrite)
 
 
 def _as_text(cell: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import itertools
 import json
 from collections import Counter
@@ -334,6 +335,30 @@ def test_other_architectures_write_the_same_bytes_for_every_batch_size(
     assert len(found) == 1
     slowly = "warning: mamba models are decoded without a cache, which is slower" in capsys.readouterr().err
     assert slowly == (architecture is MambaConfig)
+
+
+def test_weights_that_are_not_finite_are_one_error_line(tiny_base: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_base)
+    with torch.no_grad():
+        model.transformer.h[0].ln_1.weight[3] = float("nan")
+    model.save_pretrained(Store(root).model("corgi"))
+    AutoTokenizer.from_pretrained(tiny_base).save_pretrained(Store(root).model("corgi"))
+    assert _main(Store(root), *BASICS) == 3
+    assert "error: cannot generate: the weights of the model are not finite\nhint: " in capsys.readouterr().err
+
+
+def test_a_failed_write_leaves_the_last_result(trained: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS) == 0
+    folder = trained.generated("corgi", ".txt").parent
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(self: object, *_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pandas.DataFrame.to_csv", full)
+    assert _main(trained, *BASICS, "--seed", "9") == 6
+    assert "No space left on device" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_attempts_do_not_depend_on_which_rows_were_active(trained: Store) -> None:
