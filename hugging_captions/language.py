@@ -1,11 +1,10 @@
-"""Which language a short caption is in.
+"""The language of a short caption, without tags, handles, URLs, emoji and digits.
 
-Two fast passes, then a careful one for what is left in doubt. What has enough of the commonest English words is English. CLD2 tells
+Two fast passes, then a careful one for what is left in doubt. What has enough of the commonest English words is English. CLD2 separates
 other languages from English: where it is sure of one, 2 of 4,000 tweets are English after all. Where it says English the words have to
-agree, for it takes romanised Hindi for English. The doubtful rest, a sixth of real captions, goes to fastText (lid.176 lite, in the
-package), which has to be sure of English to say it. English or not, tags, handles and emoji taken out first: accuracy 0.957 on 6,000
-tweets in 8 languages and 0.998 on 7,500 sentences in 75, English recall 0.99 and 1.00, 25,000 captions a second. py3langid alone is as
-accurate (0.957 and 0.999) at a third of the speed or less, and takes 90 MB and half a second to load (benchmarks/clean.py).
+agree, because it takes romanised Hindi for English. The doubtful rest, a sixth of real captions, goes to fastText (data/lid.176.ftz), which
+has to be sure of English to say so. English or not: accuracy 0.957 on 6,000 tweets in 8 languages and 0.998 on 7,500 sentences in 75,
+25,000 captions a second. py3langid alone is as accurate at a third of the speed (benchmarks/clean.py repeats the figures).
 """
 
 from __future__ import annotations
@@ -13,23 +12,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import Protocol
 
 from .errors import UsageError
 from .storage import data_file
 from .text import word_set
 
-#: A caption with fewer letters than this is in no language that could be told.
+#: A caption with fewer letters than this is in no language that could be detected.
 MIN_LETTERS = 6
 UNKNOWN = "unknown"
+#: A text with so many different ones of ``_ENGLISH``, and so large a share, is English without a closer look.
+ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
+#: So large a share of ``_SUPPORTS``, one at least, is enough where CLD2 says English.
+SUPPORTED_SHARE = 0.25
+#: Of so many words of a text in one language one may look like one of another.
+TOKENS_WITH_ONE = 12
+#: The share of a text, in per cent, that CLD2 must find in one language; and the characters that fastText reads, whose time grows with them.
+MOST_OF_IT, ENOUGH = 80, 160
+#: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere.
+LIKELY, SURE = 0.25, 0.7
+#: And a second language that CLD2 doesn't name, and one that words speak for where CLD2 says English.
+SURE_OF_SECOND, HALF_SURE = 0.6, 0.4
 #: A part with so many letters makes a caption bilingual if both detectors say the other language. One with more does if one of them says so
 #: and so many of its words begin small, or all are in capitals (names are in no language). So do more letters of another script.
 LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 8, 13, 3, 1
 
-_ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
-#: Where a caption may change its language, beside ``_SYMBOLS``: a line, a bar or bracket, the end of a sentence.
-_BREAKS = frozenset("\n.!?|/~()")
-#: Words that English has and that no other language of the Latin script has often: not "love", "like", "good", which all have borrowed.
+#: Words that English has and no other language of the Latin script has often: not "love", "like", "good", which all have borrowed.
 _ENGLISH = word_set(
     "the and of you your my this that with for it it's we at was be have from our i'm not what when all just so by out up are they their "
     "there been were would could should about can't don't didn't how why who which these those because than then them him his her has had "
@@ -38,8 +46,8 @@ _ENGLISH = word_set(
 )
 #: Words that support CLD2 when it says English: not "do" and "no", which are Portuguese as well.
 _SUPPORTS = _ENGLISH | word_set("a an is in on to i me i'm as if or go day days good love happy new life best time morning night today")
-#: Words that English has not, of the languages that it is mistaken for: romanised Hindi, German, the Romance languages, Dutch, Swedish,
-#: Indonesian, Tagalog, Turkish. One of them and CLD2's English is looked at again.
+#: Words that English doesn't have, of the languages that are mistaken for it: romanised Hindi, German, the Romance languages, Dutch, Swedish,
+#: Indonesian, Tagalog, Turkish. With one of them CLD2's English is checked again.
 _NOT_ENGLISH = word_set(
     "hai hain nahi nahin nhi ni kya ka ki ke ko se mein mai hota hoti hoga hua hui bhi aur toh tha thi kar kr karo karna karte "
     "raha rahi rahe rha rhi wala wale wali yeh ye woh wo jo jab tab agar lekin par ek apna apne mera meri mere tera teri tere aap "
@@ -51,21 +59,6 @@ _NOT_ENGLISH = word_set(
     "o os uma não nao e dos das com muito meu minha seu sua você het een van en niet ik dat op voor met zijn och att det som på "
     "är av för inte jag ett ang ng mga ako mo po lang yang ini itu dengan untuk dari tidak aku kamu ada bir bu da için ile çok"
 )
-#: A text with so many different ones of ``_ENGLISH``, and so large a share, is English without a closer look.
-ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
-#: So large a share of ``_SUPPORTS``, one at least, is enough where CLD2 says English.
-SUPPORTED_SHARE = 0.25
-#: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere; and a second language
-#: that CLD2 does not name.
-LIKELY, SURE, SURE_OF_SECOND = 0.25, 0.7, 0.6
-#: And one that words of other languages speak for, where CLD2 says English.
-HALF_SURE = 0.4
-#: Of so many words of a text in one language one may look like one of another.
-TOKENS_WITH_ONE = 12
-#: The share of a text, in per cent, that CLD2 must find in one language to be asked no further.
-MOST_OF_IT = 80
-#: So many characters are enough for fastText, whose time grows with them.
-ENOUGH = 160
 #: CLD2's codes that others spell otherwise (ISO 639-1), and what it takes loose English for.
 _CLD2_CODES = {"iw": "he", "jw": "jv", "zh-Hant": "zh"}
 _LOOSE_ENGLISH = frozenset(("sco", "un"))
@@ -73,35 +66,38 @@ _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
 
 
-#: Most of what is no letter beside ASCII; each is a break.
+#: Most of what isn't a letter, outside ASCII; each is a break.
 _SYMBOLS = re.compile(
     "[\u00a1-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u2017\u2020-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff01-\uff20"
     "\u2018\u201a\u201b\u201e\u201f\u060c\u061b\u061f\u0660-\u0669\u06d4\u06f0-\u06f9\u0964\u0966-\u096f"
     "\U0001f000-\U0001faff]+"
 )
-#: For ``bytes.translate``: letters and apostrophes stay, what may stand between two languages is a break, the rest of ASCII a space.
+#: For ``bytes.translate``: letters and apostrophes stay, where the language may change is a line break, the rest of ASCII is a space.
 _PIECES = bytes(
-    10 if char in _BREAKS else code if char == "'" or char.isalpha() or code > 127 else 32 for code, char in enumerate(map(chr, range(256)))
+    10 if char in "\n.!?|/~()" else code if char == "'" or char.isalpha() or code > 127 else 32
+    for code, char in enumerate(map(chr, range(256)))
 )
+_ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
+
+
+class _Model(Protocol):
+    """What is used of a fastText model."""
+
+    def predict(self, text: str, k: int) -> tuple[Sequence[str], Sequence[float]]: ...
 
 
 def detect(text: str) -> tuple[str, float]:
     """Return the ISO 639-1 code of ``text``'s language (639-3 where it has none) and how sure that is.
 
-    That is 1 where its words alone tell, CLD2's share of the text, or fastText's probability. Judged without tags, handles, URLs, emoji and
-    digits; with fewer than ``MIN_LETTERS`` letters left, and those no plain English, it is ``unknown`` with 0, and so it is, with its
-    probability, if it might be English. The same text always gives the same answer.
+    That is 1 where its words alone decide, CLD2's share of the text, or fastText's probability. With fewer than ``MIN_LETTERS`` letters it
+    is ``unknown`` with 0, unless it is plain English; and ``unknown`` with its probability if it might be English. The same text always
+    gives the same answer.
     """
-    return detect_words(words_of(text))
+    return _detect(" ".join(words_of(text)))
 
 
-def detect_words(words: Sequence[str]) -> tuple[str, float]:
-    """Return what ``detect`` does, of the words of a text (``words_of``)."""
-    return _judge(" ".join(words))
-
-
-@lru_cache(maxsize=256)  # a caption is judged before it is mended and behind, mostly by the same words
-def _judge(bare: str) -> tuple[str, float]:
+@lru_cache(maxsize=256)  # a caption is examined before it is changed and afterwards, often with the same words
+def _detect(bare: str) -> tuple[str, float]:
     tokens = bare.split()
     if _is_plain_english(bare, tokens):
         return "en", 1.0
@@ -117,16 +113,16 @@ def _judge(bare: str) -> tuple[str, float]:
     return careful, probability
 
 
-def words_of(text: str) -> Sequence[str]:
-    """Return the words of ``text`` that are judged, in lower case."""
+def words_of(text: str) -> list[str]:
+    """Return the words of ``text`` that its language is detected by, in lower case."""
     return _in_pieces(text).lower().split()
 
 
 def refuse_unknown(code: str, flag: str) -> None:
-    """Return if ``code`` is a language that ``detect`` can tell.
+    """Return if ``code`` is a language that ``detect`` can find.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it isn't.
     """
     import pycld2
 
@@ -135,8 +131,43 @@ def refuse_unknown(code: str, flag: str) -> None:
         raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 
+def second(text: str, code: str) -> str:
+    """Return another language than ``code`` that a part of ``text`` is surely in, or an empty string.
+
+    More than ``FOREIGN`` letters of another script than Latin count as well: a caption in two languages, or half in each.
+    """
+    foreign = len(_ANOTHER_SCRIPT.findall(text)) if not text.isascii() else 0
+    if FOREIGN < foreign < sum(map(str.isalpha, text)) / 2:
+        return "another script"
+    pieces = _in_pieces(text).split("\n")
+    return next(filter(None, (_other_language(piece, code) for piece in pieces)), "") if len(pieces) > 1 else ""
+
+
+def _other_language(piece: str, code: str) -> str:
+    """Return the language that ``piece`` is surely in, if it isn't ``code``, or an empty string."""
+    tokens = piece.split()
+    letters = sum(map(len, tokens))
+    if letters < LEAST_OF_SECOND:
+        return ""
+    bare = " ".join(tokens).lower()
+    if code == "en" and _has_english(bare):
+        return ""
+    fast, _ = _by_cld2(bare)
+    denied = code == "en" and not _NOT_ENGLISH.isdisjoint(bare.split())
+    if fast == code and not denied:
+        return ""
+    careful, probability = _by_fasttext(bare)
+    other = careful if fast == code or (not fast and probability >= SURE_OF_SECOND) else fast
+    if not other or other == code or (fast == code and probability < HALF_SURE):
+        return ""
+    small = len(tokens) if piece.isupper() else sum(token[0].islower() for token in tokens)
+    both = careful == fast and len(set(tokens)) > 1
+    words = small >= SMALL_WORDS or (denied and len(tokens) >= SMALL_WORDS)
+    return other if both or (letters >= MIN_LETTERS_OF_SECOND and words) else ""
+
+
 def _in_pieces(text: str) -> str:
-    """Return what of ``text`` is judged: its letters, with a line break where another language may begin."""
+    """Return what of ``text`` its language is detected by: its letters, with a line break where another language may begin."""
     if "#" in text or "@" in text or "://" in text:
         text = _TAG_HANDLE_OR_URL.sub(" ", text)
     if not text.isascii():
@@ -161,37 +192,6 @@ def _has_english(bare: str) -> bool:
     return sum(map(_ENGLISH.__contains__, tokens)) > len(tokens) // TOKENS_WITH_ONE
 
 
-def second(text: str, code: str) -> str:
-    """Return another language than ``code`` that a part of ``text`` is surely in, or an empty string.
-
-    More than ``FOREIGN`` letters of another script than Latin count as well: a caption told twice, or half in each.
-    """
-    foreign = len(_ANOTHER_SCRIPT.findall(text)) if not text.isascii() else 0
-    if FOREIGN < foreign < sum(map(str.isalpha, text)) / 2:
-        return "another script"
-    pieces = _in_pieces(text).split("\n")
-    for piece in pieces if len(pieces) > 1 else ():
-        tokens = piece.split()
-        if len(piece) < LEAST_OF_SECOND or (letters := sum(map(len, tokens))) < LEAST_OF_SECOND:
-            continue
-        bare = " ".join(tokens).lower()
-        if code == "en" and _has_english(bare):
-            continue
-        fast, _ = _by_cld2(bare)
-        denied = code == "en" and not _NOT_ENGLISH.isdisjoint(bare.split())
-        if fast == code and not denied:
-            continue
-        careful, probability = _by_fasttext(bare)
-        other = careful if fast == code or (not fast and probability >= SURE_OF_SECOND) else fast
-        if not other or other == code or (fast == code and probability < HALF_SURE):
-            continue
-        small = len(tokens) if piece.isupper() else sum(token[0].islower() for token in tokens)
-        both = careful == fast and len(set(tokens)) > 1
-        if both or (letters >= MIN_LETTERS_OF_SECOND and (small >= SMALL_WORDS or (denied and len(tokens) >= SMALL_WORDS))):
-            return other
-    return ""
-
-
 def _by_cld2(bare: str) -> tuple[str, float]:
     """Return the one language that CLD2 surely finds in ``bare`` and its share, or an empty string where it is not sure."""
     import pycld2
@@ -213,8 +213,9 @@ def _by_fasttext(bare: str) -> tuple[str, float]:
 
 
 @cache
-def _fasttext() -> Any:
+def _fasttext() -> _Model:
     """Return the model, read once."""
     import fasttext
 
-    return fasttext.load_model(str(data_file("lid.176.ftz")))
+    model: _Model = fasttext.load_model(str(data_file("lid.176.ftz")))
+    return model

@@ -5,7 +5,7 @@ Pure functions from a post and the options to a verdict. Duplicates need all pos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,7 +26,6 @@ LONGEST = 12 * 2200
 SURELY = 0.5
 #: The rules that can leave a sentence without its end.
 _REMOVE_WORDS = frozenset(("credits", "tags", "urls", "handles"))
-
 #: What a caption is stripped of first; not of other spaces, which may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
 _SPACES = " \t\r\n"
 
@@ -58,7 +57,6 @@ class Draft:
     text: str
     changed: list[str] = field(default_factory=list)
     settled: dict[str, str] = field(default_factory=dict)  # by rule the text that it leaves as it is, or that advertises nothing
-    words: Sequence[str] = ()
     language: str = ""
     language_score: float = 0.0
 
@@ -138,8 +136,7 @@ def _reasons(draft: Draft) -> Iterator[Reason | None]:
     for rule in RULES:
         if rule is CHANGES[0]:
             yield from _changes(draft)
-            draft.words = language.words_of(draft.text)
-            draft.language, draft.language_score = language.detect_words(draft.words)
+            draft.language, draft.language_score = language.detect(draft.text)
         if rule.drop and rule.name not in draft.options.skip_rule and (detail := rule.drop(draft)) is not None:
             yield rule.name, detail
 
@@ -207,30 +204,27 @@ def _is_surely_in_another_language(draft: Draft) -> Reason | None:
     return "language", f"{code} {score:.2f}"
 
 
-# -- what a rule drops: the detail, or None
-
-
-def _hidden_likes(draft: Draft) -> str | None:
+def _hides_likes(draft: Draft) -> str | None:
     return "" if draft.post.likes is None and draft.options.unknown_likes == "drop" else None
 
 
-def _few_likes(draft: Draft) -> str | None:
+def _has_few_likes(draft: Draft) -> str | None:
     likes = draft.post.likes
     return str(likes) if likes is not None and likes < draft.options.min_likes else None
 
 
 def _promotes(draft: Draft) -> str | None:
-    return promotion.trades(draft.words) or ("only asks" if promotion.only_asks(draft.text) else None)
+    return promotion.trades(language.words_of(draft.text)) or ("only asks" if promotion.only_asks(draft.text) else None)
 
 
 def _is_unfinished(draft: Draft) -> str | None:
     if _REMOVE_WORDS.isdisjoint(draft.changed):
         return None
-    open_end = normalize.ends_open(draft.text) or normalize.lost_its_other_half(draft.post.caption or "", draft.text)
-    return draft.text[-20:] if open_end else None
+    unfinished = normalize.ends_open(draft.text) or normalize.lost_its_other_half(draft.post.caption or "", draft.text)
+    return draft.text[-20:] if unfinished else None
 
 
-def _another_language(draft: Draft) -> str | None:
+def _is_in_another_language(draft: Draft) -> str | None:
     code, score, options = draft.language, draft.language_score, draft.options
     if options.language == "any":
         return None
@@ -240,96 +234,57 @@ def _another_language(draft: Draft) -> str | None:
     return f"{code} with {second}" if second else None
 
 
-def _few_words(draft: Draft) -> str | None:
+def _has_few_words(draft: Draft) -> str | None:
     count = word_count(draft.text, draft.options.min_words)
     return str(count) if count < draft.options.min_words else None
 
 
+def _is_long(draft: Draft) -> str | None:
+    return str(len(draft.text)) if len(draft.text) > draft.options.max_chars else None
+
+
+def _always(change: Callable[[str], str]) -> Callable[[str, CleanOptions], str]:
+    """Return ``change`` for a rule that no option affects."""
+    return lambda text, options: change(text)
+
+
 RULES = (
     Rule("no-caption", "no caption at all", drop=lambda draft: None if draft.text.strip() else ""),
-    Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hidden_likes),
-    Rule("too-few-likes", "fewer likes than --min-likes", drop=_few_likes),
-    Rule(
-        "encoding",
-        "undo mojibake, HTML entities and <U+...> escapes",
-        lambda text, options: normalize.repair_encoding(text),
-    ),
-    Rule(
-        "characters",
-        "NFC; plain spaces, line breaks and letters; nothing invisible, no space before a mark",
-        lambda text, options: normalize.plain_characters(text),
-    ),
-    Rule(
-        "separators",
-        "remove lines of dots and dashes, and such marks alone at the end of a line",
-        lambda text, options: normalize.without_separators(text),
-    ),
-    Rule(
-        "credits",
-        "remove credits of a picture or a repost, and lists of who did what, of make-up and of camera settings",
-        lambda text, options: without_credits(text),
-    ),
+    Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hides_likes),
+    Rule("too-few-likes", "fewer likes than --min-likes", drop=_has_few_likes),
+    Rule("encoding", "undo mojibake, HTML entities and <U+...> escapes", _always(normalize.repair_encoding)),
+    Rule("characters", "NFC, plain spaces and letters; nothing invisible, no space before a mark", _always(normalize.plain_characters)),
+    Rule("separators", "remove lines of dots and dashes, and such marks alone at line ends", _always(normalize.without_separators)),
+    Rule("credits", "remove credits of pictures and reposts, lists of who did what, make-up or camera settings", _always(without_credits)),
     Rule(
         "tags",
         "remove tag lines, runs of tags, tags after the last sentence of a line and the trailing block; --inline-tags for the others",
         lambda text, options: tags.without_tags(text, options.inline_tags),
     ),
+    Rule("emails", "remove the sentences that hold an e-mail address", _always(privacy.without_emails)),
+    Rule("urls", "remove URLs, with the sentence that needs them", _always(privacy.without_urls)),
+    Rule("phones", "remove the sentences that hold a phone number", _always(privacy.without_phones)),
+    Rule("handles", "remove @handles, with the sentence that might not read without them", _always(privacy.without_handles)),
+    Rule("runs", "keep at most three of the same mark or emoji in a row", _always(normalize.short_runs)),
     Rule(
-        "emails",
-        "remove the sentences that hold an e-mail address",
-        lambda text, options: privacy.without_emails(text),
-    ),
-    Rule(
-        "urls",
-        "remove URLs, with the sentence that needs them",
-        lambda text, options: privacy.without_urls(text),
-    ),
-    Rule(
-        "phones",
-        "remove the sentences that hold a phone number",
-        lambda text, options: privacy.without_phones(text),
-    ),
-    Rule(
-        "handles",
-        "remove @handles, with the sentence that might not read without them",
-        lambda text, options: privacy.without_handles(text),
-    ),
-    Rule(
-        "runs",
-        "keep at most three of the same mark or emoji in a row",
-        lambda text, options: normalize.short_runs(text),
-    ),
-    Rule(
-        "emoji",
-        "with --emoji drop: remove emoji",
-        lambda text, options: normalize.without_emoji(text) if options.emoji == "drop" else text,
+        "emoji", "with --emoji drop: remove emoji", lambda text, options: normalize.without_emoji(text) if options.emoji == "drop" else text
     ),
     Rule(
         "promotion",
         "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, words of trade",
         drop=_promotes,
     ),
+    Rule("no-text", "no letter is left", drop=lambda draft: None if any(map(str.isalpha, draft.text)) else ""),
     Rule(
-        "no-text",
-        "no letter is left without tags, handles and the like",
-        drop=lambda draft: None if any(map(str.isalpha, draft.text)) else "",
-    ),
-    Rule(
-        "unfinished",
-        "a sentence that a tag, a handle, a link, an e-mail address or a phone number is part of; one bracket of two is left",
-        drop=_is_unfinished,
+        "unfinished", "a sentence can't do without a tag, handle or link that was removed; one bracket of two is left", drop=_is_unfinished
     ),
     Rule(
         "language",
         "another language than --language, less sure than --min-language-score, or partly in a second one",
-        drop=_another_language,
+        drop=_is_in_another_language,
     ),
-    Rule("too-few-words", "fewer words than --min-words", drop=_few_words),
-    Rule(
-        "too-long",
-        "more characters than --max-chars",
-        drop=lambda draft: str(len(draft.text)) if len(draft.text) > draft.options.max_chars else None,
-    ),
+    Rule("too-few-words", "fewer words than --min-words", drop=_has_few_words),
+    Rule("too-long", "more characters than --max-chars", drop=_is_long),
     Rule("exact-duplicate", "the same clean caption as a post with more likes"),
     Rule("folded-duplicate", "the same but for case, punctuation, emoji and tags"),
     Rule("near-duplicate", "above --near-threshold like a post with more likes"),
