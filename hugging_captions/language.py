@@ -27,7 +27,7 @@ ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
 SUPPORTED_SHARE = 0.25
 #: Of so many words of a text in one language one may look like one of another.
 TOKENS_WITH_ONE = 12
-#: The share of a text, in per cent, that CLD2 must find in one language; and the characters that fastText reads, whose time grows with them.
+#: The per cent of a text that CLD2 must find in one language, and the characters that fastText reads, whose time grows with them.
 MOST_OF_IT, ENOUGH = 80, 160
 #: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere.
 LIKELY, SURE = 0.25, 0.7
@@ -46,8 +46,8 @@ _ENGLISH = word_set(
 )
 #: Words that support CLD2 when it says English: not "do" and "no", which are Portuguese as well.
 _SUPPORTS = _ENGLISH | word_set("a an is in on to i me i'm as if or go day days good love happy new life best time morning night today")
-#: Words that English doesn't have, of the languages that are mistaken for it: romanised Hindi, German, the Romance languages, Dutch, Swedish,
-#: Indonesian, Tagalog, Turkish. With one of them CLD2's English is checked again.
+#: Words that English doesn't have, of languages that are mistaken for it: romanised Hindi, German, the Romance languages, Dutch,
+#: Swedish, Indonesian, Tagalog, Turkish. With one of them CLD2's English is checked again.
 _NOT_ENGLISH = word_set(
     "hai hain nahi nahin nhi ni kya ka ki ke ko se mein mai hota hoti hoga hua hui bhi aur toh tha thi kar kr karo karna karte "
     "raha rahi rahe rha rhi wala wale wali yeh ye woh wo jo jab tab agar lekin par ek apna apne mera meri mere tera teri tere aap "

@@ -22,14 +22,11 @@ _CREDIT_LINE = re.compile(
     rf"""
     ^[^\w@\n]*
     (?:
-        [📷📸🎥📹🎬©️]+\s*:?\s*(?:(?:by|credit|cred|via)\b\s*:?\s*)?(?:{HANDLE})
-      | (?:
-            (?:
-                photo|pic|picture|image|video|shot|captured?|credits?|photographer|photography|edit|model|mua|hair|styling
-              | repost(?:ed)?|regram(?:med)?|rg|rp
-            )\b[^\n@]{{0,24}}{HANDLE}
-        )
-    ).*$
+        [📷📸🎥📹🎬©️]+\s*:?\s*(?:(?:by|credit|cred|via)\b\s*:?\s*)?
+      | (?:photo|pic|picture|image|video|shot|captured?|credits?|photographer|photography|edit|model|mua|hair|styling
+          |repost(?:ed)?|regram(?:med)?|rg|rp)\b[^\n@]{{0,24}}
+    )
+    {HANDLE}.*$
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
@@ -70,10 +67,7 @@ _NAMED_CREDIT = re.compile(
     re.VERBOSE | re.MULTILINE,
 )
 #: The last word of a line that named somebody behind it.
-_TAIL_WORD = re.compile(
-    rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$",
-    re.MULTILINE,
-)
+_TAIL_WORD = re.compile(rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$", re.MULTILINE)
 #: A name without a "by": "pics Audi", "picture ada®".
 _BARE_CREDIT = re.compile(
     r"""
@@ -90,22 +84,17 @@ _BARE_CREDIT = re.compile(
 _WORN = re.compile(
     r"""
     ^[^\w\n]*(?:
-        eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer
-      | blush|bronzer|primer|lipstick|dets|deets|formula
-    )\b[^:\n]{0,16}:.*$
-    | ^[^\w\n]*\w+:{3,}.*$
-    | ^[^\w\n]*(?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?)[^\w\n]*$
+        (?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer
+          |blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:.*
+      | \w+:{3,}.*
+      | (?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?)[^\w\n]*
+    )$
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 #: Who did what, by name: a line of so many of these.
 _ROLE = re.compile(
-    r"""
-    \b(?:
-        Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting
-    )\b
-    """,
-    re.VERBOSE,
+    r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
 _ROLES = 3
 #: Camera, lens and settings. So many of them in a line are a list of gear, if one is a setting: names and fractions are in sentences too.
@@ -121,18 +110,14 @@ _GEAR_PARTS = 2
 _MAYBE_GEAR = re.compile(r"\d|[hH][oO][tT] ")
 #: A label that named somebody who has gone, alone on a line or behind a bar ("soil with a low ph." is none).
 _LABEL_ALONE = re.compile(
-    r"""
-    (?:^|[/|])[ ]*(?:ph|cr)\.[ ]*$
-    | ^(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?$
-    """,
-    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+    r"(?:^|[/|])[ ]*(?:ph|cr)\.[ ]*$|^(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?$",
+    re.IGNORECASE | re.MULTILINE,
 )
 #: A credit by name that begins a line and has no end of its own: "Photograph by Ann Lee Things look different from up there".
 _NAMED_AT_START = re.compile(
-    r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)",
-    re.MULTILINE,
+    r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)", re.MULTILINE
 )
-#: A sentence that says by whom the picture, the text or what they show is, or how it was taken: "Text written by Ann Lee.", "(Makeup by me)".
+#: A sentence that says who made the picture, the text or what they show, or how: "Text written by Ann Lee.", "(Makeup by me)".
 _SAID_BY = re.compile(
     rf"""
     (?:^|(?<=[.!?…{EMOJI}][ ])|(?<=[.!?…{EMOJI}]))[ (]*
@@ -158,12 +143,7 @@ _SAID_BY = re.compile(
 )
 #: Who made something; a day, a time and a water are no makers.
 _MADE_BY = re.compile(
-    r"""
-    \b[Bb]y[ ]
-    (?!\w+day\b|(?:Night|Day|Christmas|Easter|I|Me|Lake|River|Creek|Beach)\b|\w+[ ](?:Lake|River|Creek|Beach)\b)
-    [^\W\d_a-z]
-    """,
-    re.VERBOSE,
+    r"\b[Bb]y (?!\w+day\b|(?:Night|Day|Christmas|Easter|I|Me|Lake|River|Creek|Beach)\b|\w+ (?:Lake|River|Creek|Beach)\b)[^\W\d_a-z]"
 )
 #: A title and its maker are a line of their own of no more words than this, so few of them written small, these not counted.
 _LONGEST_TITLE, _SMALL_IN_TITLE = 16, 1

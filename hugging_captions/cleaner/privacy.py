@@ -45,8 +45,8 @@ _BREAK = re.compile(rf"[.!?\n|{EMOJI}]")
 _NEEDS_SOMEBODY = re.compile(
     r"""
     \b(?:
-        thank\w*|thx|thks|ty|tysm|cheers|congrat\w*|kudos|props|shout\s?outs?|credits?|courtesy|follow\w*|check(?:ing)?\ out|by|via|aka|tag\w*
-      | photos?|pics?|pictures?|shots?|videos?|images?|captured?|edits?|regram|repost|collab\w*|partner\w*|team(?:ed|ing)\ up
+        thank\w*|thx|thks|ty|tysm|cheers|congrat\w*|kudos|props|shout\s?outs?|credits?|courtesy|follow\w*|check(?:ing)?\ out|by|via|aka
+      | tag\w*|photos?|pics?|pictures?|shots?|videos?|images?|captured?|edits?|regram|repost|collab\w*|partner\w*|team(?:ed|ing)\ up
       | work(?:s|ed|ing)?|dressed|wearing|wore|rocking|inspired|powered|sponsored|presented|hosted|provided|gifted|signed|introduc\w+
       | obsessed|exclusively|available|compared|belongs|listening|looking|pair
     )\b
@@ -85,9 +85,9 @@ _BUSINESS = re.compile(
 )
 #: What somebody does; "a friend" in front of any other word ("@brand boots") might be a thing.
 _DOES: frozenset[str] = word_set(
-    "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang built "
-    "taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw sees "
-    "thinks thought just did still taking making going getting looking doing being having coming"
+    "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang "
+    "built taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw "
+    "sees thinks thought just did still taking making going getting looking doing being having coming"
 )
 #: These are said of somebody behind a verb that is missing ("@x stoked to move on"), or are no verbs of the past.
 _FELT: frozenset[str] = word_set(
@@ -126,7 +126,7 @@ _LABEL = re.compile(
 )
 #: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
 _TAIL = re.compile(rf"(?:(?<=[.!?\n|({EMOJI}])|(?<= /))[ ]*(?:[\w'’]+[ ]*(?:&[ ]*)?){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
-#: What a removal leaves: brackets with nothing in them or half of them, a label of nothing, commas before other marks, marks at the ends.
+#: What a removal leaves: empty brackets or half of them, a label of nothing, commas before other marks, marks at the ends.
 _EMPTY_BRACKETS = re.compile(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)")
 _LONE_BRACKET = re.compile(r"(?<=\s)\)(?=\s|$)")
 _LABEL_OF_NOTHING = re.compile(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+")
@@ -233,5 +233,4 @@ def _close_gaps(text: str) -> str:
     text = _EMPTY_BRACKETS.sub("", close_holes(text))
     text = _LONE_BRACKET.sub("", text) if " )" in text and "(" not in text else text
     text = _LABEL_OF_NOTHING.sub("", text) if ":." in text else text
-    text = _LONE_COLON.sub(" ", _STRAY_MARK.sub(r"\1", text))
-    return tidy(_LOOSE_ENDS.sub("", text))
+    return tidy(_LOOSE_ENDS.sub("", _LONE_COLON.sub(" ", _STRAY_MARK.sub(r"\1", text))))

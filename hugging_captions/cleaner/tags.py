@@ -63,9 +63,9 @@ COMMONEST = 3000
 LONGEST_ACRONYM = 8
 #: Words younger than the list that splits them.
 _WHOLE = word_set(
-    "selfie selfies badass tshirt tshirts influencer influencers hashtag hashtags instagram podcast podcasts podcaster airbnb vlogger vlogging "
-    "blogger bloggers blogging emoji emojis staycation glamping babymoon brunching brunched crossfit bulletproof balayage edamame cappadocia "
-    "portofino glutamine agrotourism foodie foodies rewilding upcycled upcycling crowdfunding bitcoin smoothie smoothies"
+    "selfie selfies badass tshirt tshirts influencer influencers hashtag hashtags instagram podcast podcasts podcaster airbnb vlogger "
+    "vlogging blogger bloggers blogging emoji emojis staycation glamping babymoon brunching brunched crossfit bulletproof balayage "
+    "edamame cappadocia portofino glutamine agrotourism foodie foodies rewilding upcycled upcycling crowdfunding bitcoin smoothie smoothies"
 )
 #: Words of one or two letters that others are glued to.
 _SMALL = word_set("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
@@ -123,7 +123,7 @@ def _without_trailing_tags(text: str) -> str:
 
 
 def _as_words(tag: str) -> str:
-    """Return the words of a tag, or a ``HOLE`` if they are not clear: ``#RockyMountain_Park`` is Rocky Mountain Park, ``#followme`` follow me."""
+    """Return the words of a tag, "Rocky Mountain Park" of #RockyMountain_Park, "follow me" of #followme; a ``HOLE`` if they are unclear."""
     parts = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
     if not parts or any(_is_unclear(part, len(parts)) for part in parts):
         return HOLE
