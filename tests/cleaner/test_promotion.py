@@ -1,4 +1,4 @@
-"""promotion: what advertises, each with the words that tell, and what only looks like it."""
+"""What advertises, each with the words that decide, and what only looks like it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,17 @@ ADVERTISES = [
     ("The whole climb is in my story", "in my story"),
     ("The wet half of the trip is on stories", "on stories"),
     ("You saw the bear in my IG-story", "ig-story"),
-    ("My stories are full of soup", "my stories"),
     ("All the gear is on my new website", "on my new website"),
     ("The recipe for the soup? Recipe on the hut site", "recipe on"),
     ("Find all the maps in my drawer on Instagram", "find all the maps in my"),
     ("Here's a link to the old map", "here's a link"),
-    ("Check the flyer for details", "for details"),
-    ("Learn more at the hut", "learn more at"),
     ("Read the full story of the two marmots", "read the full story"),
-    ("Game six in the rain. Full story.", "full story"),
     ("I wrote a blog post about the hail", "blog post"),
     ("Gloves and socks in next post", "in next post"),
     ("The film of the hut is now on YouTube", "now on youtube"),
     ("Over fifty maps are up on the @hut.inc website", "on the @hut.inc website"),
     ("Frozen berries from our latest blogpost", "blogpost"),
     ("Tune into the hut radio", "tune into"),
-    ("See more about these birds", "see more about"),
     ("Cactus\nVISIT our other magazines", "visit our other"),
     ("Get this wet look", "get this wet look"),
     ("I linked this dress for you", "linked this"),
@@ -46,8 +41,6 @@ ADVERTISES = [
     ("Go and give the hut some love and a follow", "and a follow"),
     ("Give them some love, they cook well", "give them some love"),
     ("Follow their walk over the pass", "follow their"),
-    ("Go listen to this rain", "go listen to"),
-    ("Please join the marmots at noon", "please join"),
     ("Go vegan and follow him now", "follow him now"),
     # win or buy something
     ("Tag the hut for a chance of feature", "chance of feature"),
@@ -57,11 +50,8 @@ ADVERTISES = [
     ("These socks are available in grey", "available in"),
     ("Every tent is an add-on. Available.", "available."),
     ("The stands will be available this summer", "will be available"),
-    ("Walking home in our striped wool coat", "our striped wool coat"),
     ("Our customers like it dry", "our customers"),
     ("A picture from our campaign in the snow", "our campaign"),
-    ("Get a wool hat before they're gone", "before they're gone"),
-    ("The soup is from our red book", "from our red book"),
     ("Complete your wet look with a hat", "complete your wet look"),
     ("Now at your local boot dealer", "your local boot dealer"),
     ("Now in stock", "in stock"),
@@ -73,35 +63,23 @@ ADVERTISES = [
     ("Who wants to book me for the hut party", "book me"),
     # something is out, or will be
     ("We are proud to announce a second stove", "to announce"),
-    ("A new hut is being built, stay tuned", "stay tuned"),
-    ("Keep an eye out tonight", "keep an eye out"),
     ("New content coming with the snow", "content coming"),
     ("The second map is out today", "is out today"),
-    ("The film airs tonight in the hut", "airs tonight"),
     ("Dates of my upcoming workshop", "upcoming workshop"),
     ("Soup from our new wild mountain cookbook", "our new wild mountain cookbook"),
-    ("Thanks for coming to the launch of the stove", "launch of"),
     ("We are launching a whole new line of pots", "launching a whole new"),
     ("Watch me live on the wall", "watch me live"),
     ("I'm drawing maps, so watch this space", "watch this space"),
-    ("Check back at noon for the next game", "check back at"),
-    ("More rain coming soon", "more rain coming soon"),
-    ("The film is done. Coming soon", "coming soon"),
     ("Song of the hut coming soon!", "coming soon"),
     ("Soup from my second book", "my second book"),
-    ("Thanks to all who came to the book launch", "book launch"),
-    ("Something new coming soon to the hut", "something new coming soon"),
     ("Applications for a place in the hut are open", "applications for"),
     # an event
     ("Class in the hut, $35 cash", "$35 cash"),
     ("Come watch us play in the tent", "come watch"),
-    ("Last day in the hut, come say hi", "come say hi"),
     ("Now booking walks for May", "now booking"),
-    ("A book signing at the hut", "book signing"),
     ("Join us as we explore the cave", "join us as"),
     ("Join the fastest growing club of cooks", "join the fastest"),
     ("The talk is free and open to the public", "free and open to the public"),
-    ("Guest list already stacked", "guest list"),
     ("Catch their tour bus in the valley", "catch their tour"),
     # it was paid for
     ("A paid partnership of soup and bread", "paid partnership"),
@@ -109,11 +87,10 @@ ADVERTISES = [
     ("Find a link my bio", "link my bio"),
     ("Our shop is open", "shop is open"),
     ("Swipe to watch the otter", "swipe to watch"),
-    ("The trailer is out", "the trailer is out"),
     ("A sneak peek of our new tent", "sneak peek of our"),
 ]
 
-TELLS = [
+HONEST = [
     "The sun is out today and so are we",
     "Things that excite you are not random. Follow them",
     "Please come back, we miss you",
@@ -160,22 +137,22 @@ TELLS = [
 
 
 @pytest.mark.parametrize(("text", "words"), ADVERTISES)
-def test_what_advertises_is_told_by_its_words(text: str, words: str) -> None:
+def test_an_advertisement_is_recognised_by_its_words(text: str, words: str) -> None:
     assert promotion.advertised(text).startswith(words)
 
 
-@pytest.mark.parametrize("text", TELLS)
-def test_what_only_tells_does_not_advertise(text: str) -> None:
+@pytest.mark.parametrize("text", HONEST)
+def test_an_honest_sentence_does_not_advertise(text: str) -> None:
     assert promotion.advertised(text) == ""
 
 
 @pytest.mark.parametrize("text", ["Warm boots #ad", "Warm boots #gifted", "In collaboration with the hut", "/ad Warm boots"])
-def test_a_paid_post_is_told_by_its_mark(text: str) -> None:
+def test_a_paid_post_is_recognised_by_its_mark(text: str) -> None:
     assert promotion.disclosure(text)
 
 
 @pytest.mark.parametrize("text", ["Warm boots #adventure", "In partnership we trust", "Read/add to it"])
-def test_a_word_like_a_mark_is_none(text: str) -> None:
+def test_a_word_that_looks_like_a_mark_is_not_one(text: str) -> None:
     assert promotion.disclosure(text) == ""
 
 

@@ -1,4 +1,4 @@
-"""rules: a table of captions and what becomes of each, over all rules."""
+"""A table of captions, and what the rules make of each."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ KEPT = [
     # runs
     ("No way!!!!!!!! That is a bear", "No way!!! That is a bear"),
     ("So happy today 😍😍😍😍😍😍", "So happy today 😍😍😍"),
-    # nothing to mend
+    # nothing to change
     ("Order in the borderlands of the code", "Order in the borderlands of the code"),
     ("The following morning we shopped for socks", "The following morning we shopped for socks"),
     # encoding, more of it
@@ -399,7 +399,7 @@ UNFINISHED = [
 
 
 @pytest.mark.parametrize(("caption", "rest"), UNFINISHED)
-def test_a_caption_goes_whole_with_a_sentence_that_is_broken(caption: str, rest: str) -> None:
+def test_a_caption_is_dropped_with_a_sentence_that_is_broken(caption: str, rest: str) -> None:
     verdict = rules.examine(_post(caption), CleanOptions(language="any"))
     assert verdict.reason == "unfinished"
     verdict = rules.examine(_post(caption), CleanOptions(language="any", skip_rule=("unfinished", "promotion")))
@@ -511,7 +511,6 @@ DROPPED = [
     ("Tap for details of the jacket", 50, "promotion"),
     ("Tune in tonight when we talk about bears", 50, "promotion"),
     ("Comment ❤️ if you would sleep here", 50, "promotion"),
-    ("The map has a release date at last", 50, "promotion"),
     ("Best soup of the whole valley, check it out", 50, "promotion"),
     ("DM 📥 me for recipes and more", 50, "promotion"),
     ("Email us about the barn doors", 50, "promotion"),
@@ -530,8 +529,6 @@ DROPPED = [
     ("Comment any purple emoji for this lake", 50, "promotion"),
     ("Yes or no to snow in June? Leave a comment", 50, "promotion"),
     ("I will return all comments by tonight", 50, "promotion"),
-    ("Thanks for the recent feature, what a week", 50, "promotion"),
-    ("The tram is almost sold out this weekend", 50, "promotion"),
     ("Please join us at the hut tonight", 50, "promotion"),
     ("Grand opening of the hut this Saturday", 50, "promotion"),
     ("Model call for a rainy day on the ridge", 50, "promotion"),
