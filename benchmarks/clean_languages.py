@@ -10,17 +10,38 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import clean_2020
 
+from hugging_captions.console import table
 from hugging_captions.storage import data_file
 from hugging_captions.text import HANDLE, TAG
 
 IsEnglish = Callable[[str], bool]
 
 _NOT_LANGUAGE = re.compile(rf"{TAG}|{HANDLE}|https?://\S+|[^\w\s'’.,!?-]|[\d_]")
+
+
+def print_tables(paths: Sequence[Path], sample: int | None) -> None:
+    """Print for each labelled file how well and how fast each installed detector distinguishes English from the rest."""
+    files = {path.stem: read_labelled(path, sample) for path in paths if path.exists()}
+    missing = [f"{path} does not exist" for path in paths if not path.exists()]
+    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in files}
+    for detector, load in detectors().items():
+        try:
+            is_english = load()
+        except ImportError as error:
+            missing.append(f"{detector} was not measured: {error}")
+            continue
+        for name, captions in files.items():
+            found = measure(is_english, captions)
+            rows[name].append((detector, *(f"{found[key]:.3f}" for key in ("accuracy", "precision", "recall")), f"{found['rate']:,.0f}"))
+    for name, captions in files.items():
+        title = f"English or not: {name}, {len(captions):,}"
+        print(table(rows[name], (title, "accuracy", "precision", "recall", "captions/s, one process")), "\n")
+    print("\n".join(missing))
 
 
 def read_labelled(path: Path, sample: int | None) -> list[tuple[str, bool]]:

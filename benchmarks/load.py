@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from clean_scale import varied  # noqa: E402
+from clean import varied  # noqa: E402
 
 from hugging_captions.posts import read_posts  # noqa: E402
 
@@ -49,7 +49,7 @@ def import_stage(folder: Path, count: int) -> str:
 
 def clean_stage(folder: Path, count: int) -> str:
     """Clean them."""
-    from hugging_captions.cleaner import pipeline as cleaner
+    from hugging_captions import cleaner
     from hugging_captions.options import CleanOptions
     from hugging_captions.storage import Store
 

@@ -71,8 +71,8 @@ def shingles(folded: str) -> np.ndarray:
     else:
         parts = [folded[i : i + 5].encode("utf-8", "replace") for i in range(max(1, len(folded) - 4))]
         grams = np.fromiter(map(zlib.crc32, parts), np.uint32, len(parts))
-    grams.sort()
-    return grams[np.concatenate(([True], grams[1:] != grams[:-1]))]
+    distinct: np.ndarray = np.unique(grams)
+    return distinct
 
 
 @dataclass(slots=True)
@@ -195,17 +195,17 @@ class _Kept:
         """Return the first kept caption that is near ``i``, or None."""
         size = len(self.sets[i])
         # If the rarest 3-gram that both have is at place p of r, they share at most r - p; a near pair of sizes r and s shares more than
-        # (r + s) t / (1 + t). So s is at most:
-        largest = lambda place: (size - place) * (1 + 1 / self.threshold) - size + 1e-6  # noqa: E731
-        lists = [
-            having for place, gram in enumerate(rare.grams, rare.alone) if (having := self.having.get(gram)) and having[0] <= largest(place)
-        ]
-        numbers = np.unique(self._candidates(lists, size, bitmap)) if lists else ()
+        # (r + s) t / (1 + t). So s is at most (r - p)(1 + 1/t) - r.
+        places = {gram: (size - place) * (1 + 1 / self.threshold) - size + 1e-6 for place, gram in enumerate(rare.grams, rare.alone)}
+        lists = [having for gram, most in places.items() if (having := self.having.get(gram)) and having[0] <= most]
+        if not lists:
+            return None
+        numbers = np.unique(self._candidates(lists, size, bitmap))
         for start in range(0, len(numbers), AT_ONCE):
             part = numbers[start : start + AT_ONCE]
             near = np.flatnonzero(self._similarity(self.sets[i], part) > self.threshold)
             if len(near):
-                return self.captions[part[near[0]]]
+                return int(self.captions[part[near[0]]])
         return None
 
     def _similarity(self, own: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -216,7 +216,8 @@ class _Kept:
         grams = self.flat[np.repeat(starts - (ends - sizes), sizes) + np.arange(ends[-1])]
         hits = own[np.minimum(np.searchsorted(own, grams), len(own) - 1)] == grams
         shared = np.add.reduceat(hits, ends - sizes, dtype=np.int64)
-        return shared / (len(own) + sizes - shared)
+        similarity: np.ndarray = shared / (len(own) + sizes - shared)
+        return similarity
 
     def _candidates(self, lists: Sequence[array[int]], size: int, bitmap: np.ndarray) -> np.ndarray:
         """Return the numbers of kept captions that may be near one of ``size`` 3-grams and of this ``bitmap``.
@@ -225,14 +226,12 @@ class _Kept:
         fewer than (r + s)(1 - t)/(1 + t).
         """
         share = (1 - self.threshold) / (1 + self.threshold) + 1e-9
+        at_most = int(min(64, size * (1 + 1 / self.threshold) * share))  # s is at most r/t
         if sum(map(len, lists)) > SCAN * len(self.captions):
-            numbers = np.arange(len(self.captions))
-            folded = self.bitmaps[0, : len(self.captions)]
+            numbers = np.flatnonzero(np.bitwise_count(self.bitmaps[0, : len(self.captions)] ^ bitmap[0]) <= at_most)
         else:
             numbers = np.concatenate([np.asarray(having)[1:] for having in lists])
-            folded = self.bitmaps[0].take(numbers)
-        at_most = int(min(64, size * (1 + 1 / self.threshold) * share))  # s is at most r/t
-        numbers = numbers[np.bitwise_count(folded ^ bitmap[0]) <= at_most]
+            numbers = numbers[np.bitwise_count(self.bitmaps[0].take(numbers) ^ bitmap[0]) <= at_most]
         differing = np.zeros(len(numbers), np.uint16)
         for own, row in zip(bitmap[1:], self.bitmaps[1:]):
             differing += np.bitwise_count(row.take(numbers) ^ own)

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import pickle
 import platform
 import shlex
 import signal
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ from . import duplicates, rules
 log = logging.getLogger(__name__)
 
 #: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth processes of their own.
-SPAN, WORTH_PROCESSES = 1 << 16, 8
+SPAN, WORTH_PROCESSES = 1 << 15, 16
 #: Spans for each process that are examined or wait to be written: memory stays bounded.
 IN_FLIGHT = 8
 #: Bytes of a posts.jsonl, about 20,000 posts, whose cleaning takes long enough to say that it begins.
@@ -124,9 +125,9 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
     results = [CleanResult(tag) for tag in tags]
     survivors = duplicates.Survivors()
     with tempfile.TemporaryFile() as verdicts:
-        with _processes(tags, options, store) as executor:
+        with _processes(tags, options, store) as submit:
             for result in results:
-                for examined in _examine_posts(store.posts(result.tag), options, executor):
+                for examined in _examine_posts(store.posts(result.tag), options, submit):
                     _count(examined, result)
                     verdicts.write(examined.verdicts)
                     survivors.extend(examined.survivors)
@@ -167,6 +168,8 @@ def _report_damaged(result: CleanResult, store: Store) -> None:
 
 # -- the rules, in worker processes
 
+_Submit = Callable[[Path, int], "Future[Path]"]
+
 
 @dataclass(slots=True)
 class _Examined:
@@ -184,8 +187,8 @@ class _Examined:
     survivors: duplicates.Survivors
 
 
-def _examine_posts(path: Path, options: CleanOptions, executor: ProcessPoolExecutor | None) -> Iterator[_Examined]:
-    """Yield what the rules find in each span of a posts.jsonl, in order; a large file is examined by the processes of ``executor``."""
+def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) -> Iterator[_Examined]:
+    """Yield what the rules find in each span of a posts.jsonl, in order; the processes behind ``submit`` examine a large file."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -193,47 +196,67 @@ def _examine_posts(path: Path, options: CleanOptions, executor: ProcessPoolExecu
     if size > LARGE:
         log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
     starts = range(0, size, SPAN)
+    # The first span here: forked processes share the models that it loads.
+    here = 1 if submit and len(starts) >= WORTH_PROCESSES else len(starts)
     with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
-        for start, examined in zip(starts, _spans(path, starts, options, executor)):
-            yield examined
+        for start in starts[:here]:
+            yield _examine(path, start, options)
             bar.update(min(SPAN, size - start))
+        for examined in _in_processes(path, starts[here:], options, submit) if submit else ():
+            yield examined
+            bar.update(min(SPAN, size - bar.n))
 
 
-def _spans(path: Path, starts: Sequence[int], options: CleanOptions, executor: ProcessPoolExecutor | None) -> Iterator[_Examined]:
-    # The first ones here: forked processes share the models that these have loaded.
-    here = 1 if executor and len(starts) >= WORTH_PROCESSES else len(starts)
-    for start in starts[:here]:
-        yield _examine(path, start, options)
-    waiting: deque[Future[_Examined]] = deque()
-    for start in starts[here:]:
-        assert executor is not None
+def _in_processes(path: Path, starts: Sequence[int], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
+    waiting: deque[Future[Path]] = deque()
+    for start in starts:
         with _signals_blocked():
-            waiting.append(executor.submit(_examine, path, start, options))
-        if len(waiting) == IN_FLIGHT * (options.workers or os.cpu_count() or 1):
-            yield waiting.popleft().result()
+            waiting.append(submit(path, start))
+        if len(waiting) == IN_FLIGHT * _workers(options):
+            yield _unpickled(waiting.popleft().result())
     while waiting:
-        yield waiting.popleft().result()
+        yield _unpickled(waiting.popleft().result())
+
+
+def _workers(options: CleanOptions) -> int:
+    return options.workers or os.cpu_count() or 1
 
 
 @contextmanager
-def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iterator[ProcessPoolExecutor | None]:
-    """Yield an executor of ``options.workers`` processes, or None for one; raise a ResourceError where the system kills a process."""
-    workers = options.workers or os.cpu_count() or 1
-    if workers == 1:
+def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iterator[_Submit | None]:
+    """Yield what lets one of ``options.workers`` processes examine a span, or None for one; report a process that the system kills."""
+    if _workers(options) == 1:
         yield None
         return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    executor = ProcessPoolExecutor(workers, context, initializer=_start_worker)
-    try:
-        yield executor
-    except BrokenProcessPool as error:
-        arguments = as_arguments(replace(options, workers=1))
-        raise ResourceError(
-            f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
-            f"run  {_command(tags, store, '--skip-pull', *arguments)}",
-        ) from error
-    finally:
-        executor.shutdown(cancel_futures=True)
+    with tempfile.TemporaryDirectory() as folder:
+        executor = ProcessPoolExecutor(_workers(options), context, initializer=_start_worker)
+        try:
+            yield lambda path, start: executor.submit(_examine_to_file, Path(folder), options, path, start)
+        except BrokenProcessPool as error:
+            arguments = as_arguments(replace(options, workers=1))
+            raise ResourceError(
+                f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
+                f"run  {_command(tags, store, '--skip-pull', *arguments)}",
+            ) from error
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _examine_to_file(folder: Path, options: CleanOptions, path: Path, start: int) -> Path:
+    """Examine a span in a worker; return the file of the pickled result.
+
+    Through the executor's pipe go only short messages: it would wait forever for the rest of a long one whose sender was killed.
+    """
+    result = folder / str(start)
+    result.write_bytes(pickle.dumps(_examine(path, start, options)))
+    return result
+
+
+def _unpickled(path: Path) -> _Examined:
+    examined: _Examined = pickle.loads(path.read_bytes())
+    path.unlink()
+    return examined
 
 
 @contextmanager
