@@ -139,7 +139,7 @@ class _Reader:
         self.path, self._result, self._max_unpacked, self._in_folder = path, result, max_unpacked, in_folder
         self._tag = result.tag
         self._has_complained = self._is_other = False
-        self._names = records.SyntheticShortcodes()
+        self._seen: Counter[int] = Counter()
 
     def posts(self) -> Iterator[Post]:
         """Yield the posts of the file."""
@@ -219,18 +219,18 @@ class _Reader:
                 if "\0" in caption:
                     self._complain(f"line {number}", "binary data")
                 elif caption.strip():
-                    yield Post(self._names.name(caption, None, None), caption, None, None, self._tag, "text")
+                    yield Post(records.synthetic_shortcode(self._seen, caption, None, None), caption, None, None, self._tag, "text")
 
     def _caption_file(self, file: tables.TextFile, date_utc: str) -> Iterator[Post]:
         """Read the text that instaloader wrote next to a picture: the whole of it is one caption."""
         with file.open() as handle:
             caption = handle.read().removesuffix("\n")
         if caption:
-            yield Post(self._names.name(caption, None, date_utc), caption, None, date_utc, self._tag, "instaloader")
+            yield Post(records.synthetic_shortcode(self._seen, caption, None, date_utc), caption, None, date_utc, self._tag, "instaloader")
 
     def _record(self, record: JSON, place: str, source: str = "json") -> Iterator[Post]:
         try:
-            post = records.post_from_record(record, self._tag, self._names, source)
+            post = records.post_from_record(record, self._tag, self._seen, source)
         except records.UnreadableRecordError as error:
             self._complain(place, str(error))
             return

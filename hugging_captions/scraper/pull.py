@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -43,22 +44,19 @@ class FeedState:
 
 @dataclass
 class PullResult:
-    """The outcome of one pull, counted while it runs: pages requested, posts found, nodes that could not be read."""
+    """The outcome of one pull, counted while it runs; ``notes`` counts what is special about posts and nodes."""
 
     tag: str
     pages: int = 0
     new: int = 0
     already_here: int = 0
-    unreadable: int = 0
-    out_of_range: int = 0
-    untagged: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
     ended: str = ""
 
     def summary(self) -> str:
         """Return the result in one line for stdout."""
         parts = [console.count(self.new, "new post"), f"{self.already_here:,} already here"]
-        others = {"unreadable": self.unreadable, "out of --since/--until": self.out_of_range, "without the tag": self.untagged}
-        parts += [f"{count:,} {what}" for what, count in others.items() if count]
+        parts += [f"{count:,} {note}" for note, count in sorted(self.notes.items()) if count]
         return f"#{self.tag}: {', '.join(parts)} on {console.count(self.pages, 'page')}; {self.ended}"
 
 
@@ -75,10 +73,10 @@ def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Sto
         KeyboardInterrupt: with a message that says what is kept.
     """
     with PostLog(store.posts(tag)) as posts, console.progress(unit=" posts", label=f"#{tag}") as bar:
-        run = _Run(tag, options, store, posts, bar)
+        run = _Run(tag, options, context, store, posts, bar)
         result = run.result
         try:
-            run.follow_feeds(context)
+            run.follow_feeds()
         except RefusedError as error:
             kept = f"{console.count(result.new, 'new post')} of this run kept"
             safe = datetime.now() + timedelta(minutes=error.wait_minutes)
@@ -95,19 +93,19 @@ def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Sto
 class _Run:
     """One pull of one tag: the loop over feeds and pages."""
 
-    def __init__(self, tag: str, options: PullOptions, store: Store, posts: PostLog, bar: tqdm[Post]) -> None:
-        self._tag, self._options, self._posts, self._bar = tag, options, posts, bar
+    def __init__(self, tag: str, options: PullOptions, context: InstaloaderContext, store: Store, posts: PostLog, bar: tqdm[Post]) -> None:
+        self._tag, self._options, self._context, self._posts, self._bar = tag, options, context, posts, bar
         self._path = store.pull_state(tag)
         self._catching_up = False  # walking again through pages that are here, because the cursor was lost
         self._states = self._load()
         self.result = PullResult(tag)
 
-    def follow_feeds(self, context: InstaloaderContext) -> None:
+    def follow_feeds(self) -> None:
         """Try the feeds in their order until one comes to an end or the requested pages are there."""
         failures = []
-        for name in [self._options.feed] if self._options.feed != "auto" else list(FEEDS):
+        for name in [self._options.feed] if self._options.feed != "auto" else FEEDS:
             try:
-                self._follow(name, context)
+                self._follow(name)
                 return
             except FeedError as error:
                 failures.append(f"{name}: {error}")
@@ -120,27 +118,38 @@ class _Run:
             )
         self.result.ended = "no further feed delivers: " + "; ".join(failures)
 
-    def _follow(self, name: str, context: InstaloaderContext) -> None:
+    def _follow(self, name: str) -> None:
         """Walk one feed from where the last pull stopped, or from the top where that reached the end."""
         state = self._states.get(name, FeedState())
         patience = 1 if state.finished else EMPTY_PAGES
         state = FeedState() if state.finished else state
-        seen = {_key(state.cursor)}
+        seen: list[Cursor | None] = []
         without_new = 0
-        for page in self._pages(name, state, context):
+        while not self.result.ended:
+            try:
+                page = FEEDS[name](self._context, self._tag, state.cursor)
+            except BadRequestError as error:
+                if state.cursor is None or seen:
+                    raise
+                self._catching_up = True
+                log.warning("Instagram no longer knows where the last pull of tag %r stopped (%s): starting from the top", self._tag, error)
+                state = FeedState()
+                continue
             self.result.pages += 1
+            seen.append(state.cursor)
             new, is_whole = self._keep(page)
-            end = ""
             if is_whole:  # otherwise the cursor stays before this page: the rest of it comes next time
                 self._catching_up &= not new
                 without_new = 0 if new or self._catching_up else without_new + 1
-                end = _end_of_feed(page, seen, without_new >= patience)
-                state = FeedState(page.cursor, state.pages + 1, bool(end))
+                if page.cursor is None:
+                    self.result.ended = "the feed came to its end"
+                elif page.cursor in seen:
+                    self.result.ended = "the feed repeats itself"
+                elif without_new >= patience:
+                    self.result.ended = "nothing new any more"
+                state = FeedState(page.cursor, state.pages + 1, bool(self.result.ended))
                 self._save(name, state)
-                seen.add(_key(page.cursor))
-            self.result.ended = end or self._limit()
-            if self.result.ended:
-                return
+            self.result.ended = self.result.ended or self._limit()
 
     def _limit(self) -> str:
         """Return which limit of the options this run has reached, or an empty string."""
@@ -148,28 +157,15 @@ class _Run:
             return f"--max-posts {self._options.max_posts} reached"
         return "more to come: the same command continues" if self.result.pages >= self._options.caption_queries else ""
 
-    def _pages(self, name: str, state: FeedState, context: InstaloaderContext) -> Iterator[Page]:
-        """Yield the pages from ``state``'s cursor on; from the top where Instagram no longer knows it."""
-        pages = FEEDS[name](context, self._tag, state.cursor)
-        try:
-            yield next(pages)
-        except BadRequestError as error:
-            if state.cursor is None:
-                raise
-            self._catching_up = True
-            log.warning("Instagram no longer knows where the last pull of tag %r stopped (%s): starting from the top", self._tag, error)
-            pages = FEEDS[name](context, self._tag, None)
-        yield from pages
-
     def _keep(self, page: Page) -> tuple[int, bool]:
         """Write the page's new posts; return how many, and whether all of them fitted under --max-posts."""
-        posts = [post for post in self._read(page) if self._in_range(post)]
+        posts = list(self._read(page))
         fresh = [post for post in {post.shortcode: post for post in posts}.values() if post.shortcode not in self._posts.shortcodes]
         room = len(fresh) if self._options.max_posts is None else self._options.max_posts - self.result.new
         written = self._posts.append(fresh[:room])
         self.result.new += written
         self.result.already_here += len(posts) - len(fresh)
-        self.result.untagged += sum(f"#{self._tag}" not in (post.caption or "").lower() for post in fresh[:room])
+        self.result.notes["without the tag"] += sum(f"#{self._tag}" not in (post.caption or "").lower() for post in fresh[:room])
         self._bar.update(written)
         self._bar.set_postfix(pages=self.result.pages)
         level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
@@ -177,20 +173,21 @@ class _Run:
         return written, len(fresh) <= room
 
     def _read(self, page: Page) -> Iterator[Post]:
+        """Yield the posts of ``page`` between --since and --until."""
         for node in page.nodes:
             try:
-                yield post_from_node(node, self._tag, "instagram")
+                post = post_from_node(node, self._tag, "instagram")
             except UnreadableRecordError as error:
-                self.result.unreadable += 1
-                if self.result.unreadable == 1:
+                self.result.notes["unreadable"] += 1
+                if self.result.notes["unreadable"] == 1:
                     place = f"page {self.result.pages} of tag {self._tag!r}"
                     log.warning("a node on %s can't be read (%s); skipped, and so are others like it", place, error)
-
-    def _in_range(self, post: Post) -> bool:
-        day = (post.date_utc or "")[:10]
-        inside = not day or ((self._options.since or "") <= day <= (self._options.until or "9999"))
-        self.result.out_of_range += not inside
-        return inside
+                continue
+            day = (post.date_utc or "")[:10]
+            if not day or (self._options.since or "") <= day <= (self._options.until or "9999"):
+                yield post
+            else:
+                self.result.notes["out of --since/--until"] += 1
 
     def _load(self) -> dict[str, FeedState]:
         """Return where the last pull stopped in each feed; none where that is unknown or posts have been lost since."""
@@ -200,32 +197,15 @@ class _Run:
             saved = read_json(self._path)
             if "feeds" not in saved:  # the format of earlier versions, with one feed
                 saved["feeds"] = {saved["feed"]: {name: saved[name] for name in ("cursor", "pages", "finished")}}
-            states = {name: FeedState(**state) for name, state in saved["feeds"].items()}
-            lost = saved.get("posts", 0) - len(self._posts.shortcodes)
+            if (lost := saved.get("posts", 0) - len(self._posts.shortcodes)) > 0:
+                raise InputError(f"{self._posts.path} has lost {lost} posts since")
+            return {name: FeedState(**state) for name, state in saved["feeds"].items()}
         except (InputError, KeyError, TypeError, AttributeError) as error:
             self._catching_up = True
             log.warning("%s can't be used (%s): starting from the top; posts that are here stay and are not doubled", self._path, error)
             return {}
-        if lost > 0:
-            self._catching_up = True
-            log.warning("%s has lost %d posts since the last pull: starting from the top to find them again", self._posts.path, lost)
-            return {}
-        return states
 
     def _save(self, name: str, state: FeedState) -> None:
         self._states[name] = state
         feeds = {name: asdict(state) for name, state in self._states.items()}
         write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})
-
-
-def _end_of_feed(page: Page, seen: set[str], nothing_new: bool) -> str:
-    """Return why no page follows ``page``, or an empty string."""
-    if page.cursor is None:
-        return "the feed came to its end"
-    if _key(page.cursor) in seen:
-        return "the feed repeats itself"
-    return "nothing new any more" if nothing_new else ""
-
-
-def _key(cursor: Cursor | None) -> str:
-    return str(sorted(cursor.items())) if cursor else ""

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeAlias
@@ -41,7 +42,7 @@ _COUNT = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 #: Eight digits are a day: as seconds they would lie before Instagram.
-_UNIX_TIME = re.compile(r"(\d{1,7}|\d{9,18})(?:\.0*)?")
+_UNIX_TIME = re.compile(r"(\d{1,7}|\d{9,18})(?:\.\d*)?")
 _OWN_FIELDS = frozenset(Post.__dataclass_fields__)
 
 
@@ -56,24 +57,23 @@ def iter_nodes(page: JSON) -> Iterator[JSON]:
     (top posts, then media) and plain ``items`` lists, bare or wrapped in ``data`` or ``graphql``.
     A node that isn't an object is yielded too, so that it is counted.
     """
-    page = _object(page)
     for wrapper in ("data", "graphql", "hashtag"):
-        if isinstance(page.get(wrapper), dict):
-            yield from iter_nodes(page[wrapper])
-    for sections in (at(page, "top", "sections"), at(page, "recent", "sections"), page.get("sections")):
-        for section in _list(sections):
-            content = at(section, "layout_content")
+        if isinstance(inner := at(page, wrapper), dict):
+            yield from iter_nodes(inner)
+    for sections in (at(page, "top", "sections"), at(page, "recent", "sections"), at(page, "sections")):
+        for content in _each(sections, "layout_content"):
             for items in (at(content, "one_by_two_item", "clips", "items"), at(content, "medias"), at(content, "fill_items")):
-                yield from (at(item, "media") if isinstance(item, dict) else item for item in _list(items))
-    for edges in (at(page, "edge_hashtag_to_top_posts", "edges"), at(page, "edge_hashtag_to_media", "edges")):
-        yield from (at(edge, "node") if isinstance(edge, dict) else edge for edge in _list(edges))
-    yield from (item.get("media", item) if isinstance(item, dict) else item for item in _list(page.get("items")))
+                yield from _each(items, "media")
+    for kind in ("edge_hashtag_to_top_posts", "edge_hashtag_to_media"):
+        yield from _each(at(page, kind, "edges"), "node")
+    for item in _list(at(page, "items")):
+        yield item.get("media", item) if isinstance(item, dict) else item
 
 
 def iter_records(value: JSON) -> Iterator[JSON]:
     """Yield the records in one JSON value: in a list, a page of Instagram's, Apify's object of a whole hashtag, or the value itself."""
     for item in value if isinstance(value, list) and not _is_message(value) else [value]:
-        record = _object(item)
+        record = item if isinstance(item, dict) else {}
         is_record = _is_media_node(record) or not {"instaloader", "source_platform", "caption"}.isdisjoint(record)
         inner = [] if is_record else [*iter_nodes(record), *_list(record.get("topPosts")), *_list(record.get("latestPosts"))]
         yield from inner or [item]
@@ -93,11 +93,11 @@ def post_from_node(node: JSON, tag: str, source: str) -> Post:
     return _post(_plain_fields(node), shortcode, tag, source)
 
 
-def post_from_record(record: JSON, tag: str, names: SyntheticShortcodes, source: str) -> Post | None:
+def post_from_record(record: JSON, tag: str, seen: Counter[int], source: str) -> Post | None:
     """Return the post that one record of an export describes, or None for a profile, story or comment.
 
     Args:
-        names: names the posts that have no shortcode.
+        seen: the posts of the same file that came without a shortcode (see ``synthetic_shortcode``).
         source: the post's source where the record isn't from a tool that is known here.
 
     Raises:
@@ -122,25 +122,17 @@ def post_from_record(record: JSON, tag: str, names: SyntheticShortcodes, source:
         return post
     if post.caption is None and not any(fields.get(name, 0) in (None, "") for name in CAPTION_FIELDS):
         raise UnreadableRecordError("neither a caption nor a shortcode")
-    return Post(names.name(post.caption, post.likes, post.date_utc), post.caption, post.likes, post.date_utc, tag, source)
+    return replace(post, shortcode=synthetic_shortcode(seen, post.caption, post.likes, post.date_utc))
 
 
-class SyntheticShortcodes:
-    """Names for posts that came without one: the same for the same file, whatever it is called.
+def synthetic_shortcode(seen: Counter[int], caption: str | None, likes: int | None, date_utc: str | None) -> str:
+    """Return ``import-`` and a hash of the three and of how often they came before in the same file, which ``seen`` counts.
 
-    Equal posts inside one file are told apart by their number, so the cleaner can count them.
+    So a file gives the same names whatever it is called, and the cleaner can count equal posts.
     """
-
-    def __init__(self) -> None:
-        self._seen: Counter[bytes] = Counter()
-
-    def name(self, caption: str | None, likes: int | None, date_utc: str | None) -> str:
-        """Return ``import-`` and a hash of the three and of how often they came before."""
-        key = f"{caption}\0{likes}\0{date_utc}\0"
-        digest = _digest(key + "1")
-        self._seen[digest] += 1
-        count = self._seen[digest]
-        return "import-" + (digest if count == 1 else _digest(f"{key}{count}")).hex()
+    key = f"{caption}\0{likes}\0{date_utc}\0"
+    seen[hash(key)] += 1
+    return "import-" + hashlib.sha256(f"{key}{seen[hash(key)]}".encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def has_unreadable_likes(record: JSON) -> bool:
@@ -180,18 +172,15 @@ def iso_date(value: JSON) -> str | None:
 
     A date without a time zone is taken as UTC; eight digits are year, month and day.
     """
-    if isinstance(value, int) and 10**7 <= value < 10**8:
-        value = str(value)
-    elif isinstance(value, str) and (match := _UNIX_TIME.fullmatch(value.strip())):
-        value = int(match[1])
+    if not isinstance(value, (int, float, str)):
+        return None
+    text = str(value).strip()
     try:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            moment = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
-        elif isinstance(value, str):
-            moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
-            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        if match := _UNIX_TIME.fullmatch(text):
+            moment = datetime.fromtimestamp(int(match[1]) / (1000 if int(match[1]) > 1e11 else 1), UTC)
         else:
-            return None
+            moment = datetime.fromisoformat(text)
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"  # strftime writes the year 1 as "1"
@@ -222,15 +211,12 @@ def _post(fields: Mapping[str, JSON], shortcode: str, tag: str, source: str) -> 
 
 def _caption(fields: Mapping[str, JSON]) -> str | None:
     """Return the caption from any of the places where Instagram and export tools put it."""
-    for name in CAPTION_FIELDS:
-        caption = fields.get(name)
-        if isinstance(caption, dict):
-            caption = caption.get("text")
+    edges = _each(at(fields.get("edgemediatocaption"), "edges"), "node")
+    for value in [*(fields.get(name) for name in CAPTION_FIELDS), *edges[:1]]:
+        caption = value.get("text") if isinstance(value, dict) else value
         if isinstance(caption, str) and caption:
             return valid_unicode(caption)
-    edges = _list(at(fields.get("edgemediatocaption"), "edges"))
-    caption = at(edges[0], "node", "text") if edges else None
-    return valid_unicode(caption) if isinstance(caption, str) else None
+    return None
 
 
 def _likes(fields: Mapping[str, JSON]) -> int | None:
@@ -297,12 +283,9 @@ def _plain_fields(record: Mapping[str, JSON]) -> dict[str, JSON]:
     return {plain_name(key): value for key, value in record.items()}
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()[:8]
-
-
-def _object(value: JSON) -> dict[str, JSON]:
-    return value if isinstance(value, dict) else {}
+def _each(items: JSON, key: str) -> list[JSON]:
+    """Return what each item of a list has under ``key``; an item that isn't an object is returned itself, so that it is counted."""
+    return [item.get(key) if isinstance(item, dict) else item for item in _list(items)]
 
 
 def _list(value: JSON) -> list[JSON]:

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from ..console import listed, shorten
 from ..errors import InputError
@@ -52,10 +52,11 @@ ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATORS = "\t,;|"
 #: The line in which Excel names the separator, before the header.
-_SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>.)"?')
+_SEPARATOR_LINE = re.compile(r'"?sep=([\t,;|])"?')
 _TABLE_NAME = re.compile(r".*\.[ct]sv(\.gz|\.xz)?", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _BAD_ROW = re.compile(r"Skipping line (\d+): (.*)")
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _OPEN_QUOTE = re.compile(r"EOF inside string starting at row (\d+)")
 
 
@@ -86,19 +87,22 @@ class TextFile:
 
     def _find_encoding(self) -> str:
         """Return the encoding that fits the whole file: UTF-8 or UTF-16, or Windows-1252 where most of it isn't UTF-8."""
-        letters = damaged = 0
+        size = letters = damaged = 0
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        with suppress(*DAMAGE):
-            for block in self._blocks():
+        with suppress(*DAMAGE), _open_unpacked(self.path) as handle:
+            while block := handle.read1(1 << 20):
+                size += len(block)
+                if size > self._limit and not isinstance(handle, io.BufferedReader):
+                    message = f"cannot import {self.path}: it unpacks to more than {self._limit:,} bytes"
+                    raise InputError(message, "if it should be that large, unpack it first")
                 self.beginning = self.beginning or block[:SAMPLE]
                 if self.beginning.startswith(_UTF_16):
                     continue
                 if b"\0" in self.beginning or self.beginning[:4] in ENGINES:
                     return ""
-                text = decoder.decode(block)
-                if not text.isascii():
+                if not (text := decoder.decode(block)).isascii():
                     letters += len(text) - len(text.encode("ascii", "ignore"))
-                    damaged += len(text) - len(text.encode("utf-8", "ignore").decode("utf-8"))
+                    damaged += len(_ESCAPED.findall(text))
         if self.beginning.startswith(_UTF_16):
             return "utf-16"
         if damaged and _CONTROLS.search(self.beginning):
@@ -110,16 +114,6 @@ class TextFile:
             log.warning("%s: bytes that aren't UTF-8 (%d) are replaced by U+FFFD", self.path, damaged)
         return "utf-8-sig"
 
-    def _blocks(self) -> Iterator[bytes]:
-        size = 0
-        with _open_unpacked(self.path) as handle:
-            while block := handle.read1(1 << 20):
-                size += len(block)
-                if size > self._limit and not isinstance(handle, io.BufferedReader):
-                    message = f"cannot import {self.path}: it unpacks to more than {self._limit:,} bytes"
-                    raise InputError(message, "if it should be that large, unpack it first")
-                yield block
-
 
 def find_separator(file: TextFile) -> str:
     """Return the separator of the table in ``file``, or an empty string where it holds plain text.
@@ -128,10 +122,14 @@ def find_separator(file: TextFile) -> str:
     or is called .csv or .tsv.
     """
     with file.open(newline="") as handle:
-        lines = io.StringIO(handle.read(SAMPLE).lstrip("\r\n"), newline="").readlines()
-    if lines and (match := _SEPARATOR_LINE.fullmatch(lines[0].strip())):
-        return match["separator"]
-    tables = {separator: _sample_rows(lines, separator) for separator in _SEPARATORS}
+        sample = handle.read(SAMPLE).lstrip("\r\n")
+    lines = io.StringIO(sample, newline="").readlines()
+    if lines and (match := _SEPARATOR_LINE.fullmatch(lines[0].rstrip("\r\n"))):
+        return match[1]
+    tables = {}
+    for separator in _SEPARATORS:
+        rows = [row for row in csv.reader(lines, delimiter=separator) if any(map(str.strip, row))]
+        tables[separator] = rows[:-1] if len(sample) >= SAMPLE else rows  # the last row may not be whole
     for separator, rows in tables.items():
         if rows and _has_caption(rows[0]) and (len(rows[0]) > 1 or plain_name(rows[0][0]) == "caption"):
             return separator
@@ -150,20 +148,49 @@ def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tu
     Raises:
         TableError: the header has no caption column, or a quote never closes.
     """
+    import pandas
+
     with file.open(newline="") as handle:
-        if not (header := _read_header(handle, separator)):
+        rows = (row for row in csv.reader(handle, delimiter=separator) if any(map(str.strip, row)))
+        header = next((row for row in rows if not row[0].startswith("sep=")), None)  # the handle stands at the next row now
+        if header is None:
             return
         _require_caption(header, file.path)
         number = 1
-        for frame in _frames(handle, separator, len(header), file.path, complain):
-            for *cells, surplus in frame.itertuples(index=False, name=None):
-                number += 1
-                if surplus.strip():
-                    complain(f"row {number}", f"more cells than the {len(header)} of the header")
-                elif max(map(len, cells)) > MAX_CELL:
-                    complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, as where a quote isn't closed")
-                elif any(map(str.strip, cells)):
-                    yield number, dict(zip(header, cells))
+        try:
+            for frame in _frames(handle, separator, len(header), complain):
+                for *cells, surplus in frame.itertuples(index=False, name=None):
+                    number += 1
+                    if surplus.strip():
+                        complain(f"row {number}", f"more cells than the {len(header)} of the header")
+                    elif max(map(len, cells)) > MAX_CELL:
+                        complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, as where a quote isn't closed")
+                    elif any(map(str.strip, cells)):
+                        yield number, dict(zip(header, cells))
+        except pandas.errors.EmptyDataError:
+            return
+        except pandas.errors.ParserError as error:
+            opened = _OPEN_QUOTE.search(str(error))
+            reason = f"the quote that opens in row {int(opened[1]) + 2} is never closed" if opened else str(error)
+            advice = "close it or take that row out; what stands above it is imported"
+            raise TableError(f"cannot import {file.path}: {reason}", advice) from error
+
+
+def _frames(handle: io.TextIOWrapper, separator: str, width: int, complain: Complain) -> Iterator[DataFrame]:
+    """Yield the rows after the header in parts, with one column more, in which a surplus cell shows."""
+    import pandas
+
+    layout = {"header": None, "names": range(width + 1), "index_col": False}
+    parts = pandas.read_csv(handle, sep=separator, dtype=str, keep_default_na=False, on_bad_lines="warn", chunksize=CHUNK, **layout)
+    while True:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            frame = next(parts, None)
+        for row, reason in _BAD_ROW.findall("\n".join(str(warning.message) for warning in caught)):
+            complain(f"row {int(row) + 1}", reason)
+        if frame is None:
+            return
+        yield frame
 
 
 def is_binary_table(file: TextFile) -> bool:
@@ -196,23 +223,6 @@ def read_binary_rows(file: TextFile) -> list[tuple[int, JSON]]:
     return list(enumerate(records, start=2))
 
 
-def _sample_rows(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Return the rows in a sample that aren't blank, without the last one, which may not be whole; none where it isn't a table."""
-    try:
-        rows = [row for row in csv.reader(lines, delimiter=separator) if any(map(str.strip, row))]
-    except csv.Error:
-        return []
-    return rows[:-1] if sum(map(len, lines)) >= SAMPLE else rows
-
-
-def _read_header(handle: io.TextIOWrapper, separator: str) -> list[str]:
-    """Return the cells of the first row that isn't blank, behind Excel's ``sep=;``; the handle stands at the next row."""
-    for row in csv.reader(handle, delimiter=separator):
-        if any(map(str.strip, row)) and not _SEPARATOR_LINE.fullmatch(separator.join(row).strip()):
-            return row
-    return []
-
-
 def _has_caption(header: Sequence[str]) -> bool:
     return any(plain_name(name) in CAPTION_FIELDS for name in header)
 
@@ -222,40 +232,6 @@ def _require_caption(header: Sequence[str], path: Path) -> None:
         columns = listed([shorten(name) for name in header], 20)
         message = f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}"
         raise TableError(message, f"call that column caption; {', '.join(CAPTION_FIELDS[1:])} are known too")
-
-
-def _frames(handle: IO[str], separator: str, width: int, path: Path, complain: Complain) -> Iterator[DataFrame]:
-    """Yield the rows after the header in parts, with one column more, in which a surplus cell shows."""
-    import pandas
-
-    try:
-        reader = pandas.read_csv(
-            handle,
-            sep=separator,
-            header=None,
-            names=list(range(width + 1)),
-            index_col=False,
-            dtype=str,
-            keep_default_na=False,
-            on_bad_lines="warn",
-            chunksize=CHUNK,
-        )
-        frame: DataFrame | None = None
-        while True:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                frame = next(reader, None)
-            for row, reason in _BAD_ROW.findall("\n".join(str(warning.message) for warning in caught)):
-                complain(f"row {int(row) + 1}", reason)
-            if frame is None:
-                return
-            yield frame
-    except pandas.errors.EmptyDataError:
-        return
-    except pandas.errors.ParserError as error:
-        row = _OPEN_QUOTE.search(str(error))
-        reason = f"the quote that opens in row {int(row[1]) + 2} is never closed" if row else str(error)
-        raise TableError(f"cannot import {path}: {reason}", "close it or take that row out; what stands above it is imported") from error
 
 
 def _open_unpacked(path: Path) -> gzip.GzipFile | lzma.LZMAFile | io.BufferedReader:
