@@ -360,7 +360,7 @@ def write_captions(path: Path, captions: Iterable[str]) -> None:
 
 
 def read_captions(path: Path) -> list[str]:
-    r"""Return the captions of a captions.txt, in order, without empty lines; lines may end in ``\r\n``, a BOM may come first.
+    r"""Return the captions of a captions.txt (or a file of prompts), in order, without empty lines; ``\r\n`` and a BOM are accepted.
 
     Raises:
         InputError: it is missing, cannot be read or is not UTF-8.
@@ -371,7 +371,7 @@ def read_captions(path: Path) -> list[str]:
     except OSError as error:
         raise from_os_error(error, "read", path) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: byte {error.start} ({error.reason})", "clean the posts again: --skip-pull") from error
+        raise InputError(f"{path} is not UTF-8 text: byte {error.start} ({error.reason})", "save it as UTF-8, or clean again") from error
 
 
 def data_file(name: str) -> Path:

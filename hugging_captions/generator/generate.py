@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import console, language, models, storage
-from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError, from_os_error
+from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError
 from ..options import GenerateOptions, HardwareOptions, as_json
 from ..storage import Store, corpus_name
 from ..text import holds_private_data, word_count
@@ -138,7 +138,10 @@ def read_prompts(options: GenerateOptions) -> list[str]:
     """
     prompts = list(options.prompt or ())
     if options.prompt_file is not None:
-        prompts += _read_prompt_file(options.prompt_file)
+        found = storage.read_captions(options.prompt_file)
+        if not found:
+            raise InputError(f"{options.prompt_file} holds no prompt", "write one prompt a line")
+        prompts += found
     prompts = list(dict.fromkeys(prompts or [DEFAULT_PROMPT]))
     if options.keep_language:
         language.refuse_unknown(options.keep_language, "--keep-language")
@@ -150,19 +153,6 @@ def read_prompts(options: GenerateOptions) -> list[str]:
         if wanted and word_count(prompt) >= WORDS_OF_A_LANGUAGE and (code := language.detect(prompt)[0]) not in (wanted, language.UNKNOWN):
             raise UsageError(f"{named} is in language {code!r}, not in --keep-language {wanted}", "change one of them")
     return prompts
-
-
-def _read_prompt_file(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise from_os_error(error, "read", path) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: byte {error.start}", "save it as UTF-8, one prompt a line") from error
-    found = [storage.unescape_caption(line.rstrip("\r")) for line in lines if line.strip()]
-    if not found:
-        raise InputError(f"{path} holds no prompt", "write one prompt a line")
-    return found
 
 
 def _prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:

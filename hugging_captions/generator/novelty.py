@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,22 +109,18 @@ class CopyIndex:
         return "near" if grams and known > NEAR * grams and self._has_near(np.array(self._ids(copied.words), dtype=np.int32)) else None
 
     def _has_near(self, ids: np.ndarray) -> bool:
-        """Return whether a caption is a near copy of a text.
-
-        Of two near texts' n word 3-grams more than ``NEAR`` are shared, so one of any (1 - NEAR) n + 1 is: those that the
-        corpus has least often are looked up, and what has them is compared exactly.
-        """
+        """Return whether a caption is a near copy of a text: more than ``NEAR`` of the 3-grams of both are in both (Jaccard)."""
         mine = _triples(ids)
         low, high, depth = self._intervals(ids, 3)
-        intervals = {
-            tuple(ids[i : i + 3].tolist()): (int(low[i]), int(high[i]) if depth[i] == 3 else int(low[i])) for i in range(len(ids) - 2)
-        }
-        rarest = sorted(intervals.values(), key=lambda interval: interval[1] - interval[0])
-        candidates: set[int] = set()
-        for begin, end in rarest[: int((1 - NEAR) * len(mine)) + 1]:
-            candidates.update(self._captions(self._order[begin:end]).tolist())
-        theirs = (_triples(self._words[self._breaks[caption] + 1 : self._breaks[caption + 1]]) for caption in candidates)
-        return any(len(mine & other) > NEAR * len(mine | other) for other in theirs)
+        places = {tuple(ids[i : i + 3].tolist()): self._order[low[i] : high[i]] for i in np.flatnonzero(depth == 3)}
+        shared = Counter(caption for found in places.values() for caption in np.unique(self._captions(found)).tolist())
+        for caption, count in shared.most_common():
+            if count <= NEAR * len(mine):
+                return False
+            theirs = _triples(self._words[self._breaks[caption] + 1 : self._breaks[caption + 1]])
+            if count > NEAR * (len(mine) + len(theirs) - count):
+                return True
+        return False
 
     def _captions(self, positions: np.ndarray) -> np.ndarray:
         """Return the number of the caption at each of ``positions``."""

@@ -62,6 +62,24 @@ def test_kinds_of_copies(text: str, kind: str | None, span: int, nearest: int | 
     assert (found.kind, found.span, found.nearest) == (kind, span, nearest)
 
 
+def test_near_copies_are_those_of_a_plain_search() -> None:
+    chance = random.Random(3)
+    corpus = [" ".join(chance.choices("abcdefgh", k=chance.randint(3, 14))) for _ in range(200)]
+    texts = [caption.replace("a", "zz", 1) for caption in corpus]
+
+    def triples(text: str) -> set[tuple[str, ...]]:
+        words = text.split()
+        return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
+
+    def is_near(text: str) -> bool:
+        mine = triples(text)
+        return any(len(mine & triples(other)) > 0.7 * len(mine | triples(other)) for other in corpus)
+
+    expected = ["exact" if text in corpus else "near" if is_near(text) else None for text in texts]
+    assert [found.kind for found in CopyIndex(corpus).search(texts)] == expected
+    assert {"exact", "near", None} == set(expected)
+
+
 def test_figures_are_those_counted_by_hand() -> None:
     index = CopyIndex(CORPUS)
     texts = ["one two three zebra", "One two three four five.", "a b a b 🌲 #tag"]
