@@ -66,7 +66,7 @@ _NAMED_CREDIT = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-#: The last word of a line that named somebody behind it.
+#: The last word of a line that named somebody after it.
 _TAIL_WORD = re.compile(rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$", re.MULTILINE)
 #: A name without a "by": "pics Audi", "picture ada®".
 _BARE_CREDIT = re.compile(
@@ -108,7 +108,7 @@ _GEAR = re.compile(
 )
 _GEAR_PARTS = 2
 _MAYBE_GEAR = re.compile(r"\d|[hH][oO][tT] ")
-#: A label that named somebody who has gone, alone on a line or behind a bar ("soil with a low ph." is none).
+#: A label that named somebody who has gone, alone on a line or after a bar ("soil with a low ph." isn't one).
 _LABEL_ALONE = re.compile(
     r"(?:^|[/|])[ ]*(?:ph|cr)\.[ ]*$|^(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?$",
     re.IGNORECASE | re.MULTILINE,
@@ -201,7 +201,7 @@ def _is_title(line: str) -> bool:
     return len(words) <= _LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in words) <= _SMALL_IN_TITLE
 
 
-#: What is removed in turn: all that matches a pattern, and the lines that a function picks. Of the literals behind it, if any, one is in
+#: What is removed in turn: all that matches a pattern, and the lines that a function picks. Of the literals after it, if any, one is in
 #: every such text; looking for these first halves the time of the rule.
 _REMOVED: tuple[tuple[re.Pattern[str] | Callable[[str], bool], tuple[str, ...]], ...] = (
     (_NAMED_CREDIT, (":", " by ", "(📷", "(📸", "(🎥")),
@@ -212,7 +212,7 @@ _REMOVED: tuple[tuple[re.Pattern[str] | Callable[[str], bool], tuple[str, ...]],
     (_is_gear, ()),
     (_LABEL_ALONE, ()),
     (_NAMED_AT_START, (" by ",)),
-    (_SAID_BY, ()),
+    (_SAID_BY, ("by ", "via ", "aken ", "hot ", "aptured ", "dited ", "ilmed ", "-", "–", ":")),
     (_is_title, ("by ", "By ")),
     (_LABEL_LINE, (":", "via ", "ource", "ocation", "model", "venue", "designer", "From ")),
 )
@@ -226,9 +226,9 @@ def _without_handle_credits(text: str) -> str:
     if "\n" not in text:
         return tidy(_without_labelled(text))
     lines = [_without_labelled(line) for line in text.split("\n")]
-    lines = [line for line in lines if not holds_handle(line) or _words_beside(line)]
-    others = [line for line in lines if not holds_handle(line) or _words_beside(line) > _FEW_WORDS]
-    if len(others) < len(lines) and sum(map(_words_beside, others)) >= 3:
+    lines = [line for line in lines if not holds_handle(line) or _other_words(line)]
+    others = [line for line in lines if not holds_handle(line) or _other_words(line) > _FEW_WORDS]
+    if len(others) < len(lines) and sum(map(_other_words, others)) >= 3:
         lines = others
     return tidy("\n".join(lines))
 
@@ -242,7 +242,7 @@ def _without_inline_credit(match: re.Match[str]) -> str:
     return BROKEN if in_sentence and (follows or (match["picture"] or "")[:1].islower()) else ""
 
 
-def _words_beside(line: str) -> int:
+def _other_words(line: str) -> int:
     """Return how many words of ``line`` are in no handle or tag."""
     return len(_WORD.findall(TAG_OR_HANDLE.sub("", line)))
 

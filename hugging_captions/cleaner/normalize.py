@@ -75,7 +75,7 @@ _BROKEN_SENTENCE = re.compile(
     re.VERBOSE,
 )
 
-#: Words that a sentence can't end with: something was taken out behind them, or one last tag belongs to it ("we love the #rockies").
+#: Words that a sentence can't end with: something was removed after them, or one last tag belongs to it ("we love the #rockies").
 LEADS_ON: frozenset[str] = word_set(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "

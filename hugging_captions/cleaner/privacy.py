@@ -89,7 +89,7 @@ _DOES: frozenset[str] = word_set(
     "built taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw "
     "sees thinks thought just did still taking making going getting looking doing being having coming"
 )
-#: These are said of somebody behind a verb that is missing ("@x stoked to move on"), or are no verbs of the past.
+#: These are said of somebody after a verb that is missing ("@x stoked to move on"), or are no verbs of the past.
 _FELT: frozenset[str] = word_set(
     "stoked excited inspired based located designed dressed powered blessed bed red shed feed need seed hundred sacred naked"
 )

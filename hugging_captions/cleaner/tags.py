@@ -17,7 +17,7 @@ from ..text import EMOJI, HANDLE, TAG, TAG_OR_HANDLE, word_set
 from .normalize import BROKEN, HOLE, LEADS_ON, close_holes, tidy, without_separators
 
 _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
-#: What may stand between the tags of a block, and behind it.
+#: What may stand between the tags of a block, and after it.
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
@@ -37,7 +37,7 @@ _MAKER = re.compile(
     re.VERBOSE,
 )
 _ENDS = rf".!?…\"”{EMOJI}"
-#: Tags that stand alone, in no sentence: behind the end of one, before the end of the line, an emoji or the next one.
+#: Tags that stand alone, in no sentence: after the end of one, before the end of the line, an emoji or the next one.
 _STANDING = re.compile(
     rf"""
     (?:(?<=[{_ENDS}])|(?<=[{_ENDS}][ ])|^(?=\#[a-z0-9_]+[ ](?!I\b)[A-Z]))
@@ -69,13 +69,13 @@ _WHOLE = word_set(
 )
 #: Words of one or two letters that others are glued to.
 _SMALL = word_set("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
-#: Letters and digits that nobody writes as one word: a year behind a name, the days of a challenge; "4th", "10k" and "mp3" are words.
+#: Letters and digits that nobody writes as one word: a year after a name, the days of a challenge; "4th", "10k" and "mp3" are words.
 _WITH_DIGITS = re.compile(r"[^\W\d_]{3,}\d{2,}|(?=\w*\d)(?=\w*[^\W\d])\w{6,}")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def without_tags(text: str, inline_tags: str = "word") -> str:
-    """Return ``text`` without tag lines and the trailing block of tags, also behind a column of dots or glued.
+    """Return ``text`` without tag lines and the trailing block of tags, also after a column of dots or glued.
 
     Args:
         inline_tags: what stays of a tag inside a sentence: with ``word`` its word, with ``keep`` the whole tag, with ``drop`` nothing.
@@ -86,7 +86,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     if "@" in text:
         text = _HANDLE_BEHIND_TAG.sub(r"\1 @", text)
     before = None
-    while "#" in text and before != text:  # a block behind a column of dots behind a block
+    while "#" in text and before != text:  # a block after a column of dots after a block
         before = text
         text = without_separators(_without_trailing_tags(_TAGS_ONLY_LINE.sub("", text).strip()))
     if "#" not in text:
@@ -99,7 +99,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
 
 
 def _without_trailing_tags(text: str) -> str:
-    """Return ``text`` without the tags that end it and the handles among them; emoji behind them stay.
+    """Return ``text`` without the tags that end it and the handles among them; emoji after them stay.
 
     A tag on the line of a word that leads on to it is part of the sentence and stays.
     """
