@@ -13,6 +13,7 @@ import platform
 import shlex
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +105,10 @@ class Sample:
 
 
 def quiet_transformers() -> None:
-    """Silence transformers' own notes and bars: what matters of them is checked and said here."""
+    """Silence the notes, deprecations and bars of transformers and peft: what matters of them is checked and said here."""
     import transformers
+
+    warnings.filterwarnings("ignore", module=r"(transformers|peft|accelerate)\.")
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

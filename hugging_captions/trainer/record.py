@@ -10,6 +10,7 @@ import platform
 import re
 import subprocess
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,7 +143,7 @@ def write_card(folder: Path, run: Line, history: Sequence[Line], samples: Sequen
         run: the value of run.json.
         samples: captions that the model wrote; without any the card has no such section.
     """
-    draw_loss(folder / "loss.png", history, ", ".join(f"#{tag}" for tag in run["tags"]))
+    draw_loss(folder / "loss.png", history, "Loss on captions of " + ", ".join(f"#{tag}" for tag in run["tags"]))
     with atomic_write(folder / "README.md") as handle:
         handle.write(_card(run, history, samples))
 
@@ -167,7 +168,8 @@ def draw_loss(path: Path, history: Sequence[Line], title: str = "") -> None:
     if axes.get_lines():
         axes.legend(frameon=False)
     axes.grid(alpha=0.3)
-    with atomic_write(path, binary=True) as handle:
+    with atomic_write(path, binary=True) as handle, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a tag may have letters that the font lacks
         figure.savefig(handle, format="png", dpi=120)
 
 

@@ -53,7 +53,8 @@ class TrainResult:
 
     def summary(self) -> str:
         """Return the result in two lines for stdout."""
-        done = f"trained {self.folder} on {self.metrics['train_captions']:,} captions in {self.metrics['steps']:,} steps"
+        captions, steps = console.count(self.metrics["train_captions"], "caption"), console.count(self.metrics["steps"], "step")
+        done = f"trained {self.folder} on {captions} in {steps}"
         if self.metrics["val_loss"] is None:
             return f"{done}\nno held-out figures: fewer than {MIN_CAPTIONS_FOR_SPLIT} captions, or --val-fraction 0"
         return (
@@ -250,10 +251,8 @@ def _announce(setup: Setup) -> int:
         f"{trained:,}", f"{all_:,}", f"{len(setup.corpus.split.train):,}", f"{setup.tokens:,}", 100 * batches.useful_share(),
         models.describe_device(setup.device), setup.precision,
     )  # fmt: skip
-    log.info(
-        "at most %d epochs of %s steps, %s in all; about %.1f GB of memory",
-        epochs, f"{len(batches):,}", f"{epochs * len(batches):,}", memory / 1e9,
-    )  # fmt: skip
+    steps = console.count(epochs * len(batches), "step")
+    log.info("at most %s (%s of %d), about %s MB of memory", steps, console.count(epochs, "epoch"), len(batches), f"{memory / 1e6:,.0f}")
     return memory
 
 
