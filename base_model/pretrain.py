@@ -117,7 +117,7 @@ def read_held_out(path: Path, count: int, tokenizer: Any, positions: int) -> Hel
     captions = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
     captions = captions[:: max(len(captions) // count, 1)][:count]
     rows = dataset.encode_captions(captions, tokenizer, positions)[0]
-    return HeldOut(rows, ("",) * len(rows), tuple(dataset.byte_count([caption]) for caption in captions))
+    return HeldOut(rows, ("",) * len(rows), tuple(len(caption.encode()) + 1 for caption in captions))
 
 
 def build_model(arguments: argparse.Namespace, tokenizer: Any) -> GPT2LMHeadModel:

@@ -61,7 +61,7 @@ def encode(corpus: Corpus, base: LoadedModel, block: int | None = None) -> Encod
     rows, cut_too = encode_captions(corpus.held_out, base.tokenizer, base.max_positions)
     if cut + cut_too:
         log.warning("%d captions are longer than the model's %d positions and were cut at a word", cut + cut_too, base.max_positions)
-    held_out = HeldOut(rows, [corpus.tags[i] for i in corpus.split.val], [byte_count([caption]) for caption in corpus.held_out])
+    held_out = HeldOut(rows, [corpus.tags[i] for i in corpus.split.val], [len(text.encode()) + 1 for text in corpus.held_out])
     return Encoded(blocks(train, min(block, base.max_positions)) if block else train, held_out, cut + cut_too)
 
 
@@ -110,11 +110,6 @@ def blocks(rows: Sequence[Row], size: int) -> list[Row]:
     return [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)] or [stream]
 
 
-def byte_count(captions: Sequence[str]) -> int:
-    """Return the UTF-8 bytes of ``captions``, each with one more for its end: the unit of bits per byte."""
-    return sum(len(caption.encode("utf-8")) + 1 for caption in captions)
-
-
 class TokenBatches:
     """Batches of row indices: rows of like length together, ``batch_tokens`` positions at most, padding included.
 
@@ -136,11 +131,6 @@ class TokenBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self._batches())
-
-    def useful_share(self) -> float:
-        """Return the share of positions in all batches that hold a token and not padding."""
-        padded = sum(self.positions(batch) for batch in self)
-        return sum(self.lengths) / padded if padded else 0.0
 
     def positions(self, batch: Sequence[int]) -> int:
         """Return the positions of ``batch``, padding included."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,7 +27,6 @@ from transformers import (
     TrainingArguments,
 )
 
-from .. import console
 from ..dataset import batches as dataset
 from ..dataset.batches import HeldOut, Row, TokenBatches
 from ..errors import is_out_of_memory
@@ -107,7 +107,7 @@ class CaptionTrainer(Trainer):
     """transformers' Trainer over our own token batches, computed in parts where memory is short.
 
     The loss is a sum over the step's tokens divided by their number over all parts and processes, so
-    neither changes what is learned. Each epoch deals the batches again, by its number alone.
+    neither changes what is learned.
 
     Args:
         held_out: what ``evaluate`` measures.
@@ -129,9 +129,9 @@ class CaptionTrainer(Trainer):
         super().__init__(train_dataset=rows, compute_loss_func=_mean_loss, **settings)
         self._state = PartialState()
         self._fits_everywhere = not self._state.use_distributed  # one process takes a step that doesn't fit again
-        for callback in (PrinterCallback, ProgressCallback):
-            self.remove_callback(callback)
-        self.add_callback(_Epochs(batches))
+        self.remove_callback(PrinterCallback)
+        if sys.stderr.isatty():
+            self.add_callback(_ProgressBar())
 
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Return this process's share of the batches, as ``dataset.collate`` makes them."""
@@ -211,29 +211,31 @@ def _mean_loss(outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: A
     return token_losses(outputs.logits, labels).sum() / num_items_in_batch
 
 
-class _Epochs(TrainerCallback):
-    """Tells the batches which epoch they are dealt for, by the steps taken, so that a resumed training deals the same."""
-
-    def __init__(self, batches: TokenBatches) -> None:
-        self._batches = batches
-
-    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._batches.epoch = state.global_step // len(self._batches)
-
-
 # -- what watches them
+
+
+class _ProgressBar(ProgressCallback):
+    """transformers' bar over all steps, which shows the epoch and the last training loss."""
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        if self.training_bar is not None and logs and "loss" in logs:
+            self.training_bar.set_postfix_str(f"epoch {state.epoch:.1f}, loss {logs['loss']:.3f}")
 
 
 class Evaluation(TrainerCallback):
     """Asks for figures after each epoch, writes history.jsonl, keeps the best weights, and stops where they get no better.
+
+    Also tells the batches which epoch begins, by the steps taken, so that a resumed training takes the same steps.
 
     Args:
         evaluates: whether there are held-out captions; without them only training losses are recorded.
         patience: epochs without a better held-out loss after which training stops.
     """
 
-    def __init__(self, model: CausalModel, evaluates: bool, patience: int, steps_per_epoch: int, path: Path, clock: Clock) -> None:
-        self._model, self._evaluates, self._patience, self._steps_per_epoch = model, evaluates, patience, steps_per_epoch
+    def __init__(self, model: CausalModel, batches: TokenBatches, evaluates: bool, patience: int, path: Path, clock: Clock) -> None:
+        self._model, self._batches, self._evaluates, self._patience = model, batches, evaluates, patience
         self._path, self._clock = path, clock
         self.history: list[Line] = []
         #: The best weights so far, on the CPU; only the first process has them.
@@ -263,8 +265,11 @@ class Evaluation(TrainerCallback):
                 if self.best_weights is not None:
                     parameter.copy_(self.best_weights[name])
 
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._batches.epoch = state.global_step // len(self._batches)
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if state.global_step % self._steps_per_epoch == 0:
+        if state.global_step % len(self._batches) == 0:
             control.should_log, control.should_evaluate = True, self._evaluates
 
     def on_log(
@@ -305,28 +310,3 @@ class Evaluation(TrainerCallback):
 def _trained(model: CausalModel) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that training changes, tied ones once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-class ProgressBar(TrainerCallback):
-    """A bar over all steps of the first process: the epoch, the speed, the last training loss."""
-
-    def __init__(self, clock: Clock, tokens_per_step: float) -> None:
-        self._clock, self._tokens_per_step = clock, tokens_per_step
-        self._bar: Any = None
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if PartialState().is_main_process:
-            self._bar = console.progress(total=state.max_steps, unit="step", label="training")
-            self._bar.update(state.global_step)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._bar is None:
-            return
-        speed = state.global_step * self._tokens_per_step / max(self._clock.elapsed("train"), 1e-9)
-        loss = next((f", loss {logs['loss']:.3f}" for logs in reversed(state.log_history) if "loss" in logs), "")
-        self._bar.set_postfix_str(f"epoch {state.epoch:.1f}, {speed:,.0f} tokens/s{loss}", refresh=False)
-        self._bar.update()
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()

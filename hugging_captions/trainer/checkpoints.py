@@ -52,13 +52,8 @@ class Checkpoints:
         self.folder = folder
         self.fingerprint = fingerprint
 
-    def latest(self) -> Path | None:
-        """Return the newest complete checkpoint, of this training or another, or None."""
-        complete = [path.parent for path in self.folder.glob(f"checkpoint-*/{COMPLETE}")]
-        return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-    def to_resume(self, resume: str, overwrite: bool) -> Path | None:
-        """Return the checkpoint to resume from, or None to begin.
+    def open(self, resume: str, overwrite: bool) -> Path | None:
+        """Return the checkpoint to resume from, or None and an empty folder; the main process alone changes it.
 
         Args:
             resume: ``auto``, ``always`` or ``never``, as in --resume.
@@ -67,7 +62,8 @@ class Checkpoints:
         Raises:
             UsageError: an unfinished training of another kind would be lost, or there is none and one must be.
         """
-        latest = self.latest() if resume != "never" else None
+        complete = [path.parent for path in self.folder.glob(f"checkpoint-*/{COMPLETE}") if resume != "never"]
+        latest = max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
         same = latest is not None and _progress(latest)["fingerprint"] == self.fingerprint
         if resume == "always" and not same:
             why = "there is none" if latest is None else "it has other options or captions"
@@ -77,6 +73,12 @@ class Checkpoints:
                 f"{self.folder.parent} holds an unfinished training with other options or captions",
                 "repeat that command to finish it, or give --resume never to begin this one",
             )
+        PartialState().wait_for_everyone()
+        if PartialState().is_main_process:
+            if not same:
+                shutil.rmtree(self.folder.parent, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.discard_incomplete()
         return latest if same else None
 
     def complete(self, step: int, progress: Line, best: dict[str, torch.Tensor] | None) -> None:
@@ -98,19 +100,6 @@ class Checkpoints:
         for path in self.folder.glob("checkpoint-*"):
             if not (path / COMPLETE).exists():
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def read(checkpoint: Path) -> tuple[Line, dict[str, torch.Tensor] | None]:
-    """Return the progress and the best weights that ``Checkpoints.complete`` wrote.
-
-    Raises:
-        InputError: they are damaged.
-    """
-    best = checkpoint / BEST
-    try:
-        return _progress(checkpoint), load_file(best) if best.exists() else None
-    except SafetensorError as error:
-        raise damaged(checkpoint, error) from error
 
 
 def damaged(checkpoint: Path, error: Exception) -> InputError:
@@ -154,8 +143,18 @@ class Saving(TrainerCallback):
         #: Whether training was interrupted and saved.
         self.stopped = False
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._last_save = time.monotonic()
+    def resume(self, checkpoint: Path) -> None:
+        """Continue the history, the best weights and the time of ``checkpoint``.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        progress, best = _progress(checkpoint), checkpoint / BEST
+        try:
+            self._evaluation.resume(progress["history"], load_file(best) if best.exists() else None)
+        except SafetensorError as error:
+            raise damaged(checkpoint, error) from error
+        self._clock.add("train", progress["seconds"])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.stepped = True

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,23 +50,24 @@ class Clock:
 
     def switch(self, phase: str) -> str:
         """Begin ``phase`` and return the one that ends."""
-        now = time.perf_counter()
-        self._seconds[self._phase] += now - self._since
-        before, self._phase, self._since = self._phase, phase, now
-        return before
+        ended, now = self._phase, time.perf_counter()
+        self._seconds[ended] += now - self._since
+        self._phase, self._since = phase, now
+        return ended
 
     @contextmanager
     def measure(self, phase: str) -> Iterator[None]:
         """Count the time of the block as ``phase``."""
-        before = self.switch(phase)
+        outer = self.switch(phase)
         try:
             yield
         finally:
-            self.switch(before)
+            self.switch(outer)
 
     def elapsed(self, phase: str) -> float:
         """Return the seconds of ``phase`` until now."""
-        return self._seconds[phase] + (time.perf_counter() - self._since if self._phase == phase else 0)
+        self.switch(self._phase)
+        return self._seconds[phase]
 
     def add(self, phase: str, seconds: float) -> None:
         """Add what an earlier session took for ``phase``."""
@@ -97,20 +99,11 @@ def run_json(
         "processes": PartialState().num_processes,
         "parameters": sum(p.numel() for p in model.parameters()),
         "model_type": model.config.model_type,
-        "versions": {"hugging_captions": __version__, "python": platform.python_version()} | _versions(),
+        "versions": {"hugging_captions": __version__, "python": platform.python_version()}
+        | {package: metadata.version(package) for package in PACKAGES if find_spec(package)},
         "git_commit": _git_commit(),
         "held_out": [f"{hash64(caption):016x}" for caption in corpus.held_out],
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _git_commit() -> str | None:
