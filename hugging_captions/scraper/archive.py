@@ -33,11 +33,14 @@ FORMATS = (
 #: Posts that are flushed to the disk together: below 1,000 the flushes begin to cost more than the reading.
 CHUNK = 2000
 
-_MEDIA = re.compile(r".*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf|zip|part|tmp|lock)", re.IGNORECASE)
+#: Names of files without posts: media and archives, and instaloader's places and captions before an edit.
+_NO_POSTS = re.compile(
+    r"""(?i: .*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf|zip|part|tmp|lock) )
+      | id | .*_UTC(_old_\d+|_location)\.txt""",
+    re.VERBOSE,
+)
 _TEXT_NAME = re.compile(r".*\.txt(\.gz|\.xz)?", re.IGNORECASE)
 _CAPTION_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)_UTC\.txt")
-#: instaloader's other texts: captions before an edit, and places.
-_OTHER_NAME = re.compile(r"id|.*_UTC(_old_\d+|_location)\.txt")
 #: How JSON can begin. "[NEW] boots" and "{sigh}" are captions.
 _JSON_START = re.compile(r"\{\s*(?:[\"}]|$)|\[\s*(?:[\[{\"\]]|$)")
 
@@ -58,12 +61,11 @@ class ImportResult:
         """Return the result in one line for stdout."""
         total = self.found.total()
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
-        parts = [f"{console.count(total, 'post')} in {console.count(self.files, 'file')} ({formats})", f"{self.new:,} new"]
-        parts.append(f"{total - self.new:,} already here")
-        parts += [console.count(self.unreadable, "unreadable record")] if self.unreadable else []
-        parts += [console.count(self.unreadable_likes, "unreadable like count")] if self.unreadable_likes else []
-        parts += [console.count(self.other_files, "other file") + " skipped"] if self.other_files else []
-        return console.printable(f"#{self.tag}: {', '.join(parts)}")
+        parts = [f"{console.count(total, 'post')} in {console.count(self.files, 'file')} ({formats})"]
+        parts += [f"{self.new:,} new", f"{total - self.new:,} already here"]
+        notes = {"unreadable record": self.unreadable, "unreadable like count": self.unreadable_likes, "other file": self.other_files}
+        parts += [console.count(number, noun) for noun, number in notes.items() if number]
+        return console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}")
 
 
 def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = tables.MAX_UNPACKED) -> ImportResult:
@@ -78,7 +80,11 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
         ResourceError: posts.jsonl can't be written.
     """
     for path in paths:
-        _require_file(path)
+        if not path.exists() and str(path) != "-":
+            here = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
+            raise InputError(f"cannot import {path}: it does not exist", f"there: {console.listed(here)}")
+        if not path.is_file() and not path.is_dir():
+            raise InputError(f"cannot import {path}: it is not a file or folder", "save what it gives as a file, and import that")
     result = ImportResult(tag)
     posts = _posts(paths, result, max_unpacked, [folder.resolve() for folder in store.folders()])
     chunk = list(islice(posts, CHUNK))
@@ -89,28 +95,16 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
     return result
 
 
-def _require_file(path: Path) -> None:
-    if path.is_file() or path.is_dir():
-        return
-    if path.exists() or str(path) == "-":
-        raise InputError(f"cannot import {path}: it is not a file or folder", "save what it gives as a file, and import that")
-    here = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
-    raise InputError(f"cannot import {path}: it does not exist", f"there: {console.listed(here)}")
-
-
 def _walk(folder: Path, own: Sequence[Path]) -> Iterator[Path]:
     """Yield the files below ``folder`` by name, without media, hidden files, symbolic links and our ``own`` folders."""
     for parent, folders, files in os.walk(folder, onerror=lambda error: log.warning("%s; skipped", error)):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(parent, name).resolve() not in own)
         for path in (Path(parent, name) for name in sorted(files)):
-            if not _MEDIA.fullmatch(path.name) and not path.name.startswith(".") and path.is_file() and not path.is_symlink():
+            if path.name.startswith(".") or _NO_POSTS.fullmatch(path.name) or not path.is_file() or path.is_symlink():
+                continue
+            # The metadata holds the text that stands in a .txt of the same name.
+            if path.suffix != ".txt" or not any(path.with_suffix(suffix).exists() for suffix in (".json", ".json.xz")):
                 yield path
-
-
-def _is_redundant(path: Path) -> bool:
-    """Return whether ``path`` is a text of instaloader's that its metadata holds as well, or that holds no caption."""
-    has_metadata = any(path.with_suffix(suffix).exists() for suffix in (".json", ".json.xz"))
-    return _OTHER_NAME.fullmatch(path.name) is not None or (path.suffix == ".txt" and has_metadata)
 
 
 def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: Sequence[Path]) -> Iterator[Post]:
@@ -118,8 +112,7 @@ def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: 
     for path in paths:
         before = result.found.total()
         carousels: set[str] = set()
-        files = [path] if path.is_file() else (file for file in _walk(path, own) if not _is_redundant(file))
-        readers = (_Reader(file, result, max_unpacked, in_folder=file != path) for file in files)
+        readers = (_Reader(file, result, max_unpacked, file != path) for file in ([path] if path.is_file() else _walk(path, own)))
         posts = (post for reader in readers for post in reader.posts())
         for post in console.progress(posts, unit=" posts", label=f"import {console.shorten(path.name)}"):
             if post.source == "gallery-dl":
@@ -138,11 +131,12 @@ class _Reader:
     def __init__(self, path: Path, result: ImportResult, max_unpacked: int, in_folder: bool) -> None:
         self.path, self._result, self._max_unpacked, self._in_folder = path, result, max_unpacked, in_folder
         self._tag = result.tag
-        self._has_complained = self._is_other = False
+        self._has_complained = False
         self._seen: Counter[int] = Counter()
 
     def posts(self) -> Iterator[Post]:
         """Yield the posts of the file."""
+        self._result.files += 1
         try:
             yield from self._recognise(tables.TextFile(self.path, self._max_unpacked))
         except tables.DAMAGE as error:
@@ -153,8 +147,6 @@ class _Reader:
             self._skip(str(error), logging.WARNING)
         except OSError as error:
             raise from_os_error(error, "read", self.path) from error
-        self._result.files += not self._is_other
-        self._result.other_files += self._is_other
 
     def _recognise(self, file: tables.TextFile) -> Iterator[Post]:
         level = logging.DEBUG if self._in_folder else logging.WARNING
@@ -165,29 +157,21 @@ class _Reader:
         if not file.encoding:
             self._skip(f"{self.path}: binary data", level)
             return
-        first, second = _first_lines(file)
+        with file.open() as handle:
+            first, second = [*islice(filter(None, map(str.strip, handle)), 2), "", ""][:2]
         if match := _CAPTION_NAME.fullmatch(self.path.name):
-            yield from self._caption_file(file, "{}T{}:{}:{}Z".format(*match.groups()))
+            yield from self._text(file, "{}T{}:{}:{}Z".format(*match.groups()))
         elif _JSON_START.match(first) or (first[:1] in ("[", "{") and _parse(first) is not None):
             is_lines = second and (_parse(first) is not None or (first[0] == "{" and isinstance(_parse(second), dict)))
-            yield from self._json_lines(file) if is_lines else self._json_document(file)
+            for number, text in _numbered(file, bool(is_lines)):
+                if text.strip():
+                    yield from self._values(_parse(text), f"line {number}")
         elif separator := tables.find_separator(file):
             yield from self._table(partial(tables.read_rows, file, separator))
         elif not self._in_folder or _TEXT_NAME.fullmatch(self.path.name):
-            yield from self._plain(file)
+            yield from self._text(file, None)
         else:
             self._skip(f"{self.path}: plain text that is not called .txt", level)
-
-    def _json_document(self, file: tables.TextFile) -> Iterator[Post]:
-        with file.open() as handle:
-            value = _parse(handle.read())
-        yield from self._values(value, "line 1")
-
-    def _json_lines(self, file: tables.TextFile) -> Iterator[Post]:
-        with file.open() as handle:
-            for number, line in enumerate(handle, start=1):
-                if line.strip():
-                    yield from self._values(_parse(line), f"line {number}")
 
     def _values(self, value: JSON, place: str) -> Iterator[Post]:
         """Yield the posts in one JSON value: a page of Instagram's, a list of records, or one record."""
@@ -212,21 +196,15 @@ class _Reader:
             for post in self._record(row, f"row {number}", "table"):
                 yield replace(post, likes=None) if fillers and post.likes == records.FILLER_LIKES else post
 
-    def _plain(self, file: tables.TextFile) -> Iterator[Post]:
-        with file.open() as handle:
-            for number, line in enumerate(handle, start=1):
-                caption = line.rstrip("\r\n")
-                if "\0" in caption:
-                    self._complain(f"line {number}", "binary data")
-                elif caption.strip():
-                    yield Post(records.synthetic_shortcode(self._seen, caption, None, None), caption, None, None, self._tag, "text")
-
-    def _caption_file(self, file: tables.TextFile, date_utc: str) -> Iterator[Post]:
-        """Read the text that instaloader wrote next to a picture: the whole of it is one caption."""
-        with file.open() as handle:
-            caption = handle.read().removesuffix("\n")
-        if caption:
-            yield Post(records.synthetic_shortcode(self._seen, caption, None, date_utc), caption, None, date_utc, self._tag, "instaloader")
+    def _text(self, file: tables.TextFile, date_utc: str | None) -> Iterator[Post]:
+        """Read one caption a line, or one of all lines where instaloader wrote it for the picture of ``date_utc``."""
+        for number, text in _numbered(file, by_line=not date_utc):
+            caption = text.removesuffix("\n").removesuffix("\r")
+            if "\0" in caption:
+                self._complain(f"line {number}", "binary data")
+            elif caption.strip():
+                shortcode = records.synthetic_shortcode(self._seen, caption, None, date_utc)
+                yield Post(shortcode, caption, None, date_utc, self._tag, "instaloader" if date_utc else "text")
 
     def _record(self, record: JSON, place: str, source: str = "json") -> Iterator[Post]:
         try:
@@ -239,7 +217,8 @@ class _Reader:
             yield post
 
     def _skip(self, reason: str, level: int) -> None:
-        self._is_other = True
+        self._result.files -= 1
+        self._result.other_files += 1
         log.log(level, "%s; skipped", reason)
 
     def _complain(self, place: str, reason: str) -> None:
@@ -249,11 +228,10 @@ class _Reader:
         self._has_complained = True
 
 
-def _first_lines(file: tables.TextFile) -> tuple[str, str]:
-    """Return the first two lines that aren't blank, stripped; empty where there are none."""
+def _numbered(file: tables.TextFile, by_line: bool) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file with their numbers, or the whole of it as line 1."""
     with file.open() as handle:
-        first, second = [*islice(filter(None, map(str.strip, handle)), 2), "", ""][:2]
-    return first, second
+        yield from enumerate(handle if by_line else [handle.read()], start=1)
 
 
 def _parse(text: str) -> JSON:
