@@ -199,7 +199,7 @@ class _Reader:
     def _text(self, file: tables.TextFile, date_utc: str | None) -> Iterator[Post]:
         """Read one caption a line, or one of all lines where instaloader wrote it for the picture of ``date_utc``."""
         for number, text in _numbered(file, by_line=not date_utc):
-            caption = text.removesuffix("\n").removesuffix("\r")
+            caption = text.removesuffix("\n") if date_utc else text.rstrip("\r\n")
             if "\0" in caption:
                 self._complain(f"line {number}", "binary data")
             elif caption.strip():

@@ -19,7 +19,6 @@ from .records import JSON, at, iter_nodes
 
 #: The parameters of the request for the next page.
 Cursor = dict[str, JSON]
-Feed = Callable[[InstaloaderContext, str, Cursor | None], "Page"]
 
 #: Query hash of ``edge_hashtag_to_media`` in Instagram's web client, as instaloader uses it.
 _GRAPHQL_HASH = "9b498c08113f1e09617a1703c22b2f32"
@@ -84,7 +83,7 @@ def graphql(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Pag
     return Page(list(iter_nodes(answer)), {"after": end} if at(media, "page_info", "has_next_page") and end else None)
 
 
-FEEDS: dict[str, Feed] = {"sections": sections, "graphql": graphql}
+FEEDS = {"sections": sections, "graphql": graphql}
 
 
 def ask(request: Callable[..., JSON], *args: object, **options: object) -> dict[str, JSON]:

@@ -148,14 +148,13 @@ class _Run:
                 elif without_new >= patience:
                     self.result.ended = "nothing new any more"
                 state = FeedState(page.cursor, state.pages + 1, bool(self.result.ended))
-                self._save(name, state)
-            self.result.ended = self.result.ended or self._limit()
-
-    def _limit(self) -> str:
-        """Return which limit of the options this run has reached, or an empty string."""
-        if self.result.new == self._options.max_posts:
-            return f"--max-posts {self._options.max_posts} reached"
-        return "more to come: the same command continues" if self.result.pages >= self._options.caption_queries else ""
+                self._states[name] = state
+                feeds = {feed: asdict(saved) for feed, saved in self._states.items()}
+                write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})
+            if not self.result.ended and self.result.new == self._options.max_posts:
+                self.result.ended = f"--max-posts {self._options.max_posts} reached"
+            elif not self.result.ended and self.result.pages >= self._options.caption_queries:
+                self.result.ended = "more to come: the same command continues"
 
     def _keep(self, page: Page) -> tuple[int, bool]:
         """Write the page's new posts; return how many, and whether all of them fitted under --max-posts."""
@@ -204,8 +203,3 @@ class _Run:
             self._catching_up = True
             log.warning("%s can't be used (%s): starting from the top; posts that are here stay and are not doubled", self._path, error)
             return {}
-
-    def _save(self, name: str, state: FeedState) -> None:
-        self._states[name] = state
-        feeds = {name: asdict(state) for name, state in self._states.items()}
-        write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})

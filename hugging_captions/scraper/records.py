@@ -88,17 +88,17 @@ def post_from_node(node: JSON, tag: str, source: str) -> Post:
     if not isinstance(node, dict):
         raise UnreadableRecordError("not a JSON object")
     shortcode = _name(node.get("shortcode")) or _name(node.get("code"))
-    if shortcode is None:
+    if not shortcode:
         raise UnreadableRecordError("no shortcode")
     return _post(_plain_fields(node), shortcode, tag, source)
 
 
-def post_from_record(record: JSON, tag: str, seen: Counter[int], source: str) -> Post | None:
+def post_from_record(record: JSON, tag: str, seen: Counter[int], default: str) -> Post | None:
     """Return the post that one record of an export describes, or None for a profile, story or comment.
 
     Args:
         seen: the posts of the same file that came without a shortcode (see ``synthetic_shortcode``).
-        source: the post's source where the record isn't from a tool that is known here.
+        default: the post's source where the record isn't from a tool that is known here.
 
     Raises:
         UnreadableRecordError: it should be a post and has neither a caption nor a shortcode.
@@ -113,11 +113,10 @@ def post_from_record(record: JSON, tag: str, seen: Counter[int], source: str) ->
         return post_from_node(record["data"], tag, "zeeschuimer")
     if _is_media_node(record):
         return post_from_node(record, tag, "4cat" if "__import_meta" in record else "instagram")
-    source = _source(record, source)
-    if _is_no_post(record, source):
+    if (source := _source(record, default)) is None:
         return None
     fields = _plain_fields(record)
-    post = _post(fields, _shortcode(fields) or "", tag, source)
+    post = _post(fields, _shortcode(fields), tag, source)
     if post.shortcode:
         return post
     if post.caption is None and not any(fields.get(name, 0) in (None, "") for name in CAPTION_FIELDS):
@@ -158,13 +157,11 @@ def known_likes(value: JSON) -> int | None:
     """Return a like count, or None where it is hidden (null, negative), absurd or not a whole number."""
     if isinstance(value, dict):
         value = value.get("count")
-    if isinstance(value, str):
-        if match := _COUNT.fullmatch(value.strip()):
-            unit = {"k": 10**3, "m": 10**6}.get((match["unit"] or "").lower(), 1)
-            value = int(match["whole"].replace(",", "")) if match["whole"] else round(float(match["short"]) * unit)
-    elif isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value < _MOST_LIKES else None
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)) or not (match := _COUNT.fullmatch(str(value).strip())):
+        return None
+    unit = {"k": 10**3, "m": 10**6}.get((match["unit"] or "").lower(), 1)
+    likes = int(match["whole"].replace(",", "")) if match["whole"] else round(float(match["short"]) * unit)
+    return likes if likes < _MOST_LIKES else None
 
 
 def iso_date(value: JSON) -> str | None:
@@ -225,26 +222,24 @@ def _likes(fields: Mapping[str, JSON]) -> int | None:
     return None if hidden and likes is not None and likes <= FILLER_LIKES else likes
 
 
-def _shortcode(fields: Mapping[str, JSON]) -> str | None:
-    """Return a shortcode that the record names itself or has in its link.
+def _shortcode(fields: Mapping[str, JSON]) -> str:
+    """Return a shortcode that the record names itself or has in its link, or an empty string.
 
     The post's own comes before that of one picture of it (gallery-dl). A column ``code`` or ``id`` of any other
     table isn't one: rows of two tables would be taken for the same post, and one of them lost.
     """
-    named = [fields.get("postshortcode"), fields.get("shortcode")]
-    if not {"pk", "takenat", "mediatype"}.isdisjoint(fields):
-        named.append(fields.get("code"))
-    if "body" in fields:
-        named.append(fields.get("threadid"))
-    links = [match[1] for name in LINK_FIELDS if isinstance(link := fields.get(name), str) and (match := _LINK.search(link))]
-    return next((name for value in [*named, *links] if (name := _name(value))), None)
+    names = ["postshortcode", "shortcode"]
+    names += ["code"] if not {"pk", "takenat", "mediatype"}.isdisjoint(fields) else []
+    names += ["threadid"] if "body" in fields else []
+    links = [match[1] for name in LINK_FIELDS if (match := _LINK.search(str(fields.get(name))))]
+    return next((name for value in [*map(fields.get, names), *links] if (name := _name(value))), "")
 
 
-def _name(value: JSON) -> str | None:
-    """Return a shortcode as it was given, whatever its length; a number as text."""
+def _name(value: JSON) -> str:
+    """Return a shortcode as it was given, whatever its length; a number as text; empty where there is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return valid_unicode(value.strip()) or None if isinstance(value, str) else None
+    return valid_unicode(value.strip()) if isinstance(value, str) else ""
 
 
 def _is_message(value: list[JSON]) -> bool:
@@ -259,24 +254,18 @@ def _is_media_node(record: Mapping[str, JSON]) -> bool:
     )
 
 
-def _source(record: Mapping[str, JSON], default: str) -> str:
+def _source(record: Mapping[str, JSON], default: str) -> str | None:
+    """Return what wrote ``record``; None for a comment (instaloader, Apify, 4CAT) and a story or picture of a person (gallery-dl)."""
     if record.keys() == _OWN_FIELDS and isinstance(source := record["source"], str):
         return valid_unicode(source)
-    if "shortCode" in record:
-        return "apify"
     if record.get("category") == "instagram" or "post_shortcode" in record:
-        return "gallery-dl"
-    return "4cat" if {"thread_id", "body"} <= record.keys() else default
-
-
-def _is_no_post(record: Mapping[str, JSON], source: str) -> bool:
-    """Return whether ``record`` is a comment (instaloader, Apify, 4CAT) or a story or picture of a person (gallery-dl)."""
-    if source == "4cat":
-        return record.get("type") == "comment"
-    if source == "gallery-dl":
-        return "description" not in record and "error" not in record
+        return "gallery-dl" if "description" in record or "error" in record else None
+    if {"thread_id", "body"} <= record.keys():
+        return "4cat" if record.get("type") != "comment" else None
     is_reply = "commentUrl" in record or "repliesCount" in record or {"owner", "created_at"} <= record.keys()
-    return "text" in record and "caption" not in record and is_reply
+    if is_reply and "text" in record and "caption" not in record:
+        return None
+    return "apify" if "shortCode" in record else default
 
 
 def _plain_fields(record: Mapping[str, JSON]) -> dict[str, JSON]:

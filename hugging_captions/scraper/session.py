@@ -12,7 +12,6 @@ import logging
 import pickle
 import sys
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +21,7 @@ from instaloader.instaloader import get_default_session_filename, get_legacy_ses
 
 from ..errors import InputError, InstagramError, UsageError, from_os_error
 from ..options import PullOptions
-from .feeds import FeedError, RefusedError, ask
+from .feeds import USE_BROWSER, FeedError, RefusedError, ask
 from .records import at
 
 log = logging.getLogger(__name__)
@@ -42,13 +41,12 @@ BROWSERS = ["brave", "chrome", "chromium", "edge", "firefox", "librewolf", "oper
 
 
 class AnnouncingRateController(RateController):
-    """instaloader's rate control, with every long wait announced."""
+    """instaloader's rate control, with every wait of more than ``ANNOUNCED_WAIT`` seconds announced."""
 
     def sleep(self, secs: float) -> None:
-        """Wait ``secs`` seconds; say how long and until when if it is more than a moment."""
+        """Wait ``secs`` seconds; log how long and until when."""
         if secs > ANNOUNCED_WAIT:
-            until = datetime.now() + timedelta(seconds=secs)
-            log.info("waiting %.0f s for Instagram's rate limit, until %s", secs, until.strftime("%H:%M:%S"))
+            log.info("waiting %.0f s for Instagram's rate limit, until %s", secs, f"{datetime.now() + timedelta(seconds=secs):%H:%M:%S}")
         super().sleep(secs)
 
 
@@ -84,18 +82,24 @@ def open_session(options: PullOptions) -> InstaloaderContext:
     loader = new_loader()
     saved = [Path(find(options.login)) for find in (get_default_session_filename, get_legacy_session_filename)] if options.login else []
     path = options.session_file or next((path for path in saved if path.exists()), None)
-    if options.cookies or options.cookies_from:
-        _load_cookies(loader, None, _file_cookies(options.cookies) if options.cookies else _browser_cookies(str(options.cookies_from)))
+    user = options.login
+    if options.cookies:
+        cookies = _file_cookies(options.cookies)
+    elif options.cookies_from:
+        cookies = _browser_cookies(options.cookies_from)
     elif path:
-        _load_cookies(loader, options.login or path.name.removeprefix("session-"), _session_cookies(path))
-    elif options.login:
-        _ask_and_log_in(loader, options.login)
+        cookies, user = _session_cookies(path), user or path.name.removeprefix("session-")
+    elif user:
+        _ask_and_log_in(loader, user)
         _verify(loader)
         loader.save_session_to_file()
         return loader.context
     else:
         log.warning("no session given: Instagram shows hashtags only to accounts; see --login, --session-file and --cookies")
         return loader.context
+    if "csrftoken" not in cookies:
+        raise InputError("the cookie csrftoken is missing from the session", "export all cookies of instagram.com, after logging in there")
+    loader.load_session(user or "unknown", cookies)  # _verify asks Instagram for the name
     _verify(loader)
     return loader.context
 
@@ -122,21 +126,14 @@ def _session_cookies(path: Path) -> dict[str, str]:
     return cookies
 
 
-def _load_cookies(loader: Instaloader, user: str | None, cookies: dict[str, str]) -> None:
-    if "csrftoken" not in cookies:
-        raise InputError("the cookie csrftoken is missing from the session", "export all cookies of instagram.com, after logging in there")
-    loader.load_session(user or "unknown", cookies)  # _verify asks Instagram for the name
-
-
 def _file_cookies(path: Path) -> dict[str, str]:
     """Return Instagram's cookies of a Netscape cookies.txt."""
     jar = http.cookiejar.MozillaCookieJar(str(path))
     try:
         jar.load(ignore_discard=True, ignore_expires=True)
-    except http.cookiejar.LoadError as error:
-        raise InputError(f"{path} is not a Netscape cookies.txt", "export the cookies of instagram.com in the Netscape format") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
+    except (OSError, UnicodeDecodeError) as error:  # a file of another format is an OSError without a number
+        why = getattr(error, "strerror", None) or "it is not a Netscape cookies.txt"
+        raise InputError(f"cannot read {path}: {why}", "export the cookies of instagram.com in the Netscape format") from error
     return _instagram_only(jar)
 
 
@@ -178,16 +175,15 @@ def _ask_and_log_in(loader: Instaloader, user: str) -> None:
 
 def _verify(loader: Instaloader) -> None:
     """Make sure that the session has a ``sessionid`` and that one authenticated request succeeds."""
-    advice = "log in with a browser and use --cookies"
     if not loader.save_session().get("sessionid"):
-        raise InstagramError("the session is empty: Instagram answered the login without a sessionid", advice)
+        raise InstagramError("the session is empty: Instagram answered the login without a sessionid", USE_BROWSER)
     try:
-        user = at(ask(partial(loader.context.graphql_query, _USER_HASH, {})), "data", "user", "username")
+        user = at(ask(loader.context.graphql_query, _USER_HASH, {}), "data", "user", "username")
     except RefusedError as error:
         raise InstagramError(str(error), error.advice) from error
     except FeedError as error:
         raise InstagramError(f"{error}, so the session can't be checked", "check the network, then repeat the command") from error
     if not isinstance(user, str):
-        raise InstagramError("Instagram does not accept this session (any more)", f"{advice}, or --login again")
+        raise InstagramError("Instagram does not accept this session (any more)", f"{USE_BROWSER}, or --login again")
     loader.context.username = user
     log.info("logged in as %s", user)

@@ -152,12 +152,12 @@ def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tu
 
     with file.open(newline="") as handle:
         rows = (row for row in csv.reader(handle, delimiter=separator) if any(map(str.strip, row)))
-        header = next((row for row in rows if not row[0].startswith("sep=")), None)  # the handle stands at the next row now
-        if header is None:
-            return
-        _require_caption(header, file.path)
         number = 1
         try:
+            header = next((row for row in rows if not row[0].startswith("sep=")), None)  # the handle stands at the next row now
+            if header is None:
+                return
+            _require_caption(header, file.path)
             for frame in _frames(handle, separator, len(header), complain):
                 for *cells, surplus in frame.itertuples(index=False, name=None):
                     number += 1
@@ -169,7 +169,7 @@ def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tu
                         yield number, dict(zip(header, cells))
         except pandas.errors.EmptyDataError:
             return
-        except pandas.errors.ParserError as error:
+        except (csv.Error, pandas.errors.ParserError) as error:
             opened = _OPEN_QUOTE.search(str(error))
             reason = f"the quote that opens in row {int(opened[1]) + 2} is never closed" if opened else str(error)
             advice = "close it or take that row out; what stands above it is imported"

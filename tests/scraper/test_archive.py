@@ -88,6 +88,7 @@ FORMATS: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
     ("own-columns.csv", "code,taken_at,caption,likes,like_and_view_counts_disabled\nOWNCODE1,2020-09-13T12:26:40+00:00,Elk at dusk,3,True\n", "table", [("OWNCODE1", "Elk at dusk", None, DAY)]),
     ("damaged.csv", 'caption,likes,shortcode\n"never closed,1,QUOTE1\n"Closed, twice",2,QUOTE2\nToo many,3,QUOTE3,4,5\nShort\nAfter it,4,LAST1,\n', "table", [("", "Short", None, None), ("LAST1", "After it", 4, None)]),
     ("posts.jsonl", _lines({"shortcode": "import-0123456789abcdef", "caption": "Ours", "likes": None, "date_utc": DAY, "tag": "x", "source": "sections"}), "sections", [("import-0123456789abcdef", "Ours", None, DAY)]),
+    ("posts-of-gallery-dl.jsonl", _lines({"shortcode": "GALL2", "caption": "Ours", "likes": 1, "date_utc": DAY, "tag": "x", "source": "gallery-dl"}), "gallery-dl", [("GALL2", "Ours", 1, DAY)]),
     ("absurd.jsonl", _lines({"caption": "Nobody has that many", "likes": 10**300, "date": 10**300}), "json", [("", "Nobody has that many", None, None)]),
     ("year-one.jsonl", _lines({"caption": "Long ago", "date": "0001-01-01"}), "json", [("", "Long ago", None, "0001-01-01T00:00:00Z")]),
     ("half-source.jsonl", '{"shortcode": "HALF1", "caption": "Ours", "likes": null, "date_utc": null, "tag": "x", "source": "\\udcff"}\n', "\ufffd", [("HALF1", "Ours", None, None)]),
@@ -447,6 +448,9 @@ def test_a_quote_that_never_closes_names_its_row(tmp_path: Path, root: Path, cap
     (tmp_path / "posts.csv").write_text('caption,likes\nOne,1\n"Two,2\nThree,3\n')
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(tmp_path / "posts.csv")]) == 3
     assert "posts.csv: the quote that opens in row 3 is never closed" in capsys.readouterr().err
+    (tmp_path / "posts.csv").write_text('"caption,likes\n' + "A caption of some length,1\n" * 6000)
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(tmp_path / "posts.csv")]) == 3
+    assert "posts.csv: field larger than field limit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "package"), [("posts.xlsx", "openpyxl"), ("posts.parquet", "pyarrow")])
