@@ -3,7 +3,7 @@
     python benchmarks/generate.py                          # under 20 minutes on two quiet cores
     python benchmarks/generate.py --sizes 40 --rounds 1    # a first impression
 
-The model has GPT-2's shape with 6 layers (82 M parameters) and random weights; its end sign has a bias that makes texts end
+The model has GPT-2's shape with 6 layers (82 M parameters) and random weights; its end signal has a bias that makes texts end
 like captions do (printed). So it needs no training, and speed depends on shapes and lengths alone. Reads GPT-2's tokenizer of
 ../shared, and its captions for the novelty part. Contenders take turns in rounds: only ratios within one run are meant to be
 compared. Prints tables and writes benchmarks/out/generate.json.

@@ -22,7 +22,7 @@ log = logging.getLogger("hugging_captions.benchmarks")
 
 OPTIONS = GenerateOptions(max_length=60, min_length=0, top_k=50, top_p=0.95, keep_all=True)
 PROMPTS = ["My day", "The view from up here", "Coffee", "Nothing beats the first snow of the year"]
-#: Likelihood of the end sign among the survivors: half of the texts are over within 17 tokens, 90 % within 58.
+#: Likelihood of the end signal among the survivors: half of the texts are over within 17 tokens, 90 % within 58.
 HAZARD = 0.04
 #: Most rows in one call of generate.
 CALL_ROWS = 256
@@ -52,7 +52,7 @@ class Contest:
         millions = sum(p.numel() for p in self.model.transformer.parameters()) / 1e6
         where = f"{torch.get_num_threads()} threads" if self.device == "cpu" else torch.cuda.get_device_name()
         shape = f"GPT-2 shape, {millions:.0f} M parameters, {self.model.dtype}"
-        return f"{shape}, {self.device}, {where}; at most 60 tokens, end sign {HAZARD:.0%} a token"
+        return f"{shape}, {self.device}, {where}; at most 60 tokens, end signal {HAZARD:.0%} a token"
 
     def run(self, name: str, size: int, seed: int) -> dict[str, float] | None:
         """Return seconds, captions that ended, their tokens and peak memory of one turn; None, and a line, where it fails."""
@@ -112,7 +112,7 @@ class Contest:
         return self._count(rows)
 
     def _count(self, rows: list[list[int]]) -> tuple[int, int]:
-        """Return how many rows ended by themselves and how many tokens they have, the end sign included; texts are decoded too."""
+        """Return how many rows ended by themselves and how many tokens they have, the end signal included; texts are decoded too."""
         cut = [row[: row.index(self.eos) + 1] if self.eos in row else row for row in rows]
         for row in cut:
             self.tokenizer.decode(row, clean_up_tokenization_spaces=False)
@@ -120,7 +120,7 @@ class Contest:
 
 
 def build_model(layers: int, vocabulary: int, eos: int) -> GPT2LMHeadModel:
-    """Return a random GPT-2 whose end sign comes with likelihood ``HAZARD`` among 50 survivors, by a bias of its output layer."""
+    """Return a random GPT-2 whose end signal comes with likelihood ``HAZARD`` among 50 survivors, by a bias of its output layer."""
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(n_layer=layers, vocab_size=vocabulary, bos_token_id=eos, eos_token_id=eos)).eval()
     head = torch.nn.Linear(model.config.n_embd, vocabulary)

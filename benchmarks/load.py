@@ -1,9 +1,9 @@
-"""How the stages bear a million posts and ten thousand captions to write: seconds and peak memory of each.
+"""How the stages cope with a million posts and ten thousand captions to write: seconds and peak memory of each.
 
     python benchmarks/load.py --posts 1000000 --captions 10000
 
-The posts are those of the example with their words dealt anew, as dirty as they are; the model is tiny and random, so that what is measured
-is the reading, cleaning, encoding and book-keeping and not the mathematics. Each stage runs in a process of its own.
+The posts are those of the example with their words shuffled; the model is tiny and random, so what is measured is the
+reading, cleaning, encoding and book-keeping, not the mathematics. Each stage runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -59,26 +59,31 @@ def clean_stage(folder: Path, count: int) -> str:
 def encode_stage(folder: Path, count: int) -> str:
     """Load the corpus, split it, make a tokenizer of some of it, encode all, and plan an epoch's batches."""
     from hugging_captions import dataset, models
-    from hugging_captions.dataset import batches
+    from hugging_captions.dataset.batches import TokenBatches
     from hugging_captions.storage import Store
 
     corpus = dataset.load([TAG], Store(folder), 0.1, 0)
     tokenizer = models.train_tokenizer(corpus.captions[:20_000], 2048)
-    rows = batches.encode_captions(corpus.captions, tokenizer, 512)[0]
-    epoch = batches.TokenBatches([len(rows[i]) for i in corpus.split.train], 4096, 0)
-    _tiny_model(tokenizer, Store(folder).model(TAG))
-    return f"{sum(map(len, rows)):,} tokens in {len(epoch):,} batches"
+    base = _tiny_model(tokenizer, Store(folder).model(TAG))
+    rows = dataset.encode(corpus, base).train
+    batches = TokenBatches([len(row) for row in rows], 4096, 0)
+    return f"{sum(map(len, rows)):,} tokens in {len(batches):,} batches"
 
 
-def _tiny_model(tokenizer: Any, folder: Path) -> None:
+def _tiny_model(tokenizer: Any, folder: Path) -> Any:
+    """Save a random model in ``folder`` and return it."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
+
+    from hugging_captions.models import LoadedModel
 
     torch.manual_seed(0)
     eos = tokenizer.eos_token_id
     shape = {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
-    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **shape)).save_pretrained(folder)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **shape))
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return LoadedModel(model, tokenizer)
 
 
 def generate_stage(folder: Path, count: int) -> str:

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -88,7 +87,7 @@ class Survivors:
 class _Prefix:
     """A prompt after the model has read it: keys and values (None without slots) and the candidates for the first token."""
 
-    cache: Any
+    cache: Cache | None
     first: Survivors
 
 
@@ -246,7 +245,7 @@ class SlotLayer(DynamicLayer):
 class SlotCache(Cache):
     """A cache that transformers' models fill like their own, with rows at different positions. Active rows are the first ones."""
 
-    def __init__(self, like: Any, slots: int, length: int) -> None:
+    def __init__(self, like: Cache, slots: int, length: int) -> None:
         """Make room for ``slots`` rows of ``length`` positions, with the shapes of the layers of the cache ``like``."""
         self.slots, self.length, self.until = slots, length, 1
         super().__init__(layers=[SlotLayer(self, layer.keys, layer.values) for layer in like.layers])
@@ -273,7 +272,7 @@ class SlotCache(Cache):
             input_ids=ids[:, None], position_ids=positions[:, None], attention_mask=mask, past_key_values=self, use_cache=True
         ).logits[:, -1]
 
-    def fill(self, slots: slice, prefix: Any) -> None:
+    def fill(self, slots: slice, prefix: Cache) -> None:
         """Begin the rows in ``slots`` with the keys and values of a prompt that was read once."""
         for own, layer in zip(self.layers, prefix.layers):
             known = layer.keys.shape[2]
