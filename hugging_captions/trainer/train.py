@@ -249,6 +249,10 @@ class _Training:
             figures |= {key: value for key, value in best.items() if key not in ("step", "epoch", "seconds")}
         split, speed = self.corpus.split, steps * self.tokens / len(self.batches) / self.clock.elapsed("train")
         figures |= {"train_captions": len(split.train), "val_captions": len(split.val), "cut_captions": self.data.cut}
+        if self.device == "cuda":
+            import torch
+
+            figures["peak_memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 3)
         return figures | {"tokens_per_second": round(speed, 1)}
 
     def save(self) -> LoadedModel:

@@ -31,7 +31,7 @@ _server.set_forkserver_preload(
         TUNE,
         *(
             f"hugging_captions.{name}"
-            for name in ("cleaner.pipeline", "scraper.pull", "scraper.session", "trainer.train", "generator.generate")
+            for name in ("cleaner.pipeline", "scraper.pull", "scraper.session", "trainer.checkpoints", "generator.decoder")
         ),
     ]
 )
