@@ -1,6 +1,6 @@
 """One post, and the append-only posts.jsonl that holds a tag's.
 
-Written by scraper and archive, read by the cleaner. A record is a line; a line that a crash tore is
+Written by the scraper, read by the cleaner. A record is a line; a line that a crash tore is
 forgotten at the next opening, a line that is damaged is reported and skipped.
 """
 

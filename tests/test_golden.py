@@ -36,6 +36,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.timeout(300)  # 12,240 captions on a busy machine
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real captions are not beside this checkout")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_real_captions_are_cleaned_as_before(name: str, root: Path) -> None:
