@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from . import __version__
 from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError, from_os_error, is_out_of_memory
@@ -30,39 +30,30 @@ EXIT_INTERRUPTED = 130
 
 # C0 and C1 controls, and the bidirectional overrides that can reorder a terminal line.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-_COLOURS = {logging.WARNING: "33", logging.ERROR: "31"}
 
 
-class _Formatter(logging.Formatter):
-    """Plain text for information, ``warning: ...`` and ``error: ...`` above it, coloured on a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = printable(record.getMessage())
-        if record.levelno < logging.WARNING:
-            return text
-        label = record.levelname.lower() + ":"
-        if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-            label = f"\x1b[{_COLOURS.get(record.levelno, '31')}m{label}\x1b[0m"
-        return f"{label} {text}"
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Write to whatever stderr is now, above a progress bar if one is drawn."""
+class _Handler(logging.Handler):
+    """Write to whatever stderr is now, above a progress bar if one is drawn; ``warning:`` and ``error:`` in colour on a terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        text = printable(record.getMessage())
+        if record.levelno >= logging.WARNING:
+            label = record.levelname.lower() + ":"
+            if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+                label = f"\x1b[{33 if record.levelno == logging.WARNING else 31}m{label}\x1b[0m"
+            text = f"{label} {text}"
         tqdm = sys.modules.get("tqdm")
         if tqdm is not None and sys.stderr.isatty():
-            tqdm.tqdm.write(self.format(record), file=sys.stderr)
-            return
-        sys.stderr.write(self.format(record) + "\n")
-        sys.stderr.flush()
+            tqdm.tqdm.write(text, file=sys.stderr)
+        else:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
 
 
 def set_up_logging(verbose: bool) -> None:
     """Send the package's log to stderr: information and above, everything with ``verbose``."""
     logger = logging.getLogger("hugging_captions")
     logger.handlers[:] = [_Handler()]
-    logger.handlers[0].setFormatter(_Formatter())
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import operator
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
@@ -156,7 +158,7 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
             settings["action"] = "store_true"
         elif item.default not in ((), None):
             settings.setdefault("type", type(item.default))
-            text += f" (default: {_shown(item.default)})"
+            text += f" (default: {item.default})"
         group.add_argument(_flag(item), dest=item.name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **settings)
 
 
@@ -273,17 +275,18 @@ def _out_of_range(options: Any) -> list[str]:
     found = []
     for item in dataclasses.fields(options):
         value = getattr(options, item.name)
-        for limit, (is_within, words) in _LIMITS.items():
+        for limit, is_within in _LIMITS.items():
             bound = item.metadata.get(limit)
             if value is not None and bound is not None and not is_within(value, bound):
-                found.append(f"{_flag(item)} must be {words} {bound}, not {value}")
+                found.append(f"{_flag(item)} must be {limit.replace('_', ' ')} {bound}, not {value}")
                 break
     return found
 
 
 def as_json(options: Any) -> dict[str, Any]:
     """Return the fields of ``options`` as JSON values, paths as strings."""
-    return {key: _json_value(value) for key, value in dataclasses.asdict(options).items()}
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(options), default=str))
+    return values
 
 
 def as_arguments(options: Any) -> list[str]:
@@ -297,11 +300,7 @@ def as_arguments(options: Any) -> list[str]:
 
 
 # A comparison with NaN is false, so NaN is outside every limit.
-_LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
-    "at_least": (lambda value, bound: value >= bound, "at least"),
-    "above": (lambda value, bound: value > bound, "above"),
-    "at_most": (lambda value, bound: value <= bound, "at most"),
-}
+_LIMITS: dict[str, Callable[[float, float], bool]] = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le}
 
 
 def _flag(item: dataclasses.Field[Any]) -> str:
@@ -320,15 +319,3 @@ def _is_day(text: str) -> bool:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
-
-
-def _shown(default: Any) -> str:
-    return f'"{default}"' if isinstance(default, str) and " " in default else str(default)
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, (tuple, list)):
-        return [_json_value(item) for item in value]
-    return value

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import orjson
 
@@ -101,13 +100,23 @@ class PostLog:
             ResourceError: it cannot be written, or is a symbolic link.
         """
         self.path = path
+        self.shortcodes: set[str] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = open(path, "ab+", opener=no_links)
-            _cut_torn_line(self._handle)
-            self.shortcodes = _shortcodes(self._handle)
+            self._read_shortcodes()
         except OSError as error:
             raise from_os_error(error, "write", path) from error
+
+    def _read_shortcodes(self) -> None:
+        end = self._handle.seek(0)
+        for line in self._handle:
+            if not line.endswith(b"\n"):  # a record that was being written when the process died
+                break
+            end += len(line)
+            with suppress(ValueError, TypeError, KeyError):  # a damaged line, which cleaning counts
+                self.shortcodes.add(parse_post(line).shortcode)
+        self._handle.truncate(end)
 
     def __enter__(self) -> PostLog:
         return self
@@ -134,41 +143,3 @@ class PostLog:
         except OSError as error:
             raise from_os_error(error, "write", self.path) from error
         return len(lines)
-
-
-def _cut_torn_line(handle: IO[bytes]) -> None:
-    """Truncate what follows the last newline: a record that was being written when the process died."""
-    end = handle.seek(0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - (1 << 16))
-        handle.seek(start)
-        newline = handle.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            handle.truncate(start + newline + 1)
-            return
-        end = start
-    handle.truncate(0)
-
-
-#: How our own lines begin; one search over many lines is several times as fast as parsing each.
-_OUR_LINE = re.compile(rb'^\{"shortcode": "([A-Za-z0-9_.:-]+)"', re.MULTILINE)
-
-
-def _shortcodes(handle: IO[bytes]) -> set[str]:
-    """Return every shortcode in a posts.jsonl."""
-    handle.seek(0)
-    found: set[str] = set()
-    while lines := handle.readlines(1 << 22):
-        shortcodes = _OUR_LINE.findall(b"".join(lines))
-        found.update(map(bytes.decode, shortcodes))
-        if len(shortcodes) < len(lines):  # somebody else's lines among them, or damaged ones, which cleaning counts
-            found.update(_parsed_shortcodes(lines))
-    return found
-
-
-def _parsed_shortcodes(lines: Iterable[bytes]) -> Iterator[str]:
-    for line in lines:
-        try:
-            yield parse_post(line).shortcode
-        except (ValueError, TypeError, KeyError):
-            continue

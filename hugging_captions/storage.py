@@ -18,6 +18,7 @@ import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partialmethod
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,23 +95,15 @@ class Store:
 
     # -- text/<tag>/
 
-    def posts(self, tag: str) -> Path:
-        return self.root / "text" / tag / "posts.jsonl"
+    def _in_text(self, name: str, tag: str) -> Path:
+        return self.root / "text" / tag / name
 
-    def pull_state(self, tag: str) -> Path:
-        return self.root / "text" / tag / "pull.json"
-
-    def captions(self, tag: str) -> Path:
-        return self.root / "text" / tag / "captions.txt"
-
-    def dropped(self, tag: str) -> Path:
-        return self.root / "text" / tag / "dropped.jsonl"
-
-    def cleaning(self, tag: str) -> Path:
-        return self.root / "text" / tag / "cleaning.json"
-
-    def cleaning_picture(self, tag: str) -> Path:
-        return self.root / "text" / tag / "cleaning.png"
+    posts = partialmethod(_in_text, "posts.jsonl")
+    pull_state = partialmethod(_in_text, "pull.json")
+    captions = partialmethod(_in_text, "captions.txt")
+    dropped = partialmethod(_in_text, "dropped.jsonl")
+    cleaning = partialmethod(_in_text, "cleaning.json")
+    cleaning_picture = partialmethod(_in_text, "cleaning.png")
 
     def tags_with_captions(self) -> list[str]:
         """Return the tags that have a captions.txt here, sorted."""
@@ -301,14 +294,11 @@ def read_json(path: Path) -> Any:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
     try:
         with open(path, "rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
+            return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise from_os_error(error, "read", path) from error
-    return digest.hexdigest()
 
 
 def refuse_loss(paths: Sequence[Path], overwrite: bool) -> None:

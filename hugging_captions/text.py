@@ -57,10 +57,6 @@ def word_count(text: str, enough: int | None = None) -> int:
 def fold(text: str) -> str:
     """Return what two captions share that differ only in case, punctuation, emoji, tags, handles or spacing."""
     bare = TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
-    if not bare.isascii():
-        bare = _SYMBOLS.sub(" ", bare)
-    if bare.isascii():  # in a tenth of the time
-        return b" ".join(bare.lower().encode().translate(_ASCII_WORDS_ONLY).split()).decode()
     return " ".join(unicodedata.normalize("NFKC", bare).casefold().translate(_WORDS_ONLY).split())
 
 
@@ -80,9 +76,6 @@ class _WordsOnly(dict[int, int]):
 
 
 _WORDS_ONLY = _WordsOnly()
-#: Symbols that most captions have; none is a letter, nor does NFKC make one of it.
-_SYMBOLS = re.compile("[•–—‘’“”…\u2190-\u21ff\u2600-\u27bf\ufe0f\u200d\U0001f300-\U0001faff]+")
-_ASCII_WORDS_ONLY = bytes(_WORDS_ONLY[code] if code < 128 else 32 for code in range(256))
 
 
 def hash64(text: str) -> int:
