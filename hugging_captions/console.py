@@ -26,8 +26,6 @@ from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError
 
 T = TypeVar("T")
 
-EXIT_INTERRUPTED = 130
-
 # C0 and C1 controls, and the bidirectional overrides that can reorder a terminal line.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -127,14 +125,16 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         return int(exit_.code or 0)
     except KeyboardInterrupt as interrupt:
         _report(str(interrupt) or "interrupted; what was written so far is kept", "", arguments.verbose)
-        return EXIT_INTERRUPTED
+        return 130
     except BrokenPipeError:  # the reader of stdout went away: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        known = _known(error)
-        _report(str(known) if known else _bug(error), known.hint if known else "", arguments.verbose)
-        return known.exit_code if known else 1
+        if known := _known(error):
+            _report(str(known), known.hint, arguments.verbose)
+            return known.exit_code
+        _report(f"unexpected {type(error).__name__}: {error} (this is a bug; --verbose shows where)", "", arguments.verbose)
+        return 1
 
 
 @contextmanager
@@ -173,10 +173,6 @@ def _known(error: Exception) -> HuggingCaptionsError | None:
     if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_ERRNOS):
         return from_os_error(error, "use", error.filename or "the disk")
     return None
-
-
-def _bug(error: Exception) -> str:
-    return f"unexpected {type(error).__name__}: {error} (this is a bug; --verbose shows where)"
 
 
 def _report(message: str, hint: str, verbose: bool) -> None:

@@ -63,16 +63,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def from_os_error(error: OSError, action: str, path: Path | str) -> HuggingCaptionsError:
-    """Say which path could not be read or written and why.
-
-    Args:
-        error: what the operating system answered.
-        action: ``"read"`` or ``"write"``.
-        path: the file or folder in question.
-
-    Returns:
-        a ``ResourceError`` for a failed write or a full or broken disk, otherwise an ``InputError``.
-    """
+    """Return why ``path`` can't be read or written (``action``): ``ResourceError`` if it is a write or the disk, else ``InputError``."""
     message = f"cannot {action} {path}: {error.strerror or error}"
     if error.errno in DISK_ERRNOS:
         return ResourceError(message, "free some space or choose another --root; what was there before is unchanged")

@@ -10,9 +10,8 @@ has to be sure of English to say so. English or not: accuracy 0.957 on 6,000 twe
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Protocol
 
 from .errors import UsageError
 from .storage import data_file
@@ -65,7 +64,6 @@ _LOOSE_ENGLISH = frozenset(("sco", "un"))
 _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
 
-
 #: Most of what isn't a letter, outside ASCII; each is a break.
 _SYMBOLS = re.compile(
     "[\u00a1-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u2017\u2020-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff01-\uff20"
@@ -78,12 +76,6 @@ _PIECES = bytes(
     for code, char in enumerate(map(chr, range(256)))
 )
 _ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠-ꟿﬀ-ﬆ]")
-
-
-class _Model(Protocol):
-    """What is used of a fastText model."""
-
-    def predict(self, text: str, k: int) -> tuple[Sequence[str], Sequence[float]]: ...
 
 
 def detect(text: str) -> tuple[str, float]:
@@ -99,13 +91,13 @@ def detect(text: str) -> tuple[str, float]:
 @lru_cache(maxsize=256)  # a caption is examined before it is changed and afterwards, often with the same words
 def _detect(bare: str) -> tuple[str, float]:
     tokens = bare.split()
-    if _is_plain_english(bare, tokens):
+    if bare.isascii() and len(_ENGLISH.intersection(tokens)) >= ENGLISH_WORDS and _count(tokens, _ENGLISH) >= ENGLISH_SHARE * len(tokens):
         return "en", 1.0
     if not _ENOUGH_LETTERS.search(bare):
         return UNKNOWN, 0.0
     code, share = _by_cld2(bare)
-    foreign = sum(map(_NOT_ENGLISH.__contains__, tokens)) > len(tokens) // TOKENS_WITH_ONE
-    if code and (code != "en" or (not foreign and _words_support(tokens))):
+    foreign = _count(tokens, _NOT_ENGLISH) > len(tokens) // TOKENS_WITH_ONE
+    if code and (code != "en" or (not foreign and _count(tokens, _SUPPORTS) >= max(1, SUPPORTED_SHARE * len(tokens)))):
         return code, share
     careful, probability = _by_fasttext(bare)
     if careful == "en" and probability < (LIKELY if code and not foreign else SURE):
@@ -149,11 +141,12 @@ def _other_language(piece: str, code: str) -> str:
     letters = sum(map(len, tokens))
     if letters < LEAST_OF_SECOND:
         return ""
-    bare = " ".join(tokens).lower()
-    if code == "en" and _has_english(bare):
+    words = [token.lower() for token in tokens]
+    if code == "en" and _count(words, _ENGLISH) > len(words) // TOKENS_WITH_ONE:
         return ""
+    bare = " ".join(words)
     fast, _ = _by_cld2(bare)
-    denied = code == "en" and not _NOT_ENGLISH.isdisjoint(bare.split())
+    denied = code == "en" and not _NOT_ENGLISH.isdisjoint(words)
     if fast == code and not denied:
         return ""
     careful, probability = _by_fasttext(bare)
@@ -162,8 +155,8 @@ def _other_language(piece: str, code: str) -> str:
         return ""
     small = len(tokens) if piece.isupper() else sum(token[0].islower() for token in tokens)
     both = careful == fast and len(set(tokens)) > 1
-    words = small >= SMALL_WORDS or (denied and len(tokens) >= SMALL_WORDS)
-    return other if both or (letters >= MIN_LETTERS_OF_SECOND and words) else ""
+    no_name = small >= SMALL_WORDS or (denied and len(tokens) >= SMALL_WORDS)
+    return other if both or (letters >= MIN_LETTERS_OF_SECOND and no_name) else ""
 
 
 def _in_pieces(text: str) -> str:
@@ -175,21 +168,8 @@ def _in_pieces(text: str) -> str:
     return text.encode("utf-8", "replace").translate(_PIECES).decode()  # as text it takes twenty times as long
 
 
-def _is_plain_english(bare: str, tokens: Sequence[str]) -> bool:
-    if not bare.isascii() or len(_ENGLISH.intersection(tokens)) < ENGLISH_WORDS:
-        return False
-    return sum(map(_ENGLISH.__contains__, tokens)) >= ENGLISH_SHARE * len(tokens)
-
-
-def _words_support(tokens: Sequence[str]) -> bool:
-    """Return whether enough of these words are English where CLD2 says so."""
-    return sum(map(_SUPPORTS.__contains__, tokens)) >= max(1, SUPPORTED_SHARE * len(tokens))
-
-
-def _has_english(bare: str) -> bool:
-    """Return whether one in ``TOKENS_WITH_ONE`` words of a bare text, or one in all, is one of the commonest English ones."""
-    tokens = bare.split()
-    return sum(map(_ENGLISH.__contains__, tokens)) > len(tokens) // TOKENS_WITH_ONE
+def _count(tokens: Sequence[str], words: frozenset[str]) -> int:
+    return sum(map(words.__contains__, tokens))
 
 
 def _by_cld2(bare: str) -> tuple[str, float]:
@@ -208,14 +188,13 @@ def _by_cld2(bare: str) -> tuple[str, float]:
 
 def _by_fasttext(bare: str) -> tuple[str, float]:
     """Return the likeliest language of how ``bare`` begins, and its probability."""
-    labels, probabilities = _fasttext().predict(bare[:ENOUGH], 1)
+    labels, probabilities = _fasttext_predict()(bare[:ENOUGH], 1)
     return (labels[0].removeprefix("__label__"), min(1.0, round(probabilities[0], 4))) if labels else (UNKNOWN, 0.0)
 
 
 @cache
-def _fasttext() -> _Model:
-    """Return the model, read once."""
+def _fasttext_predict() -> Callable[[str, int], tuple[Sequence[str], Sequence[float]]]:
     import fasttext
 
-    model: _Model = fasttext.load_model(str(data_file("lid.176.ftz")))
-    return model
+    predict: Callable[[str, int], tuple[Sequence[str], Sequence[float]]] = fasttext.load_model(str(data_file("lid.176.ftz"))).predict
+    return predict

@@ -29,17 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 END_OF_TEXT = "<|endoftext|>"
-#: Vocabulary, positions, width, layers and heads of ``scratch``: about 4 M parameters, minutes on two cores.
-SCRATCH_SHAPE = {"n_positions": 512, "n_embd": 256, "n_layer": 4, "n_head": 4}
-SCRATCH_VOCABULARY = 4096
 #: The weights of ``builtin``; its model card stands beside them.
 BUILTIN = Path(__file__).resolve().parent.parent / "base_model" / "weights"
-#: Seconds to wait for the hub's first answer before saying that it can't be reached.
-HUB_TIMEOUT = 5
-
-
-#: Free memory that is assumed where the system doesn't tell, in bytes.
-ASSUMED_MEMORY = 4 << 30
 
 
 class Tokenizer(Protocol):
@@ -148,15 +139,9 @@ def choose_precision(device: str, asked: str) -> str:
         return asked
     if device == "cuda":
         return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
-    return "bf16" if device == "cpu" and _cpu_has_bf16() else "fp32"
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    cpu_info = Path("/proc/cpuinfo")
+    flags = cpu_info.read_text(encoding="utf-8") if device == "cpu" and cpu_info.exists() else ""
+    return "bf16" if "amx_bf16" in flags or "avx512_bf16" in flags else "fp32"
 
 
 def dtype_of(precision: str) -> torch.dtype:
@@ -176,7 +161,7 @@ def describe_device(device: str) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes of memory that ``device`` can give without swapping; ``ASSUMED_MEMORY`` where the system doesn't tell."""
+    """Return the bytes of memory that ``device`` can give without swapping; 4 GiB where the system doesn't tell."""
     import torch
 
     if device.type == "cuda":
@@ -185,7 +170,7 @@ def free_memory(device: torch.device) -> int:
         with open("/proc/meminfo", encoding="ascii") as handle:
             return next(int(line.split()[1]) * 1024 for line in handle if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return ASSUMED_MEMORY
+        return 4 << 30
 
 
 def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
@@ -201,7 +186,8 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
     if name == "scratch":
         return _from_scratch(captions, seed)
     if name == "builtin":
-        return _load_builtin()
+        repository = BUILTIN.parent.parent
+        return _load_folder(BUILTIN, "the built-in base model", f"restore it:  git -C {repository} checkout -- base_model/weights")
     if Path(name).is_dir():
         return _refuse_not_finite(name, _load_folder(Path(name), "the base model"))
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -216,17 +202,6 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
                 "start from the model that is here with --base-model builtin, or give a local folder with --base-model DIR",
             ) from error
         raise InputError(f"cannot load base model {name!r}: {_first_line(error)}", "check the name on the hub") from error
-
-
-def _load_builtin() -> LoadedModel:
-    try:
-        return _load(str(BUILTIN), local_files_only=True)
-    except Exception as error:  # a missing folder, or a damaged file, which raises whatever its reader does
-        why = _first_line(error) if BUILTIN.exists() else "it is not there"
-        raise InputError(
-            f"cannot load the built-in base model from {BUILTIN}: {why}",
-            f"restore it:  git -C {BUILTIN.parent.parent} checkout -- base_model/weights",
-        ) from error
 
 
 def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
@@ -246,7 +221,7 @@ def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
     return _load_folder(folder, f"the checkpoint of tag {corpus!r}")
 
 
-def _load_folder(folder: Path, what: str) -> LoadedModel:
+def _load_folder(folder: Path, what: str, repair: str = "it is damaged or incomplete: train or download it again") -> LoadedModel:
     if list(folder.glob("pytorch_model*.bin")) and not list(folder.glob("*.safetensors")):
         convert = f"from transformers import AutoModelForCausalLM as M; M.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         raise InputError(
@@ -258,9 +233,8 @@ def _load_folder(folder: Path, what: str) -> LoadedModel:
     except InputError:
         raise
     except Exception as error:  # a damaged file raises whatever its reader does (Safetensor, JSON, Rust panics as Exception)
-        raise InputError(
-            f"cannot load {what} from {folder}: {_first_line(error)}", "it is damaged or incomplete: train or download it again"
-        ) from error
+        why = _first_line(error) if folder.exists() else "it is not there"
+        raise InputError(f"cannot load {what} from {folder}: {why}", repair) from error
 
 
 def _load(name: str, local_files_only: bool) -> LoadedModel:
@@ -312,9 +286,10 @@ def _from_scratch(captions: Sequence[str], seed: int) -> LoadedModel:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     quiet_transformers()
-    tokenizer = train_tokenizer(captions, SCRATCH_VOCABULARY)
+    tokenizer = train_tokenizer(captions, vocabulary=4096)
     eos = tokenizer.eos_token_id
-    config = GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **SCRATCH_SHAPE)
+    # About 4 M parameters: minutes on two cores.
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=512, n_embd=256, n_layer=4, n_head=4, bos_token_id=eos, eos_token_id=eos)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return LoadedModel(GPT2LMHeadModel(config), tokenizer)
@@ -343,16 +318,14 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int) -> Any:
 
 
 def _hub_answers() -> bool:
-    """Return whether the hub answers at all within ``HUB_TIMEOUT``; its own client would retry for a minute."""
+    """Return whether the hub answers at all within five seconds; its own client would retry for a minute."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:
-        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=5).close()
+    except OSError as error:
+        return isinstance(error, urllib.error.HTTPError)
     return True
 
 

@@ -63,7 +63,7 @@ def _is_word(text: str) -> bool:
 
 def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return each tag normalised, in the order given, once."""
-    return tuple(dict.fromkeys(normalise_tag(tag) for tag in tags))
+    return tuple(dict.fromkeys(map(normalise_tag, tags)))
 
 
 def corpus_name(tags: Sequence[str]) -> str:
@@ -173,8 +173,12 @@ def _lock(folder: Path, name: str) -> Iterator[None]:
     """Hold ``folder``/.<name>.lock; the system frees it when the process ends, however it ends."""
     from filelock import FileLock, Timeout
 
-    _refuse_link(folder, name)
     path = folder / f".{name}.lock"
+    for written in (folder / name, folder / f"{name}.training", path):
+        if written.is_symlink() and not written.resolve().is_relative_to(folder.resolve()):  # the folder itself may be a link
+            raise UsageError(
+                f"{written} is a symbolic link that leads out of {folder}", "remove it, or give --root DIR with the data's folder"
+            )
     lock = FileLock(path, timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,15 +203,6 @@ def _lock(folder: Path, name: str) -> Iterator[None]:
 def _write_holder(path: Path, text: str) -> None:
     with suppress(PermissionError):  # Windows lets nobody write to a locked file
         path.write_text(text, encoding="utf-8")
-
-
-def _refuse_link(folder: Path, name: str) -> None:
-    """Raise a ``UsageError`` if what is to be written would land outside ``folder`` (which may be a link itself)."""
-    for path in (folder / name, folder / f"{name}.training", folder / f".{name}.lock"):
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(
-                f"{path} is a symbolic link that leads out of {folder}", "remove it, or give --root DIR with the data's folder"
-            )
 
 
 def no_links(path: str, flags: int) -> int:
