@@ -88,7 +88,7 @@ class SpeedTest:
 def pack(rows: Sequence[Sequence[int]]) -> Batch:
     """Return ``rows`` one after the other in a single row without padding.
 
-    Positions begin anew with each, from which transformers makes a mask of blocks (and variable-length attention
+    Positions begin again with each, from which transformers makes a mask of blocks (and variable-length attention
     where flash-attn is installed): no caption sees another. The first token of each is not trained.
     """
     flat = [token for row in rows for token in row]

@@ -18,7 +18,7 @@ CHECKPOINT_FILES = {
     "README.md", "config.json", "generation_config.json", "history.jsonl", "loss.png", "model.safetensors", "run.json",
     "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
-# a model of 46,000 parameters after one epoch ends a caption after a hundred tokens on average, if the end is never cut from the dice
+# a model of 46,000 parameters after one epoch ends a caption after a hundred tokens on average, if sampling never rules the end out
 QUICK = [
     "--epochs",
     "1",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ..console import count
 from ..models import LoadedModel, Tokenizer
 from .corpus import Corpus
 
@@ -55,12 +56,12 @@ def encode(corpus: Corpus, base: LoadedModel, block: int | None = None) -> Encod
         block: tokens of a training row if captions are grouped, see ``blocks``; None: one caption is one row.
     """
     if not corpus.held_out:
-        log.warning("%d captions: none is held out, so there is no early stopping and no held-out figure", len(corpus.captions))
-    log.info("encoding %s captions", f"{len(corpus.captions):,}")
+        log.warning("%s: none is held out, so there is no early stopping and no held-out figure", count(len(corpus.captions), "caption"))
+    log.info("encoding %s", count(len(corpus.captions), "caption"))
     train, cut = encode_captions(corpus.training, base.tokenizer, base.max_positions)
     rows, cut_too = encode_captions(corpus.held_out, base.tokenizer, base.max_positions)
     if cut + cut_too:
-        log.warning("%d captions are longer than the model's %d positions and were cut at a word", cut + cut_too, base.max_positions)
+        log.warning("%s cut at a word: longer than the model's %d positions", count(cut + cut_too, "caption"), base.max_positions)
     held_out = HeldOut(rows, [corpus.tags[i] for i in corpus.split.val], [len(text.encode()) + 1 for text in corpus.held_out])
     return Encoded(blocks(train, min(block, base.max_positions)) if block else train, held_out, cut + cut_too)
 
@@ -191,10 +192,10 @@ def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
     return {"input_ids": input_ids, "labels": labels}
 
 
-def parts(batch: dict[str, torch.Tensor], count: int) -> list[dict[str, torch.Tensor]]:
-    """Return ``batch`` cut into at most ``count`` parts of equal rows, each trimmed to its own longest row."""
+def parts(batch: dict[str, torch.Tensor], most: int) -> list[dict[str, torch.Tensor]]:
+    """Return ``batch`` cut into at most ``most`` parts of equal rows, each trimmed to its own longest row."""
     found = []
-    for labels, input_ids in zip(batch["labels"].chunk(count), batch["input_ids"].chunk(count)):
+    for labels, input_ids in zip(batch["labels"].chunk(most), batch["input_ids"].chunk(most)):
         used = (labels != IGNORED).any(0).nonzero()
         longest = max(int(used[-1]) + 1 if len(used) else 0, 2)
         found.append({"input_ids": input_ids[:, :longest], "labels": labels[:, :longest]})

@@ -47,7 +47,7 @@ def test_a_file_written_by_hand_has_line_ends_and_empty_lines_of_any_kind(tmp_pa
         ("[]", True),
     ],
 )
-def test_captions_that_are_not_as_they_were_cleaned_are_told(
+def test_a_warning_says_that_captions_changed_since_they_were_cleaned(
     cleaning: str | None, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("hugging_captions"), "propagate", True)

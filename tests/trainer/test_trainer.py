@@ -443,7 +443,7 @@ def test_a_small_corpus_trains_without_a_split(tune: Tune, world: Path, tmp_path
     assert tune(tags=("few",)) == 0
     said = capsys.readouterr()
     assert "31 captions: none is held out" in said.err
-    assert "1 captions are longer than the model's 48 positions and were cut at a word" in said.err
+    assert "1 caption cut at a word: longer than the model's 48 positions" in said.err
     assert "no held-out figures" in said.out
     metrics = json.loads((tmp_path / "root/trained_models/few/run.json").read_text())["metrics"]
     assert (metrics["val_loss"], metrics["cut_captions"], metrics["train_captions"]) == (None, 1, 31)
