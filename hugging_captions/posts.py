@@ -1,7 +1,7 @@
 """One post, and the append-only posts.jsonl that holds a tag's.
 
-Written by the scraper, read by the cleaner. A record is a line; a line that a crash tore is
-forgotten at the next opening, a line that is damaged is reported and skipped.
+The scraper writes it, the cleaner reads it. A record is a line. A last line that a crash left incomplete is removed
+when the file is opened again; a damaged line is reported and skipped.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post
     """Yield the posts of a posts.jsonl, in order.
 
     Args:
-        damaged: called with the line number and the reason for each line that is no post.
+        damaged: called with the line number and the reason for each line that isn't a post.
 
     Raises:
         InputError: the file is missing or cannot be read.
@@ -59,7 +59,7 @@ def parse_post(line: bytes) -> Post:
     """Return the post that is one line of a posts.jsonl.
 
     Raises:
-        KeyError, TypeError, ValueError: the line is no post.
+        KeyError, TypeError, ValueError: the line isn't a post.
     """
     post = Post(**orjson.loads(line))
     if not (isinstance(post.shortcode, str) and post.shortcode):
@@ -67,7 +67,7 @@ def parse_post(line: bytes) -> Post:
     if not (post.caption is None or isinstance(post.caption, str)):
         raise ValueError("the caption is not text")
     if not (post.likes is None or (type(post.likes) is int and post.likes.bit_length() < 64)):
-        raise ValueError("likes is no count")
+        raise ValueError("likes is not a count")
     return post
 
 
@@ -91,10 +91,10 @@ def find_post(shortcode: str, paths: Sequence[Path]) -> Post:
 
 
 class PostLog:
-    """The append-only posts.jsonl of one tag, which never holds a shortcode twice."""
+    """The append-only posts.jsonl of one tag; it never gets a shortcode twice."""
 
     def __init__(self, path: Path) -> None:
-        """Open ``path`` for appending and forget a last line that a crash tore.
+        """Open ``path`` for appending; remove an incomplete last line.
 
         Raises:
             ResourceError: it cannot be written, or is a symbolic link.
@@ -124,12 +124,12 @@ class PostLog:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self._handle.close()
-        except OSError as error:  # what a full disk did not take is tried once more
+        except OSError as error:  # closing writes again what a full disk refused
             if kind is None:
                 raise from_os_error(error, "write", self.path) from error
 
     def append(self, posts: Iterable[Post]) -> int:
-        """Write the posts whose shortcode is new, flush them to disk and return how many they were."""
+        """Write the posts whose shortcode is new, flush them to disk and return their number."""
         lines = []
         for post in posts:
             if post.shortcode not in self.shortcodes:

@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import pickle
 import platform
-import shlex
 import signal
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from . import duplicates, rules
 
 log = logging.getLogger(__name__)
 
+SCRIPT = "pull_and_clean.py"
 #: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth processes of their own.
 SPAN, WORTH_PROCESSES = 1 << 15, 16
 #: Spans for each process that are examined or wait to be written: memory stays bounded.
@@ -120,7 +120,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         if not store.posts(tag).exists():
             raise InputError(
                 f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist",
-                f"pull its posts:  {_command([tag], store)}  or import them:  {_command([tag], store, '--from', 'PATH')}",
+                f"pull its posts:  {store.command(SCRIPT, '--tag', tag)}  or import them:  {store.command(SCRIPT, '--tag', tag, '--from', 'PATH')}",
             )
     results = [CleanResult(tag) for tag in tags]
     survivors = duplicates.Survivors()
@@ -136,12 +136,6 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         verdicts.seek(0)
         _write(results, verdicts, found, options, store)
     return results
-
-
-def _command(tags: Sequence[str], store: Store, *arguments: str) -> str:
-    """Return the command line that cleans ``tags`` of ``store`` with ``arguments``."""
-    root = [] if store.root == Path() else ["--root", str(store.root)]
-    return shlex.join(["python", "pull_and_clean.py", *root, "--tag", *tags, *arguments])
 
 
 def _count(examined: _Examined, result: CleanResult) -> None:
@@ -162,7 +156,7 @@ def _report_damaged(result: CleanResult, store: Store) -> None:
     if not result.posts:
         raise InputError(
             f"cannot clean tag {result.tag!r}: {store.posts(result.tag)} holds no readable post",
-            f"pull its posts again:  {_command([result.tag], store)}",
+            f"pull its posts again:  {store.command(SCRIPT, '--tag', result.tag)}",
         )
 
 
@@ -237,10 +231,11 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
             arguments = as_arguments(replace(options, workers=1))
             raise ResourceError(
                 f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
-                f"run  {_command(tags, store, '--skip-pull', *arguments)}",
+                f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *arguments)}",
             ) from error
         finally:
-            executor.shutdown(cancel_futures=True)
+            with _signals_blocked():  # a second Ctrl-C must not leave the workers waiting
+                executor.shutdown(cancel_futures=True)
 
 
 def _examine_to_file(folder: Path, options: CleanOptions, path: Path, start: int) -> Path:
@@ -261,7 +256,7 @@ def _unpickled(path: Path) -> _Examined:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Let processes that start meanwhile inherit that Ctrl-C and SIGTERM are blocked: none comes before ``_start_worker``."""
+    """Delay Ctrl-C and SIGTERM to the end of the block; a process that starts meanwhile gets none before ``_start_worker``."""
     if sys.platform == "win32":
         yield
         return
@@ -405,5 +400,5 @@ def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: 
     for reason, _ in biggest:
         if reason not in ("no-caption", "no-text"):
             relaxed = replace(options, **_RELAXED.get(reason, {"skip_rule": (*options.skip_rule, reason)}))  # type: ignore[arg-type]
-            return NothingLeftError(message, f"run  {_command(tags, store, '--skip-pull', *as_arguments(relaxed))}")
-    return NothingLeftError(message, f"pull more posts:  {_command(tags, store)}")
+            return NothingLeftError(message, f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *as_arguments(relaxed))}")
+    return NothingLeftError(message, f"pull more posts:  {store.command(SCRIPT, '--tag', *tags)}")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -304,17 +305,22 @@ def _has_ended(process: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("number", "message"),
+    ("number", "times", "send", "reason"),
     [
-        (signal.SIGINT, "error: interrupted; what was written so far is kept\n"),
-        (signal.SIGTERM, "error: stopped by SIGTERM; what was written so far is kept\n"),
+        (signal.SIGINT, 1, os.killpg, "interrupted"),  # as a terminal does: to the whole group
+        (signal.SIGTERM, 1, os.killpg, "stopped by SIGTERM"),
+        (signal.SIGTERM, 2, os.kill, "stopped by SIGTERM"),
     ],
 )
-def test_an_interrupt_ends_all_processes_and_only_the_main_one_reports_it(number: signal.Signals, message: str, root: Path) -> None:
+def test_an_interrupt_ends_all_processes_and_only_the_main_one_reports_it(
+    number: signal.Signals, times: int, send: Callable[[int, int], None], reason: str, root: Path
+) -> None:
     running, workers = _cleaning_of_many(root)
-    os.killpg(running.pid, number)  # as a terminal does: to the whole group
+    for _ in range(times):
+        send(running.pid, number)
+        time.sleep(0.05)
     _, err = running.communicate(timeout=50)
-    assert (running.returncode, err) == (130, message)
+    assert (running.returncode, err) == (130, f"error: {reason}; what was written so far is kept\n")
     assert all(map(_has_ended, workers))
 
 

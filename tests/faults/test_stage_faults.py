@@ -1,4 +1,4 @@
-"""Cleaning, training and generating under every kind of fault: each is told in one line or mended by the next run.
+"""Cleaning, training and generating under every kind of fault: each is reported in one line or repaired by the next run.
 
 Kills, full and read-only disks, two processes at once, clocks that are wrong, files that were cut.
 Every random choice is seeded by its name and number, so that a failure can be repeated.
@@ -286,7 +286,7 @@ def _cut(path: Path, dice: random.Random, to_nothing: bool) -> None:
 
 
 def _assert_counted(root: Path, ended: Finished) -> None:
-    """Check that every line of posts.jsonl is kept, dropped, or damaged and told."""
+    """Check that every line of posts.jsonl is kept, dropped, or damaged and reported."""
     store = Store(root)
     lines = store.posts("rmnp").read_bytes().split(b"\n")
     counted = sum(len(path.read_bytes().splitlines()) for path in (store.captions("rmnp"), store.dropped("rmnp")))
