@@ -120,7 +120,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         if not store.posts(tag).exists():
             raise InputError(
                 f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist",
-                f"pull its posts:  {store.command(SCRIPT, '--tag', tag)}  or import them:  {store.command(SCRIPT, '--tag', tag, '--from', 'PATH')}",
+                f"pull its posts:  {store.command(SCRIPT, '--tag', tag)}  (or import them: add --from PATH)",
             )
     results = [CleanResult(tag) for tag in tags]
     survivors = duplicates.Survivors()
