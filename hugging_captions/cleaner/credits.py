@@ -92,12 +92,11 @@ _WORN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-#: Who did what, by name: a line of so many of these.
+#: Who did what, by name: a line of three of these.
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
-_ROLES = 3
-#: Camera, lens and settings. So many of them in a line are a list of gear, if one is a setting: names and fractions are in sentences too.
+#: Camera, lens and settings. Two of them in a line are a list of gear, if one is a setting: names and fractions are in sentences too.
 _GEAR = re.compile(
     r"""
     (?P<setting>\bISO[ -]?\d+|\bf/?[ ]?\d+(?:\.\d)?\b|\b(?:\d+-)?\d+[ ]?mm\b|\bshot[ ](?:with|on)[ ](?=[A-Z]))
@@ -106,7 +105,6 @@ _GEAR = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_GEAR_PARTS = 2
 _MAYBE_GEAR = re.compile(r"\d|[hH][oO][tT] ")
 #: A label that named somebody who has gone, alone on a line or after a bar ("soil with a low ph." isn't one).
 _LABEL_ALONE = re.compile(
@@ -183,14 +181,10 @@ def without_credits(text: str) -> str:
     return text if without == marked else without
 
 
-def _lists_roles(line: str) -> bool:
-    return len(set(_ROLE.findall(line))) >= _ROLES
-
-
 def _is_gear(line: str) -> bool:
     """Return whether ``line`` lists with what camera, lens and settings a picture was taken."""
     parts = list(_GEAR.finditer(line)) if _MAYBE_GEAR.search(line) else []
-    return len(parts) >= _GEAR_PARTS and any(part["setting"] for part in parts)
+    return len(parts) >= 2 and any(part["setting"] for part in parts)
 
 
 def _is_title(line: str) -> bool:
@@ -208,7 +202,7 @@ _REMOVED: tuple[tuple[re.Pattern[str] | Callable[[str], bool], tuple[str, ...]],
     (_TAIL_WORD, ()),
     (_BARE_CREDIT, ("hoto", "pic", "roject", "esigned", "mage", "©", "||")),
     (_WORN, ()),
-    (_lists_roles, ()),
+    (lambda line: len(set(_ROLE.findall(line))) >= 3, ()),
     (_is_gear, ()),
     (_LABEL_ALONE, ()),
     (_NAMED_AT_START, (" by ",)),

@@ -171,7 +171,7 @@ def _apply(rule: Rule, draft: Draft) -> Reason | None:
     if normalize.GONE in after:
         if "unfinished" not in draft.options.skip_rule:
             return "unfinished", rule.name
-        after = normalize.without_gone(after)
+        after = normalize.tidy(after.replace(normalize.GONE, ""))
     if after != draft.text:
         draft.text = after
         if rule.name not in draft.changed:

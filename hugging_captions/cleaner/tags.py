@@ -21,7 +21,6 @@ _TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", 
 _BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
 #: Dots that lead to a block of tags on the same line.
 _SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
-_DOTS = frozenset(".•·")
 _BLOCK_LEADS = " \n,•·|/-–—"
 _NO_EMOJI = re.compile(r"[\s\x00-\x7f•·–—…]+")
 #: A tag of nothing but an emoji, one that was never written, one with a bracket in it, and a run of # that ends a text, from its first one.
@@ -82,9 +81,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     """
     if "#" not in text:
         return text
-    text = _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text))
-    if "@" in text:
-        text = _HANDLE_BEHIND_TAG.sub(r"\1 @", text)
+    text = _HANDLE_BEHIND_TAG.sub(r"\1 @", _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text)))
     before = None
     while "#" in text and before != text:  # a block after a column of dots after a block
         before = text
@@ -92,7 +89,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     if "#" not in text:
         return tidy(text)
     text = _STANDING.sub(HOLE, _MAKER.sub(BROKEN, text))
-    text = close_holes(_TAG_RUN.sub(HOLE, text) if text.count("#") > 2 else text)
+    text = close_holes(_TAG_RUN.sub(HOLE, text))
     if inline_tags != "keep":
         text = close_holes(_TAG.sub(lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))
     return tidy(text)
@@ -117,7 +114,7 @@ def _without_trailing_tags(text: str) -> str:
     last_word = before.split()[-1:]
     if count == 1 and last_word and last_word[0].lower() in LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
         return text
-    if before.rstrip()[-1:] in _DOTS:
+    if before.rstrip().endswith((".", "•", "·")):
         before = _SPACED_DOTS.sub("", before)
     return close_holes(f"{before.rstrip(_BLOCK_LEADS)}{HOLE} {_NO_EMOJI.sub('', text[tokens[-1].end() :])}")
 
@@ -127,7 +124,8 @@ def _as_words(tag: str) -> str:
     parts = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
     if not parts or any(_is_unclear(part, len(parts)) for part in parts):
         return HOLE
-    words = [_unglued(part.lower()) if _may_be_glued(part) else part for part in parts]
+    may_be_glued = (part.isascii() and (part.islower() or (part.isupper() and len(part) > LONGEST_ACRONYM)) for part in parts)
+    words = [_unglued(part.lower()) if glued else part for part, glued in zip(parts, may_be_glued)]
     return " ".join(words) if all(words) else HOLE
 
 
@@ -141,10 +139,6 @@ def _is_unclear(part: str, parts: int) -> bool:
     )
 
 
-def _may_be_glued(part: str) -> bool:
-    return part.isascii() and (part.islower() or (part.isupper() and len(part) > LONGEST_ACRONYM))
-
-
 @lru_cache(maxsize=4096)
 def _unglued(word: str) -> str:
     """Return the two words that ``word`` is made of, ``word`` itself if it is one, and nothing for a name or a whole phrase."""
@@ -153,15 +147,10 @@ def _unglued(word: str) -> str:
     parts = _likeliest_words(word)
     if len(parts) == 1 or parts[-1] == "s":
         return word
-    if len(parts) == 2 and all((len(part) > 2 or part in _SMALL) and _is_common(part) for part in parts):
+    common = math.log(COMMONEST * math.log(len(_costs())))
+    if len(parts) == 2 and all((len(part) > 2 or part in _SMALL) and _costs().get(part, math.inf) <= common for part in parts):
         return " ".join(parts)
     return word if len(word) < SHORTEST_UNREADABLE else ""
-
-
-def _is_common(word: str) -> bool:
-    """Return whether ``word`` is one of the ``COMMONEST`` English ones."""
-    costs = _costs()
-    return costs.get(word, math.inf) <= math.log(COMMONEST * math.log(len(costs)))
 
 
 def _likeliest_words(glued: str) -> list[str]:
