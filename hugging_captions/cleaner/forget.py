@@ -30,7 +30,7 @@ class ForgetResult:
 
     def summary(self) -> str:
         """Return the lines for stdout."""
-        lines = [f"#{tag}: {count:,} posts forgotten" for tag, count in self.removed.items()]
+        lines = [f"#{tag}: {count:,} post{'s' * (count != 1)} forgotten" for tag, count in self.removed.items()]
         lines += [f"{folder} was trained on this corpus: train it again, or remove it" for folder in self.models]
         return "\n".join(lines)
 

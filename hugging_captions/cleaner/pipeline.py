@@ -151,7 +151,7 @@ def _count(examined: _Examined, result: CleanResult) -> None:
 
 
 def _report_damaged(result: CleanResult, store: Store) -> None:
-    if result.damaged_lines:
+    if result.damaged_lines > 1:
         log.warning("%d damaged lines of tag %r were skipped", result.damaged_lines, result.tag)
     if not result.posts:
         raise InputError(

@@ -42,7 +42,7 @@ def traces(store: Store, shortcode: str, text: str) -> list[str]:
 def test_a_forgotten_post_is_in_no_file(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(traces(corpus, '"code1"', CAPTIONS[1])) == ["captions.txt", "posts.jsonl"]
     assert run(corpus.root, "--forget", "code1") == 0
-    assert capsys.readouterr().out == "#rmnp: 1 posts forgotten\n"
+    assert capsys.readouterr().out == "#rmnp: 1 post forgotten\n"
     assert traces(corpus, '"code1"', CAPTIONS[1]) == []
     assert json.loads(corpus.cleaning("rmnp").read_text())["posts"] == 3
 
@@ -105,7 +105,7 @@ def test_models_that_saw_the_corpus_are_named(corpus: Store, capsys: pytest.Capt
 def test_a_shortcode_that_no_post_has_is_an_error_and_the_others_are_forgotten(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(corpus.root, "--forget", "code1", "unheard", "of") == 3
     out, err = capsys.readouterr()
-    assert out == "#rmnp: 1 posts forgotten\n"
+    assert out == "#rmnp: 1 post forgotten\n"
     assert err.splitlines() == [
         "error: no post of tag 'rmnp' is called: unheard of",
         f"hint: find its tag:  grep -l unheard {corpus.root}/text/*/posts.jsonl",
