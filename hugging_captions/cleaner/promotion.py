@@ -1,6 +1,6 @@
 """What advertises or begs in a caption, by its words and its marks.
 
-Reads data/promotion.tsv once: phrases, each with what must follow it, and words of trade.
+Reads data/promotion.tsv once: phrases, each with what must follow it, and commercial words.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def advertised(text: str) -> str:
 
 
 def trades(words: Sequence[str]) -> str:
-    """Return the words of trade among those of a caption in lower case, or nothing if an honest caption may have as many."""
+    """Return the commercial words among those of a caption in lower case, or nothing if an honest caption may have as many."""
     found = _words_of_trade().intersection(words)
     too_many = 2 if len(words) <= 40 else 3 if len(words) <= 120 else 4
     return ", ".join(sorted(found)) if len(found) >= too_many else ""

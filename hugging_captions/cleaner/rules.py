@@ -271,7 +271,7 @@ RULES = (
     ),
     Rule(
         "promotion",
-        "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, words of trade",
+        "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, commercial words",
         drop=_promotes,
     ),
     Rule("no-text", "no letter is left", drop=lambda draft: None if any(map(str.isalpha, draft.text)) else ""),
