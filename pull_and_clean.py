@@ -43,6 +43,11 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
     if command.explain:
         print_explanation(command.explain, tags, clean, store)
         return
+    if command.review:
+        from hugging_captions import cleaner
+
+        print("\n".join(cleaner.review(tag, command.review, clean, store) for tag in tags))
+        return
     if command.forget:
         print_forgotten(command.forget, tags, store)
         return
@@ -68,7 +73,7 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
 
 
 def print_explanation(shortcode: str, tags: Sequence[str], clean: options.CleanOptions, store: Store) -> None:
-    """Print what each rule does to the post called ``shortcode``."""
+    """Print what the rules do to each sentence of the post called ``shortcode``."""
     from hugging_captions import cleaner, posts
 
     print(cleaner.explain(posts.find_post(shortcode, [store.posts(tag) for tag in tags]), clean))

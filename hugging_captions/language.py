@@ -9,9 +9,13 @@ has to be sure of English to say so. English or not: accuracy 0.957 on 6,000 twe
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+
+import numpy as np
 
 from .errors import UsageError
 from .storage import data_file
@@ -26,12 +30,17 @@ ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
 SUPPORTED_SHARE = 0.25
 #: Of so many words of a text in one language one may look like one of another.
 TOKENS_WITH_ONE = 12
+#: A text of no more words than ``SHORT``, whose language the detectors guess, is English if so large a share of its words, and so many, are
+#: among the commonest English ones.
+SHORT, COMMON_SHARE, COMMON_WORDS, COMMONEST = 6, 0.6, 2, 8000
 #: The per cent of a text that CLD2 must find in one language, and the characters that fastText reads, whose time grows with them.
 MOST_OF_IT, ENOUGH = 80, 160
 #: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere.
 LIKELY, SURE = 0.25, 0.7
 #: And a second language that CLD2 doesn't name, and one that words speak for where CLD2 says English.
 SURE_OF_SECOND, HALF_SURE = 0.6, 0.4
+#: A part with fewer words, fewer of them written small, is a name: "Lago di Sorapis".
+FEWEST_FOREIGN, SMALL_IN_FOREIGN = 4, 2
 #: A part with so many letters makes a caption bilingual if both detectors say the other language. One with more does if one of them says so
 #: and so many of its words begin small, or all are in capitals (names are in no language). So do more letters of another script.
 LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 8, 13, 3, 1
@@ -100,9 +109,30 @@ def _detect(bare: str) -> tuple[str, float]:
     if code and (code != "en" or (not foreign and _count(tokens, _SUPPORTS) >= max(1, SUPPORTED_SHARE * len(tokens)))):
         return code, share
     careful, probability = _by_fasttext(bare)
+    if careful == "en" and probability >= LIKELY and len(tokens) <= SHORT and bare.isascii() and not foreign and _is_common(tokens):
+        return "en", max(SURE, probability)
     if careful == "en" and probability < (LIKELY if code and not foreign else SURE):
         return UNKNOWN, probability
     return careful, probability
+
+
+def _is_common(tokens: Sequence[str]) -> bool:
+    """Return whether most of ``tokens`` are common English words; names are not counted against it."""
+    common = sum(token in _common_words() for token in tokens)
+    return common >= max(COMMON_WORDS, COMMON_SHARE * len(tokens))
+
+
+@cache
+def _common_words() -> frozenset[str]:
+    limit = math.log(COMMONEST * math.log(len(word_costs())))
+    return frozenset(word for word, cost in word_costs().items() if cost <= limit and len(word) > 1) - _NOT_ENGLISH - {"http", "https", "com"} | {"a", "i"}
+
+
+@cache
+def word_costs() -> dict[str, float]:
+    """Return minus the logarithm of how likely each of 126,000 English words is, by Zipf's law from its rank."""
+    ranked = gzip.decompress(data_file("wordninja_words.txt.gz").read_bytes()).decode().split()
+    return dict(zip(ranked, np.log(np.arange(1, len(ranked) + 1) * math.log(len(ranked))).tolist()))
 
 
 def words_of(text: str) -> list[str]:
@@ -123,16 +153,18 @@ def refuse_unknown(code: str, flag: str) -> None:
         raise UsageError(f"{flag} {code}: no such language", "the codes (ISO 639-1): " + " ".join(sorted(c for c in known if len(c) == 2)))
 
 
-def second(text: str, code: str) -> str:
-    """Return another language than ``code`` that a part of ``text`` is surely in, or an empty string.
+def foreign(text: str, wanted: str) -> str:
+    """Return the language that ``text``, a part of a caption, is surely in, if it isn't ``wanted``, or an empty string.
 
-    More than ``FOREIGN`` letters of another script than Latin count as well: a caption in two languages, or half in each.
+    Mostly letters of another script than Latin are another language than English as well. Names and single words are in no language.
     """
-    foreign = len(_ANOTHER_SCRIPT.findall(text)) if not text.isascii() else 0
-    if FOREIGN < foreign < sum(map(str.isalpha, text)) / 2:
+    if wanted == "en" and not text.isascii() and 2 * len(_ANOTHER_SCRIPT.findall(text)) > sum(map(str.isalpha, text)):
         return "another script"
-    pieces = _in_pieces(text).split("\n")
-    return next(filter(None, (_other_language(piece, code) for piece in pieces)), "") if len(pieces) > 1 else ""
+    pieces = _in_pieces(text).replace("\n", " ")
+    tokens = pieces.split()
+    if len(tokens) < FEWEST_FOREIGN and sum(token[0].islower() for token in tokens) < SMALL_IN_FOREIGN and text.isascii():
+        return ""
+    return _other_language(pieces, wanted)
 
 
 def _other_language(piece: str, code: str) -> str:

@@ -46,7 +46,8 @@ class RunOptions:
 class PullCommand:
     """More commands."""
 
-    explain: str | None = option(None, "show what each rule does to this post, and stop", type=str, metavar="SHORTCODE")
+    explain: str | None = option(None, "show what becomes of each sentence of this post, and stop", type=str, metavar="SHORTCODE")
+    review: int | None = option(None, "print so many dropped and changed captions by reason, and stop", type=int, at_least=1, metavar="N")
     report: bool = option(False, "draw the cleaning as text/<tag>/cleaning.png")
     forget: tuple[str, ...] = option((), "remove these posts for good, or those in a file", nargs="+", type=str, metavar="SHORTCODE")
 
@@ -79,6 +80,10 @@ class CleanOptions:
     min_words: int = option(3, "drop captions with fewer words", at_least=1, metavar="N")
     max_chars: int = option(2200, "drop captions with more characters", at_least=1, metavar="N")
     inline_tags: str = option("word", "a tag in a sentence: its word, the tag, or nothing", choices=("word", "keep", "drop"))
+    handles: str = option("remove", "remove @handles, with the sentences that need them, or keep them", choices=("remove", "keep"))
+    promotion_threshold: float = option(
+        0.5, "drop what advertises or begs above this probability: lower keeps less, and surer", above=0, at_most=1, metavar="P"
+    )
     emoji: str = option("keep", "keep or drop emoji", choices=("keep", "drop"))
     near_threshold: float = option(0.7, "Jaccard similarity of near duplicates", above=0, at_most=1, metavar="J")
     skip_rule: tuple[str, ...] = option((), "rules to skip, by their names in DOCS.md", nargs="+", metavar="NAME")
@@ -180,7 +185,7 @@ def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions
     """Return what is wrong with a command line of pull_and_clean.py; ``tags`` are normalised, ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
     found += _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull)
-    alone = {"explain": command.explain, "forget": command.forget, "from_paths": pull.from_paths, "skip_pull": pull.skip_pull}
+    alone = {"explain": command.explain, "review": command.review, "forget": command.forget, "from_paths": pull.from_paths, "skip_pull": pull.skip_pull}
     if len(commands := [name for name, value in alone.items() if value]) > 1:
         found.append(f"{_flags(commands)} are commands of their own: give one at a time")
     elif commands:
@@ -235,6 +240,7 @@ _PULLING = tuple(name for name in _names(PullOptions) if name not in ("from_path
 #: The options that a command of pull_and_clean.py does not use.
 _IGNORED_WITH: dict[str, tuple[str, ...]] = {
     "explain": (*_PULLING, "report", "near_threshold", "workers"),
+    "review": (*_PULLING, "report", "near_threshold", "workers"),
     "forget": (*_PULLING, "report", *_names(CleanOptions)),
     "from_paths": _PULLING,
     "skip_pull": _PULLING,
@@ -247,6 +253,8 @@ _OPTIONS_OF_RULES = {
     "too-long": ("max_chars",),
     "near-duplicate": ("near_threshold",),
     "tags": ("inline_tags",),
+    "handles": ("handles",),
+    "promotion": ("promotion_threshold",),
     "emoji": ("emoji",),
 }
 

@@ -1,246 +1,141 @@
-"""Remove the lines that credit: who took the picture, who was reposted, who did what, what was worn.
+"""Remove from a sentence what credits: who took the picture, who was reposted, who did what, what was worn, with which camera.
 
-Pure text functions; what names somebody inside a sentence is left to ``privacy``.
+Pure functions of a sentence. What is no credit stays: "Photo by @x. Two foxes asleep" keeps the foxes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
-from ..text import EMOJI, HANDLE, TAG_OR_HANDLE, holds_handle, word_set
-from .normalize import BROKEN, close_holes, tidy
+from ..text import EMOJI, HANDLE, TAG, TAG_OR_HANDLE, word_set
+from .normalize import close_gap
 from .privacy import HANDLES, mark_handles
 
-_WORD = re.compile(r"\w+")
-_SMALL_WORD = re.compile(r" [a-z]")
-
-# -- credits of a handle
-
-#: A line about a picture and whose it is: "📷: @x", "Photo by @x", "Repost from @x".
-_CREDIT_LINE = re.compile(
-    rf"""
-    ^[^\w@\n]*
-    (?:
-        [📷📸🎥📹🎬©️]+\s*:?\s*(?:(?:by|credit|cred|via)\b\s*:?\s*)?
-      | (?:photo|pic|picture|image|video|shot|captured?|credits?|photographer|photography|edit|model|mua|hair|styling
-          |repost(?:ed)?|regram(?:med)?|rg|rp)\b[^\n@]{{0,24}}
-    )
-    {HANDLE}.*$
-    """,
-    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+_CAMERA = r"[📷📸🎥📹🎬©️]\ufe0f?"
+_WORK = (
+    r"(?:photo(?:graph(?:er|y|ed)?)?s?|foto|pics?|pictures?|images?|videos?|vid|shot|captured?|film(?:ed)?|edit(?:ed)?|words|text|caption|story"
+    r"|art(?:work)?|illustration|design|regram|re-?post(?:ed)?|rg|rp|ph|pc|📷|📸|🎥|📹|credits?|cr|creds?|source|via|feat|model|muah?"
+    r"|make-?up|hair|styl(?:ing|ed|ist)|glam|nails|brows?|lashes|lips|outfit|dress|top|shoes|bag|jacket|jeans|suit|swim(?:suit|wear)?|bikini"
+    r"|wearing|sunnies|sunglasses|watch|location|venue|planner|florist|flowers|cake|music|song|🎵|🎶|👗|👠|👜|👕|👖|👟|👻|🏙|💄|📍)"
 )
-_PICTURE = r"(?:photo(?:graph)?|pic|picture|image|video|shot|edit|hair|make-?up|mua|styling|styled)s?"
-#: The same in the middle of a line, and with a few words before it ("Lovely pic by @x") that are removed with it.
-_INLINE_CREDIT = re.compile(
+_BY = r"(?:(?:[ ]*(?:credits?|creds?|cred|courtesy|taken|shot|was|is|goes|thanks))*[ ]*(?:\b(?:by|from|of|via|to|with|on|for)\b|[:©@|/–—-]|[ ](?=[@\#]))+)"
+#: A credit of handles or tags where a sentence begins, with where it was made: "Image by @x/@y.", "📷: @x at @y".
+_AT_START = re.compile(
     rf"""
-    \(?
-    (?P<few>(?-i:(?:(?<![^\n])|(?<=[.!?…{EMOJI}][ ]))(?:[\w'’]+[ ]+){{1,3}}(?={_PICTURE}\b)))?
-    (?:
-        (?:(?<!\w)(?:with|by|from|and|&)[ ]|(?<=[.!?…{EMOJI}][ ])[A-Z]\w+[ ])?[📷📸🎥📹]\ufe0f?[ ]*:?
-      | (?P<picture>\b{_PICTURE})(?:[ ]+(?:and|&)[ ]+\w+)?(?:[ ]+(?:credits?|cred))?(?:[ ]+(?:by|via|from)\b|[ ]*:)
-    )
-    [ ]*(?:by[ ]+)?{HANDLES}\)?
+    ^[^\w@\#]*(?:{_CAMERA}[ ]*:?[ ]*)?(?:\#?{_WORK}\b)?(?:[ ]+(?:&|and)[ ]+{_WORK}\b)?
+    (?:(?<=[📷📸🎥📹🎬👻📍:️])[ ]*|{_BY})[ ]*:?[ ]*(?:by[ ]+)?(?:{HANDLES}|{TAG})
+    (?:[ ,]+(?:at|for|on|in|via|from|with|and|on[ ]board)[ ]+{HANDLES})*[)\]]?[ .:,|–-]*
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: One of these, in lower case, is in everything that it matches; they are found in a fiftieth of the time.
-_IN_INLINE_CREDIT = ("hoto", "pic", "mage", "video", "shot", "edit", "hair", "make", "mua", "styl", "📷", "📸", "🎥", "📹")
-#: A list of who did what: "Planner: @x | Florist: @y".
-_LABELLED = re.compile(rf"[|,/•(]?[ ]*[^\W\d_][\w&/ ]{{0,20}}[:;][ ]*{HANDLE}")
-#: A line with a handle and no more words than this is about the handle: "Hair by @x", "Swimsuit @y".
-_FEW_WORDS = 4
-
-# -- credits of a name
-
-_NAMED_CREDIT = re.compile(
-    r"""
-    (?:^|(?<=[|/.!?][ ])|(?=\())[|/ (]{0,6}
+#: The same behind a sentence, in brackets or not.
+_AT_END = re.compile(
+    rf"""
+    [ ]*[(\[|/,–—-]*[ ]*
+    (?:{_CAMERA}[ ]*:?[ ]*(?:(?:by|cred(?:it)?s?|via)\b[ ]*:?[ ]*)?|\b(?:photo(?:graph)?s?|pics?|pictures?|images?|video|shot|repost|regram|edit|hair|make-?up)
+      \b[ ]*(?:cred(?:it)?s?\b[ ]*)?(?:\bby\b|\bfrom\b|\bvia\b|:)[ ]*:?[ ]*)
+    (?:{HANDLES})[)\]]?[.! ]*(?:[{EMOJI} ]*)$
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_NAME = r"(?:[^\W\d_a-z][\w.'’&-]*)"
+#: A credit of a name: "Photo by Ann Lee", "Photograph © Ann Lee for the museum", "📷: Ann"; in brackets as well.
+_NAMED = re.compile(
+    rf"""
+    (?:^|[(\[|][ ]*)[^\w(]*
     (?:
-        (?:(?:[Pp]h|F)oto(?:graph(?:y|er)?)?|[Pp]ic(?:ture)?|[Ii]mage|[Vv]ideo|[Vv]isual|PHOTO|Shot)s?
-        (?:[ ]?[Cc]red(?:it)?s?)?(?:[ ]by[ ]|:[ ]?|[ ]by:[ ])
-      | (?:[📷📸🎥]\ufe0f?|PH|Ph|IG|ph)[ ]?:[ ]?
+        (?:[Pp]hoto(?:graph(?:y|er|s|ed)?)?s?|[Pp]ic(?:ture)?s?|[Ii]mages?|[Vv]ideo|[Ff]oto|PHOTO|[Ss]hot|[Tt]ext|[Ww]ords|[Ss]tory|[Cc]aption|[Ff]ilmed
+          |[Ee]dited|[Tt]aken|[Cc]aptured|[Aa]rt(?:work)?|[Dd]esign(?:ed)?|[Mm]akeup|[Hh]air|[Pp]roject|[Mm]odel)
+        (?:[ ](?:and|&)[ ]\w+)?(?:[ ][Cc]red(?:it)?s?)?
+        (?:[ ]?(?:taken|shot|written)?[ ](?:by|via|courtesy[ ]of)[ :]|[ ]?[:©]|[ ]by:)[ ]?(?:©[ ]?)?
+      | (?:{_CAMERA}|PH|Ph|IG|ph|PC|pc)[ ]?:?[ ]?(?:©[ ]?|by[ ])?(?=[A-Z])
+      | ©[ ]?
     )
-    (?:(?>[^\W\d_][\w.’'-]*|&)[ ]?){1,4}(?:[)|:/–—®-]+[ ]?|$)
-    | \([📷📸🎥]\ufe0f?[^()\n@]{1,30}\)
+    (?:(?:me|my\b\w*|{_NAME})(?:[ ](?:{_NAME}|van|von|de|der|of|&|and(?=[ ][A-Z]))){{0,4}})
+    (?:[ ](?:for|at|from|in|on)[ ](?:the[ ])?{_NAME}(?:[ ]{_NAME}){{0,4}})?
+    (?:[)\]]|[ ]*[.|:–—-]*$|(?=[ ]+[A-Z“"]))
     """,
-    re.VERBOSE | re.MULTILINE,
+    re.VERBOSE,
 )
-#: The last word of a line that named somebody after it.
-_TAIL_WORD = re.compile(rf"(?<=[.!?…{EMOJI}] )(?:Photo|Pic|Picture|Product|Artist|Model|Repost|Credit|Together)s?$", re.MULTILINE)
-#: A name without a "by": "pics Audi", "picture ada®".
-_BARE_CREDIT = re.compile(
-    r"""
-    [Pp]hoto[ ]credits?[ ]?[-–][ ]?\w+
-    | ^(?:pics?|photos?|picture)[ ][A-Z]\w+(?:[ ]/[ ].*)?$
-    | \bpicture[ ][\w.]+®
-    | \b(?:Project|Designed|Images?)[ ](?:by|via):?[ ][A-Z][^.!?\n]{0,60}$
-    | [|🎥📷📸 ]{0,6}©[ ]?[A-Z][\w .]*$
-    | (?<!\|)\|\|+[ ]?(?:[🎥📷📸][ ]?)?\.*$
-    """,
-    re.VERBOSE | re.MULTILINE,
-)
-#: What was put on, a line each: "Lips: ...".
-_WORN = re.compile(
-    r"""
+#: Who did what, what was put on, where it was: a label and a colon.
+_LABELLED = re.compile(
+    rf"""
     ^[^\w\n]*(?:
-        (?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|glow|concealer
-          |blush|bronzer|primer|lipstick|dets|deets|formula)\b[^:\n]{0,16}:.*
-      | \w+:{3,}.*
-      | (?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?)[^\w\n]*
+        (?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|concealer|blush|bronzer
+          |primer|lipstick|d[ee]{{1,2}}ts|formula|nails?|hair|makeup|outfit(?:[ ]details)?|location|loc|camera|lens|film|gear|model|music|song
+          |source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?)\b[^:\n]{{0,16}}:.*
+      | (?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?|via[ ]\w+|credits?|repost)[^\w\n]*
+      | [^\W\d_][\w&/ ]{{0,20}}[:;|•-][ ]*{HANDLE}.*
     )$
     """,
-    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+    re.VERBOSE | re.IGNORECASE,
 )
-#: Who did what, by name: a line of three of these.
+#: Who did what, by name: three of these in a line.
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
-#: Camera, lens and settings. Two of them in a line are a list of gear, if one is a setting: names and fractions are in sentences too.
+#: Camera, lens and settings. Two of them are a list of gear, if one is a setting: names and fractions are in sentences too.
 _GEAR = re.compile(
     r"""
     (?P<setting>\bISO[ -]?\d+|\bf/?[ ]?\d+(?:\.\d)?\b|\b(?:\d+-)?\d+[ ]?mm\b|\bshot[ ](?:with|on)[ ](?=[A-Z]))
     | \b\d/\d{2,4}\b
-    | \b(?:sony|canon|nikon|fujifilm|leica|minolta|olympus|lumix|sigma|tamron|hasselblad)\b
+    | \b(?:sony|canon|nikon|fuji(?:film|non)?|leica|minolta|olympus|lumix|sigma|tamron|hasselblad|ricoh|kodak|portra|ilford|gopro|iphone)\b
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_MAYBE_GEAR = re.compile(r"\d|[hH][oO][tT] ")
-#: A label that named somebody who has gone, alone on a line or after a bar ("soil with a low ph." isn't one).
-_LABEL_ALONE = re.compile(
-    r"(?:^|[/|])[ ]*(?:ph|cr)\.[ ]*$|^(?:photo|pic|picture|caption|credit|repost|regram)s?[.:]?$",
-    re.IGNORECASE | re.MULTILINE,
-)
-#: A credit by name that begins a line and has no end of its own: "Photograph by Ann Lee Things look different from up there".
-_NAMED_AT_START = re.compile(
-    r"^(?:Photograph|Photo|Text|Story|Words) by [A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+)?(?= [A-Z]|[ \W]*$)", re.MULTILINE
-)
-#: A sentence that says who made the picture, the text or what they show, or how: "Text written by Ann Lee.", "(Makeup by me)".
-_SAID_BY = re.compile(
+_TAKEN_WITH = re.compile(
     rf"""
-    (?:^|(?<=[.!?…{EMOJI}][ ])|(?<=[.!?…{EMOJI}]))[ (]*
-    (?:
-        (?:Photo(?:graph)?|Pic(?:ture)?|Image|Text|Story|Words|Caption|Article|Glam|Make-?[Uu]p|MUA|Hair|Styling|Art(?:work)?|Design)s?
-        (?:[ ](?:written|taken|shot|done))?[ ]?
-        (?:
-            \b(?:by|via)[ ](?=(?:me|his|her)\b|[^\W\d_a-z]|the[ ](?:\w+[ ]){{0,4}}(?:photographer|shift|writer))
-          | [-–:][ ]?(?=(?:me|Me|ME)\b)
-        )
-      | (?:Photograph(?:y|ed)?|Photo|Image|Picture)[ ](?:was[ ])?(?:taken|shot)[ ]
-      | (?:Taken|Shot|Captured|Edited|Filmed)[ ](?:with|on|using)[ ](?:a|an|my|the)[ ]
-        (?=[^.!?\n]{{0,20}}(?:\d|camera|lens|phone|gopro|drone|filter))
-      | (?:[Ee]dited|[Ff]ilmed|[Ss]hot|[Tt]aken)[ ]by[ ](?=me\b|[^\W\d_a-z])
-      | [^.!?\n]{{0,60}}[ ](?:
-            (?:is|are|was|were)[ ]designed[ ](?:and[ ]built[ ])?by[ ](?=[^\W\d_a-z])
-          | by[ ](?=(?:[^\W\d_a-z][\w+&.-]*[ ]){{1,4}}(?:Studio|Architect|Arquitect|Atelier|Associates))
-        )
-    )\b
-    [^.!?\n@{EMOJI}]*(?:[.!?]+(?!\w)|[{EMOJI}]+(?=\))|(?=\)|[{EMOJI}])|$)\)?(?:[ ]Published[ ]in[ ][^\n]*)?
+    ^[^\w\n]*(?:taken|shot|captured|edited|filmed|photographed)[ ](?:(?:and[ ]\w+|entirely)[ ])?(?:with|on|using)[ ]
+    (?:(?:a|an|my|the)[ ])?(?=[^.!?\n]{{0,40}}(?:\d|camera|lens|phone|gopro|drone|filter|film|@|lightroom))
+  | ^[^\w\n]*(?:taken|shot|captured|edited|filmed|photographed|styled)[ ](?:by|in)[ ](?:me\b|{HANDLE})
+  | ^[^\w\n]*(?:(?:photo(?:graph)?|image|picture)[ ](?:was[ ])?(?:taken|shot)[ ])
     """,
-    re.VERBOSE | re.MULTILINE,
+    re.VERBOSE | re.IGNORECASE,
 )
 #: Who made something; a day, a time and a water are no makers.
 _MADE_BY = re.compile(
     r"\b[Bb]y (?!\w+day\b|(?:Night|Day|Christmas|Easter|I|Me|Lake|River|Creek|Beach)\b|\w+ (?:Lake|River|Creek|Beach)\b)[^\W\d_a-z]"
 )
-#: A title and its maker are a line of their own of no more words than this, so few of them written small, these not counted.
+#: A title and its maker have no more words than this, so few of them written small, these not counted.
 _LONGEST_TITLE, _SMALL_IN_TITLE = 16, 1
 _OF_TITLES = word_set("a an and at by for from in of the to with")
-_SENTENCE_END = re.compile(r"[.!?] ")
-#: Where it was taken or is from, and with what, each a line.
-_LABEL_LINE = re.compile(
-    rf"""
-    (?:^[^\w\n]{{0,20}}|(?<=[.!?{EMOJI}][ ]))(?:Location|LOCATION|location|Loc)\b[ ]?:.*$
-    | ^via[ ]\w+$
-    | ^Caption:[ ].*$
-    | [ /|]{{0,4}}\b[Ss]ource:?[ ][Uu]nknown\b[,.]?
-    | ^(?:location|model|venue|designer)(?:[ ][\"“\#]?[^\W\d_a-z][^.!?\n]{{0,40}})?$
-    | ^From[ ](?:the|my)[ ](?:project|series)[ ][\"“A-Z].{{0,60}}$
-    | ^[🎸🎹🎤🎵📍📷📸🎥🔍]\ufe0f?[ ]?:[ ]?\w.*$
-    """,
-    re.VERBOSE | re.MULTILINE,
-)
+_WORD = re.compile(r"\w+")
+#: So many words behind a credit are a sentence.
+_FEWEST = 3
+_BEGINS = re.compile(r"[\"“'‘(]?[^\W_a-z]")
 
 
 def without_credits(text: str) -> str:
-    """Return ``text`` without what credits a picture, names the account reposted from, or lists who did what.
-
-    A short line about an account ("Hair by @x") is removed too if another line stays.
-    """
-    for removed, literals in _REMOVED:
-        if literals and not any(literal in text for literal in literals):
-            continue
-        if isinstance(removed, re.Pattern):
-            text = removed.sub("", text)
-        else:
-            text = "\n".join(line for line in text.split("\n") if not removed(line))
+    """Return a sentence without the credit before or behind it; nothing if it is a credit, or a list of gear, roles or clothes."""
     marked = mark_handles(text)
-    if "@" not in marked:
-        return tidy(text)
-    without = _without_handle_credits(marked)
-    return text if without == marked else without
+    if _is_list(marked):
+        return ""
+    for pattern in (_AT_START, _NAMED):
+        if (match := pattern.search(marked)) and match[0].strip():
+            rest = marked[match.end() :].strip() if match.start() == 0 else f"{marked[: match.start()].rstrip()} {marked[match.end() :]}".strip()
+            if len(_WORD.findall(TAG_OR_HANDLE.sub("", rest))) < _FEWEST:
+                return ""
+            if match.start() > 0 or _BEGINS.match(rest):
+                marked = rest
+    if match := _AT_END.search(marked):
+        marked = marked[: match.start()]
+        if not _WORD.search(TAG_OR_HANDLE.sub("", marked)):
+            return ""
+    return close_gap(marked) if marked != mark_handles(text) else text
 
 
-def _is_gear(line: str) -> bool:
-    """Return whether ``line`` lists with what camera, lens and settings a picture was taken."""
-    parts = list(_GEAR.finditer(line)) if _MAYBE_GEAR.search(line) else []
-    return len(parts) >= 2 and any(part["setting"] for part in parts)
+def _is_list(text: str) -> bool:
+    if (":" in text or "|" in text or "@" in text or len(text) < 60) and _LABELLED.match(text):
+        return True
+    if _TAKEN_WITH.match(text) or len(set(_ROLE.findall(text))) >= 3:
+        return True
+    gear = list(_GEAR.finditer(text))
+    return (len(gear) >= 2 and any(part["setting"] for part in gear)) or _is_title(text)
 
 
-def _is_title(line: str) -> bool:
-    """Return whether ``line`` is the title of something with the name of its maker: "The Glass Hut by Ann Lee Architects in Oslo"."""
-    if not _MADE_BY.search(line) or _SENTENCE_END.search(line):
+def _is_title(text: str) -> bool:
+    """Return whether ``text`` is the title of something with the name of its maker: "The Glass Hut by Ann Lee Architects in Oslo"."""
+    if not _MADE_BY.search(text):
         return False
-    words = _WORD.findall(line)
+    words = _WORD.findall(text)
     return len(words) <= _LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in words) <= _SMALL_IN_TITLE
-
-
-#: What is removed in turn: all that matches a pattern, and the lines that a function picks. Of the literals after it, if any, one is in
-#: every such text; looking for these first halves the time of the rule.
-_REMOVED: tuple[tuple[re.Pattern[str] | Callable[[str], bool], tuple[str, ...]], ...] = (
-    (_NAMED_CREDIT, (":", " by ", "(📷", "(📸", "(🎥")),
-    (_TAIL_WORD, ()),
-    (_BARE_CREDIT, ("hoto", "pic", "roject", "esigned", "mage", "©", "||")),
-    (_WORN, ()),
-    (lambda line: len(set(_ROLE.findall(line))) >= 3, ()),
-    (_is_gear, ()),
-    (_LABEL_ALONE, ()),
-    (_NAMED_AT_START, (" by ",)),
-    (_SAID_BY, ("by ", "via ", "aken ", "hot ", "aptured ", "dited ", "ilmed ", "-", "–", ":")),
-    (_is_title, ("by ", "By ")),
-    (_LABEL_LINE, (":", "via ", "ource", "ocation", "model", "venue", "designer", "From ")),
-)
-
-
-def _without_handle_credits(text: str) -> str:
-    text = _CREDIT_LINE.sub("", text)
-    lower = text.lower()
-    if any(part in lower for part in _IN_INLINE_CREDIT):
-        text = close_holes(_INLINE_CREDIT.sub(_without_inline_credit, text))
-    if "\n" not in text:
-        return tidy(_without_labelled(text))
-    lines = [_without_labelled(line) for line in text.split("\n")]
-    lines = [line for line in lines if not holds_handle(line) or _other_words(line)]
-    others = [line for line in lines if not holds_handle(line) or _other_words(line) > _FEW_WORDS]
-    if len(others) < len(lines) and sum(map(_other_words, others)) >= 3:
-        lines = others
-    return tidy("\n".join(lines))
-
-
-def _without_inline_credit(match: re.Match[str]) -> str:
-    """Return nothing, or in the middle of a sentence a mark that takes it along: "a sick photo by @x that never made it"."""
-    follows = _SMALL_WORD.match(match.string, match.end())
-    if match["few"]:
-        return BROKEN if follows else ""
-    in_sentence = match.string[: match.start()].rstrip(" ")[-1:].isalpha() and match[0][0] != "("
-    return BROKEN if in_sentence and (follows or (match["picture"] or "")[:1].islower()) else ""
-
-
-def _other_words(line: str) -> int:
-    """Return how many words of ``line`` are in no handle or tag."""
-    return len(_WORD.findall(TAG_OR_HANDLE.sub("", line)))
-
-
-def _without_labelled(line: str) -> str:
-    labelled = list(_LABELLED.finditer(line)) if line.count("@") > 1 and (":" in line or ";" in line) else []
-    return line[: labelled[0].start()] if len(labelled) > 1 else line

@@ -1,4 +1,4 @@
-"""Normalize the form of a caption: encoding, characters, separator lines, runs of marks; close the gaps that other rules leave.
+"""Normalize the form of a caption: encoding, characters, separator lines, runs of marks; close the gap where a part was removed.
 
 Pure text functions, each of which leaves its own result as it is.
 """
@@ -26,11 +26,11 @@ _MOJIBAKE = re.compile(
 _TWO_BYTES = re.compile("(?<=[a-z])Ã[\xa1-\xbf]|Ã[\xa1-\xbf](?=[a-z])")
 _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]")
-#: Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls, and the marks of gaps below. ZWJ, ZWNJ and the
+#: Soft hyphen, zero-width space, word joiners, bidi marks, BOM and other controls. ZWJ, ZWNJ and the
 #: variation selectors stay, because emoji and several scripts need them.
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f"
-    r"\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\ue003]"
+    r"\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
 _LOOSE_JOINER = re.compile(r"(?:(?<=[\s\x00-\x7f])|^)[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\x00-\x7f]|$)")
 _FANCY_LETTERS = re.compile(r"[\U0001d400-\U0001d7ff]+")
@@ -55,75 +55,24 @@ _BARS_IN_A_ROW = re.compile(r"// +(?:// *)+")
 _RUN = re.compile(r"([!?~_=*#$%^&+.-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 
-#: A word that is missing; ``close_holes`` closes the gap or drops the sentence around it. Private use: no caption that is shown holds it.
-HOLE = "\ue000"
-#: A word that is missing where no sentence can do without it.
-BROKEN = "\ue001"
-#: What is left of a sentence that was dropped with a ``BROKEN`` word.
-GONE = "\ue003"
-#: The dot of an abbreviation ends no sentence; what stands for it meanwhile.
-_ABBREVIATION, _NO_END = re.compile(r"\b(Mrs?|Ms|Dr|Sr|Jr|St|Rep|Sen|Gov|Prof|vs|ft)\.(?= )"), "\ue002"
-_BROKEN_SENTENCE = re.compile(
-    rf"""
-    (?<![^.!?\n|)\]"”’]) (?!(?<=[.!?])[)\]"”’])  # where a sentence begins
-    [^.!?\n|]*{BROKEN}[^.!?\n|]*[.!?]*
-    (?:[)\]][^.!?\n|]*[.!?]*)?
-    ["”’]*
-    """,
-    re.VERBOSE,
-)
-
-#: Words that a sentence can't end with: something was removed after them, or one last tag belongs to it ("we love the #rockies").
+#: Words that a sentence doesn't end with: what follows them belongs to it.
 LEADS_ON: frozenset[str] = word_set(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
-    "near about love loved is are was were am be been being so very such no go visit visited explore exploring called named "
-    "including include includes joined using wore tried meeting seeing loving trying getting over "
+    "near about love loved loving is are was were am be been being so very such no go visit visited explore exploring called named "
+    "including include includes joined using wore tried meeting seeing trying getting over happy "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
     "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during versus vs vs. "
     "off around through along across under toward towards next aka"
 )
-#: Those that no caption ends with on purpose.
+#: Those that no sentence ends with on purpose.
 _NEEDS_MORE = word_set(
-    "a an the my our your his their of to for from with w/ and or & by via new called named into quite "
-    "a. an. the. my. our. your. and. or. but."
+    "a an the my our your his their of to for from with w/ and or & by via called named into quite a. an. the. my. our. your. and. or. but."
 )
-#: And those after which an emoji can't stand for a noun.
-_BEFORE_NOUN = _NEEDS_MORE | word_set("is are was were am at into near")
-#: What points at the word that is missing.
-_POINTERS = re.compile("(?: |(?<= )[–—-]|[👉👇➡⬇→▶][🏻-🏿]?\ufe0f?)+$")
-_POINTER_ENDS = frozenset(" –—-👉👇➡⬇→▶🏻🏼🏽🏾🏿\ufe0f")
-#: Praise of somebody who is missing, and what to look at.
-_PRAISE = re.compile(
-    r"""
-    \b(?:by|with|from|to|via|in|the|these|our|my)(?:\ very|\ \w+ly|\ \w+\ and|\ my)?\ (?:
-        talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic
-      | (?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est
-    )$
-    | \b(?:check(?:ing)?\ out|this\ years|brought\ to\ you|(?:is|are|was)\ always|by\ the\ best|picture\ perfect)$
-    | (?-i:(?:^|[.!?]\ |\b(?:a|all|very)\ )Happy)$
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-#: A sentence begins after the missing word. The second ones begin one only where none is open: "with @x I sing".
-NEW_SENTENCE = re.compile(
-    r"""\ (?:He|She|They|It|We|You|This|That|There|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)
-    (?:['’]\w+)?\b""",
-    re.VERBOSE,
-)
-NEW_IF_NONE_OPEN = re.compile(
-    r"""\ (?:I|Why|When|Where|Do|Did|Does|Don|Are|If|Sorry|Hope|Want|Not|No|Yes|Will|Would|Could|Please|Just|Hey|And|But|Then|Here|After
-    |Before|Today|Tomorrow|Yesterday|In|On|At|With|For|To|From|Also|Even|Every|Always|Never|Still|Let|Good|Great|Miss|One)(?:['’]\w+)?\b""",
-    re.VERBOSE,
-)
-#: No sentence is open after this.
-_ENDED = re.compile(rf"(?:^|[.!?…\n|)\]\"”{EMOJI}])[ ]*$")
-#: The sentence goes on after the missing word.
-_GOES_ON = re.compile(r"[ ,;:]*(?:[-–—] )?[\w&$€£\"“'‘(]")
-_CAPITAL = re.compile(r"[ ]*[\"“'‘(]?[^\W\d_a-z]")
-_LINE_END = re.compile(r"[^\S\n]*(?:\n|$)")
-_WORD_END = re.compile(r"[\s(\[|]")
-_EMOJI_END = re.compile(rf"[ {EMOJI}]+$")
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
+_TRAILING_EMOJI = re.compile(rf"[\s{EMOJI}]+$")
+_EMPTY_BRACKETS = re.compile(r"\([\s,.:/|&+]*\)|\[\s*\]")
+_STRAY_MARK = re.compile(r"[ ,]+([,.!?;]|:(?![-)(DP]))")
+_LOOSE_ENDS = re.compile(r"^[ ,;:|/–—]+(?![-)(DP])|^-+ |[ ,(|/–—]+$|[:;](?<!\w:)(?=$)| [-&+]$")
 
 
 def repair_encoding(text: str) -> str:
@@ -191,37 +140,14 @@ def without_emoji(text: str) -> str:
     return text if text.isascii() else tidy(emoji.replace_emoji(text, ""))
 
 
-def close_holes(text: str) -> str:
-    """Return ``text`` with each ``HOLE`` closed.
-
-    A sentence that can't do without its hole, or has a ``BROKEN`` one, is dropped and leaves ``GONE``.
-    """
-    if HOLE not in text and BROKEN not in text:
-        return text
-    pieces = text.split(HOLE)
-    text = "".join([*map(_before_hole, pieces[:-1], pieces[1:]), pieces[-1]])
-    if BROKEN not in text:
-        return tidy(text)
-    return tidy(_BROKEN_SENTENCE.sub(GONE, _ABBREVIATION.sub(rf"\1{_NO_END}", text)).replace(_NO_END, "."))
+def close_gap(text: str) -> str:
+    """Return ``text`` without the empty brackets, spaces and stray marks that the removal of a part leaves."""
+    return tidy(_LOOSE_ENDS.sub("", _STRAY_MARK.sub(r"\1", _EMPTY_BRACKETS.sub("", tidy(text)))))
 
 
-def _before_hole(text: str, following: str) -> str:
-    """Return ``text`` as it ends where a word is missing: in ``BROKEN`` if a sentence can't end there, or goes on after it."""
-    if text[-1:] in _POINTER_ENDS:
-        text = _POINTERS.sub("", text)
-    if _GOES_ON.match(following) and not (_CAPITAL.match(following) if _ENDED.search(text) else NEW_SENTENCE.match(following)):
-        return text + BROKEN
-    if (text.endswith(("(", "[", "|", " :")) and not _SMILEY.search(text, len(text) - 3)) or (
-        text.endswith(":") and _LINE_END.match(following)
-    ):
-        return text[:-1].rstrip(" ") + BROKEN
-    end = text[-40:]
-    last = _WORD_END.split(end)[-1].lower()
-    if end[-1:] >= "\u2190" and _WORD_END.split(_EMOJI_END.sub("", end))[-1].lower() in _BEFORE_NOUN:  # "every day is 🌎"
-        return text + BROKEN
-    if last in LEADS_ON or last.endswith(("'s", "’s")) or _PRAISE.search(end):
-        return text + BROKEN
-    return f"{text}." if end[-1:].isalpha() and NEW_SENTENCE.match(following) else text
+def last_word(text: str) -> str:
+    """Return the last word of ``text`` in lower case, with its marks, without emoji after it."""
+    return "".join(_TRAILING_EMOJI.sub("", text).split(" ")[-1:]).lower()
 
 
 def lost_its_other_half(before: str, after: str) -> bool:
@@ -234,5 +160,5 @@ def lost_its_other_half(before: str, after: str) -> bool:
 
 def ends_open(text: str) -> bool:
     """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that something has to follow."""
-    last = "".join(re.sub(rf"[\s{EMOJI}]+$", "", text).split()[-1:])
-    return bool(last) and (last.lower() in _NEEDS_MORE or (last[-1] in ":,&(-–+@|/" and not _SMILEY.search(last)))
+    last = last_word(text)
+    return bool(last) and (last in _NEEDS_MORE or (last[-1] in ":,&(-–+@|/" and not _SMILEY.search(last)))

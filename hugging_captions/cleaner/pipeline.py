@@ -170,7 +170,7 @@ class _Examined:
     """What the rules found in a span of a posts.jsonl.
 
     ``damaged`` are the lines that hold no post, by number in the span and reason; ``verdicts`` are JSON lists
-    ``[shortcode, text, reason, detail]``, one a line; ``changed`` and ``languages`` count posts.
+    ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and ``languages`` count posts.
     """
 
     posts: int
@@ -302,7 +302,7 @@ def _examine(path: Path, start: int, options: CleanOptions) -> _Examined:
             damaged.append((number, str(error) or type(error).__name__))
             continue
         verdict = rules.examine(post, options)
-        row = verdict.shortcode, verdict.text, verdict.reason, verdict.detail
+        row = verdict.shortcode, verdict.text, verdict.reason, verdict.detail, post.caption or ""
         written.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         changed.update(verdict.changed)
         if verdict.language:
@@ -352,14 +352,14 @@ def _write_captions(
     """Write one tag's captions.txt and dropped.jsonl, count in ``result``, and return the SHA-256 of the captions."""
     digest = hashlib.sha256()
     for line in verdicts:
-        shortcode, text, reason, detail = orjson.loads(line)
+        shortcode, text, reason, detail, original = orjson.loads(line)
         if not reason:
             reason, detail = next(found)
         if reason:
             result.dropped[reason] += 1
             if len(texts := result.examples.setdefault(reason, [])) < 3:
-                texts.append(text)
-            row = {"shortcode": shortcode, "reason": reason, "detail": detail}
+                texts.append(original)
+            row = {"shortcode": shortcode, "reason": reason, "detail": detail, "caption": original}
             dropped.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         else:
             result.kept += 1

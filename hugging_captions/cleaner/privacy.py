@@ -1,6 +1,6 @@
-"""Remove what leads to a person: e-mail addresses, URLs, phone numbers, handles.
+"""Remove from a sentence what leads to a person: e-mail addresses, URLs, phone numbers, handles.
 
-Pure text functions. What stays still reads: what stands next to a sentence is removed alone, what is part of one takes it along.
+Pure functions of a sentence. Each returns it without them, or an empty text if it can't do without one. Nothing is put in their place.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ..text import EMAIL, EMOJI, HANDLE, PHONE, URL, is_phone, word_set
-from .normalize import BROKEN, HOLE, NEW_IF_NONE_OPEN, NEW_SENTENCE, close_holes, tidy
+from .normalize import LEADS_ON, close_gap, ends_open, last_word
 
 #: One of these, or "://", is in every URL, and the next two in every address and number; they are found in a tenth of the time.
 _MAYBE_URL = re.compile(r"\.(?:(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}|(?<=[Ww]{3}\.)\w)")
@@ -23,116 +23,50 @@ _BARE_HANDLE = re.compile(
     re.VERBOSE,
 )
 #: Several handles, one after the other.
-HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+and\s+|\s+){HANDLE})*"
-#: Who came along, with what leads to them: "with @x", "(feat. @x & @y)", or nothing: "hello @x".
+HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+(?:and|x)\s+|\s+){HANDLE})*"
+_COMPANY = r"(?:together[ ]with|along[ ]with|with|w/|w|cc|feat|ft|featuring)"
+_PLACE = r"(?:over[ ]at|at|by|from|via|for|of)"
+_THANKS = r"(?:thanks?(?:[ ]you)?(?:[ ]so[ ]much|[ ]again)?|thx|ty|tysm|congrats|congratulations|hi|hey|hello|love[ ]you|happy[ ]birthday)"
+#: Handles with what leads to them.
 _MENTION = re.compile(
     rf"""
-    (?P<lead>[ ,(|]*(?:(?<!\w)(?:together[ ]with|with|w/|w|cc|feat|ft|featuring|and|&|x|[📷📸🎥📹]\ufe0f?)(?![\w/])[.:]*[ ,(|]*)*)
-    _*(?<![^\W_]){HANDLES}\)?
+    [ ]*(?P<open>[(\[]?)(?:
+        (?<![\w'’])(?:(?P<company>{_COMPANY})|(?P<place>{_PLACE})|(?P<also>and|&|\+|x)|(?P<thanks>{_THANKS}(?:[ ]to)?))[.:]*[ ]+(?:my|the|our)?[ ]*
+    )?
+    (?<![^\W_])(?P<handles>_*{HANDLES})(?P<owner>['’]s?\b)?[)\]]?
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_LEADS = word_set("together with w cc feat ft featuring and x")
-#: The characters before an @ that can lead to it.
-_LEAD = 40
-_ANY_WORD = re.compile(r"\w+")
-#: What may follow where a sentence ends.
-_ENDS = re.compile(rf"[ ]*(?:$|[\n.!?…)\]|/•·#@\"”{EMOJI}]|[-–—] )")
-#: So many characters of a sentence are looked at.
-_LONGEST_SENTENCE = 400
-_BREAK = re.compile(rf"[.!?\n|{EMOJI}]")
-#: A sentence with these is about whom it names: "thanks for the picture @x".
-_NEEDS_SOMEBODY = re.compile(
-    r"""
-    \b(?:
-        thank\w*|thx|thks|ty|tysm|cheers|congrat\w*|kudos|props|shout\s?outs?|credits?|courtesy|follow\w*|check(?:ing)?\ out|by|via|aka
-      | tag\w*|photos?|pics?|pictures?|shots?|videos?|images?|captured?|edits?|regram|repost|collab\w*|partner\w*|team(?:ed|ing)\ up
-      | work(?:s|ed|ing)?|dressed|wearing|wore|rocking|inspired|powered|sponsored|presented|hosted|provided|gifted|signed|introduc\w+
-      | obsessed|exclusively|available|compared|belongs|listening|looking|pair
-    )\b
-    """,
-    re.VERBOSE | re.IGNORECASE,
+_WORD = re.compile(r"[^\W_]")
+#: A sentence or a clause ends here, or its next part begins.
+_STOP = re.compile(rf"\s*(?:$|[,.;:!?…)\]|/•\"”{EMOJI}]|[-–—]+(?:\s|$))")
+#: The sentence goes on after who came along: "up there with @x all night"; after "and" only another part of it does.
+_GOES_ON = re.compile(
+    r"\s+(?:to|in|on|for|this|all|today|tonight|last|but|where|when|while|before|after|as|because|yesterday|tomorrow|then|so|until|during"
+    r"|at|by|from|near|about|over|under|along|across|through|around|inside|outside|who|and[ ](?:then|I|we|it|now))\b",
+    re.IGNORECASE,
 )
-#: And one that says so right before "with @x".
-_NEEDS_COMPANY = re.compile(
-    r"""
-    \b(?:collab\w*|partner\w*|team(?:ed|ing)?\ up|work(?:s|ed|ing)?|thank\w*|thx|ty|congrat\w*|shout\s?outs?|by|via|photos?|pics?|pair\w*)$
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-#: What points at a handle, with an emoji between.
-_POINTED_AT = re.compile(rf"\b(?:check out|follow|thanks to|by)[ {EMOJI}]+$", re.IGNORECASE)
-#: A handle after these was their noun, or what somebody did it to.
+#: Whom somebody speaks to stands before this.
+_SPEAKS = re.compile(rf"\s*(?:[,:;!.…–—-]\s*|(?=[A-Z\"“{EMOJI}]))")
+#: After these a place or a maker can't be left out.
+_BE = word_set("is was are were be been i'm it's that's he's she's we're you're here there staying live located based born made back up")
+#: A handle without a preposition after these was their object.
 _NEEDS_NOUN = re.compile(
     r"""
     (?:
-        ous|ful|able|ible|less|est
+        ous|ful|able|ible|est
       | (?<!excit)(?<!ti)(?<!bor)(?<!bless)(?<!wed)ed
-      | (?<!morn)(?<!even)(?<!th)(?<!wedd)(?<!spr)(?<!k)ing
       | \b(?:see|watch|visit|read|meet|try|hear|find|join|saw|said|told|found|met|lost|love|loves|miss|misses|beat|beats|call|called|became
-          |keep|keeps|only|him|her)
+          |keep|keeps|only|him|her|follow|check|tag|using|wearing|introducing|welcome|featuring|proud|team)
     )$
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: In the names of shops, brands and places: such a handle is no friend.
-_BUSINESS = re.compile(
-    r"""
-    official|magazine|italia|usa\b|_us\b|_uk\b|shop|store|hotel|resort|studio|cosmetics|beauty|clothing|apparel|jewel|brand|tours|museum
-    |zoo|cafe|coffee|restaurant|festival|news|radio|records|global|\binc\b|\.com\b
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-#: What somebody does; "a friend" in front of any other word ("@brand boots") might be a thing.
-_DOES: frozenset[str] = word_set(
-    "and who said says made makes took takes went goes came comes got gets gave gives told tells knows knew drove wrote shot won sang "
-    "built taught sent bought began rode spent led filmed whistled brought caught fell ran runs kept keeps let lets left found finds saw "
-    "sees thinks thought just did still taking making going getting looking doing being having coming"
-)
-#: These are said of somebody after a verb that is missing ("@x stoked to move on"), or are no verbs of the past.
-_FELT: frozenset[str] = word_set(
-    "stoked excited inspired based located designed dressed powered blessed bed red shed feed need seed hundred sacred naked"
-)
-#: And what is said of things as well: "@brand is designed".
-_IS: frozenset[str] = word_set("is was has had have were are")
-_IS_SOMEBODY = re.compile(
-    r"""
-    \ (?:is|was|has|had)\ (?:
-        the|my|our|so|such|here|back|always|still|not|never|just|been
-      | (?!\w*thing\b|offer|launch|host|hav|giv|sell|runn|releas|open|bring)\w+ing
-    )\b
-    """,
-    re.VERBOSE,
-)
-_TWO_WORDS = re.compile(r" \w+(?:,| [\w“\"])")
-#: After these a handle is somebody: "so did @x", "ask @x about it".
-_BEFORE_SOMEBODY: frozenset[str] = word_set("did does ask asked told tell met saw traded gave give let said says")
-#: After these it is, if it does something: "when @x nailed it".
-_BEFORE_CLAUSE: frozenset[str] = word_set("when if but because while then as until")
-#: What goes on after a companion: "up there with @x all night".
-_GOES_ON = re.compile(
-    r"""
-    [,:;]
-    | \ (?:to|and|in|on|for|this|all|today|tonight|last|but|where|when|while|before|after|as|because|yesterday|tomorrow|then|so|until|during
-        |at|by|from|near|who|about|over|under|along|across|through|around|up|down|out|inside|outside|instead)\b
-    """,
-    re.VERBOSE,
-)
-_WORD_AFTER = re.compile(r" ([a-z]+)\b")
-#: What led to a handle that has gone: "Shirt:", "Consulting:".
-_LABEL = re.compile(
-    rf"(?:^|(?<=[.!?,;|/()•{EMOJI}]))[ ]*[^\W\d_][\w& ]{{0,23}}:[ ]*{HOLE}(?=\s*(?:[),|/•]|$))",
-    re.MULTILINE,
-)
-#: One or two words between a break and a handle, the label of one that has gone: "Great chair. Artist @x".
-_TAIL = re.compile(rf"(?:(?<=[.!?\n|({EMOJI}])|(?<= /))[ ]*(?:[\w'’]+[ ]*(?:&[ ]*)?){{1,2}}{HOLE}(?=\s*(?:$|[\n|/{EMOJI}]))")
-#: What a removal leaves: empty brackets or half of them, a label of nothing, commas before other marks, marks at the ends.
-_EMPTY_BRACKETS = re.compile(r"\((?:[^\s()][^()\n]{0,40}\s|\s*)\)|\[\s*\]|(?<!\S)@(?!\S)")
-_LONE_BRACKET = re.compile(r"(?<=\s)\)(?=\s|$)")
-_LABEL_OF_NOTHING = re.compile(r"(?<![^.!?\n|])[^.!?\n|]*:[.!?]+")
-_STRAY_MARK = re.compile(r"[ ,]+([,.!?;]|:(?![-)(DP]))")
-_LONE_COLON = re.compile(r"(?<=[.!?]) ?: ")
-_LOOSE_ENDS = re.compile(r"(?m)^(?:[ ,;:|/]+|\.(?!\.) *)+|[ ,(]+$")
+#: Who does this together can't be left out.
+_TOGETHER = re.compile(r"\b(?:collab\w*|partner\w*|team(?:ed|ing)?(?:[ ]up)?|work(?:s|ed|ing)?|obsessed|compared|pair\w*|along|out)$", re.I)
+#: Fewer words than this that are left of a sentence with a handle are a label.
+_FEWEST = 3
+_ANY_WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
 def mark_handles(text: str) -> str:
@@ -142,86 +76,67 @@ def mark_handles(text: str) -> str:
 
 
 def without_emails(text: str) -> str:
-    """Return ``text`` without the sentences that hold an e-mail address."""
-    return _close_gaps(EMAIL.sub(BROKEN, text)) if _MAYBE_EMAIL.search(text) else text
-
-
-def without_urls(text: str) -> str:
-    """Return ``text`` without URLs and bare domains, and without the sentences that need them."""
-    return _close_gaps(URL.sub(HOLE, text)) if "://" in text or _MAYBE_URL.search(text) else text
+    """Return a sentence, or nothing if it holds an e-mail address."""
+    return "" if _MAYBE_EMAIL.search(text) and EMAIL.search(text) else text
 
 
 def without_phones(text: str) -> str:
-    """Return ``text`` without the sentences that hold a phone number."""
-    if not _MAYBE_PHONE.search(text):
+    """Return a sentence, or nothing if it holds a phone number."""
+    return "" if _MAYBE_PHONE.search(text) and any(map(is_phone, PHONE.findall(text))) else text
+
+
+def without_urls(text: str) -> str:
+    """Return a sentence without the URLs before and behind it; nothing if one is part of it."""
+    if "://" not in text and not _MAYBE_URL.search(text):
         return text
-    return _close_gaps(PHONE.sub(lambda match: BROKEN if is_phone(match[0]) else match[0], text))
+    while match := URL.search(text):
+        before, after = text[: match.start()].rstrip(), text[match.end() :]
+        if not _WORD.search(before + after) or last_word(before) in LEADS_ON or (_WORD.search(before) and not _STOP.match(after)):
+            return ""
+        text = close_gap(f"{before} {after.lstrip()}")
+    return "" if ends_open(text) else text
 
 
 def without_handles(text: str) -> str:
-    """Return ``text`` without handles, so that it still reads.
+    """Return a sentence without its handles and what leads to them; nothing if it can't do without one.
 
-    What stands next to a sentence is removed alone: who came along, who is spoken to, a list at its end. Who surely is somebody that does
-    something becomes "a friend". Any other sentence that a handle is part of is dropped.
+    It can do without who came along, who is thanked or spoken to, a place or a maker behind its end, and a list behind it.
     """
     text = mark_handles(text)
     if "@" not in text:
         return text
-    done, end = [], 0  # mentions are looked for around each @ only, which saves nine tenths of the time
-    while (at := text.find("@", end)) >= 0 and (match := _MENTION.search(text, _after_last_word(text, max(end, at - _LEAD), at))):
-        done += [text[end : match.start()], _without_mention(match)]
-        end = match.end()
-    text = "".join([*done, text[end:]])
-    return _close_gaps(_TAIL.sub("", _LABEL.sub("", text)) if HOLE in text else text)
+    at = 0
+    while match := _MENTION.search(text, at):
+        before, after = text[: match.start()], text[match.end() :]
+        kept = _without_mention(match, before, after)
+        if kept is None:
+            return ""
+        at = max(0, len(before) - 1)
+        glue = "" if not after or after[0] in " ,.;:!?)]" else " "
+        text = f"{before}{kept}{glue}{after}"
+    text = close_gap(text)
+    return "" if ends_open(text) or len(_ANY_WORD.findall(text)) < _FEWEST else text
 
 
-def _after_last_word(text: str, start: int, at: int) -> int:
-    """Return the end of the last word of ``text`` between ``start`` and a handle ``at`` that can't lead to it: no mention begins before."""
-    for word in reversed(list(_ANY_WORD.finditer(text, start, at))):
-        if (bare := word[0].lower().strip("_")) and bare not in _LEADS:
-            return word.end()
-    return start
-
-
-def _without_mention(match: re.Match[str]) -> str:
-    """Return what stays of a mention: a mark that it can go, or that its sentence can't do without it, or "a friend"."""
-    before = match.string[max(0, match.start() - _LONGEST_SENTENCE) : match.start()]
-    sentence = _BREAK.split(before)[-1].rstrip()
-    needs = _NEEDS_COMPANY if match["lead"].strip(" ,(|") else _NEEDS_SOMEBODY
-    if needs.search(sentence) or _POINTED_AT.search(before):
-        return BROKEN
-    begins = NEW_SENTENCE.match(match.string, match.end()) or (not sentence and NEW_IF_NONE_OPEN.match(match.string, match.end()))
-    if begins or _ENDS.match(match.string, match.end()):
-        return BROKEN if _NEEDS_NOUN.search(sentence[-20:]) and not match["lead"].strip() else HOLE
-    return _as_friend(match, sentence) or BROKEN
-
-
-def _as_friend(match: re.Match[str], sentence: str) -> str:
-    """Return a mention inside ``sentence`` as "a friend", or nothing if it might be no person."""
-    if _BUSINESS.search(match[0]):
+def _without_mention(match: re.Match[str], before: str, after: str) -> str | None:
+    """Return what stays of a mention between ``before`` and ``after``, or None if the sentence can't do without it."""
+    last = last_word(before.rstrip())
+    if match["owner"] and _WORD.search(after):
+        return None
+    stops = bool(match["open"]) or bool(_STOP.match(after))
+    if match["thanks"]:
+        words = match[0][: match.start("handles") - match.start()].rstrip()
+        return words if (stops or _GOES_ON.match(after)) and not words.lower().endswith((" to", "congratulations", "congrats")) else None
+    if not _WORD.search(before):
+        lead = match["company"] or match["place"] or match["also"]
+        return "" if (stops or _SPEAKS.match(after)) and not lead else None
+    if match["company"]:
+        return "" if (stops or _GOES_ON.match(after)) and not _TOGETHER.search(before.rstrip()) and last not in LEADS_ON - {"up"} else None
+    if match["place"]:
+        needed = last in _BE or last in LEADS_ON or _NEEDS_NOUN.search(before.rstrip()) or _TOGETHER.search(before.rstrip())
+        return "" if (stops or _GOES_ON.match(after)) and not needed else None
+    if match["also"]:
+        return "" if stops and not _NEEDS_NOUN.search(before.rstrip()) and last[-1:] in ",!?." else None
+    if stops and last not in LEADS_ON and last[-1:] != ":" and not _NEEDS_NOUN.search(before.rstrip()):
         return ""
-    friend = "friends" if match[0].count("@") > 1 else "a friend"
-    lead = match["lead"].strip(" ,").lower()
-    if lead in ("with", "w/"):
-        return f"{match['lead'].rstrip()} {friend}" if sentence and _GOES_ON.match(match.string, match.end()) else ""
-    follows = _WORD_AFTER.match(match.string, match.end())
-    word = follows[1] if follows else ""
-    does = word in _DOES or (word.endswith("ed") and word not in _FELT and _TWO_WORDS.match(match.string, match.end()))
-    last = sentence.split(" ")[-1].lower()
-    if lead in ("and", "&") and sentence:
-        return f"{match['lead'].rstrip()} {friend}" if (does and word != "and") or word in _IS else ""
-    if lead:
-        return ""
-    if last in _BEFORE_SOMEBODY or (last in _BEFORE_CLAUSE and (does or word in _IS)):
-        return f" {friend}"
-    if sentence or not (does or _IS_SOMEBODY.match(match.string, match.end())):
-        return ""
-    return f"{' ' if match['lead'] else ''}{friend.capitalize()}"
-
-
-def _close_gaps(text: str) -> str:
-    """Return ``text`` with its holes closed, and without the empty brackets and stray commas that a removal leaves."""
-    text = _EMPTY_BRACKETS.sub("", close_holes(text))
-    text = text if "(" in text else _LONE_BRACKET.sub("", text)
-    text = _LABEL_OF_NOTHING.sub("", text) if ":." in text else text
-    return tidy(_LOOSE_ENDS.sub("", _LONE_COLON.sub(" ", _STRAY_MARK.sub(r"\1", text))))
+    return None

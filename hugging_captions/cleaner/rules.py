@@ -5,8 +5,10 @@ Pure functions from a post and the options to a verdict. Duplicates need all pos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,17 +19,15 @@ from ..posts import Post
 from ..text import fold, word_count
 from . import duplicates, normalize, privacy, promotion, tags
 from .credits import without_credits
+from .sentences import Sentence, join, split
 
-#: Rounds of the rules that change a caption: what one removes can uncover work for an earlier one.
-MAX_ROUNDS = 4
 #: Characters that no caption has, even if each of Instagram's 2,200 is escaped as <U+0001F5A4>: a longer one is dropped unread.
 LONGEST = 12 * 2200
-#: How sure another language must be for a caption to be dropped before it is changed; a less sure one is decided by its clean text.
-SURELY = 0.5
-#: The rules that can leave a sentence without its end.
-_REMOVE_WORDS = frozenset(("credits", "tags", "urls", "handles"))
 #: What a caption is stripped of first; not of other spaces, which may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
 _SPACES = " \t\r\n"
+_LETTER = re.compile(r"[^\W_]")
+#: What a sentence that refers to the one before it begins with.
+_REFERS = re.compile(r"(?:And|But|Or|So|Also|Because|Which|Plus)\b", re.I)
 
 #: The name of a rule that drops a post, and a detail: the words that advertise, the count of likes.
 Reason = tuple[str, str]
@@ -50,28 +50,34 @@ class Verdict:
 
 @dataclass(slots=True)
 class Draft:
-    """A post while it is examined: its text so far, which rules changed that, and what is known of its clean text."""
+    """A caption while it is cleaned: its text, then its sentences, which rules changed them, and its scores."""
 
     post: Post
     options: CleanOptions
     text: str
+    sentences: list[Sentence] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    settled: dict[str, str] = field(default_factory=dict)  # by rule the text that it leaves as it is, or that advertises nothing
     language: str = ""
     language_score: float = 0.0
+    score: float = 0.0
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule by the name that DOCS.md and dropped.jsonl give it.
+    """A rule by the name that DOCS.md and dropped.jsonl give it; ``before`` and ``after`` show what it does (nothing: dropped).
 
-    ``change`` returns a changed text, is pure, and leaves its own result as it is. ``drop`` returns why a post is dropped, or None. The
-    rules with neither drop duplicates.
+    ``change`` returns a changed caption, before that is cut into sentences. ``each`` returns a changed sentence, an empty one to remove it.
+    ``judge`` removes sentences with a detail. ``drop`` returns why a post is dropped, or None. The rules with none of these drop duplicates.
     """
 
     name: str
     description: str
-    change: Callable[[str, CleanOptions], str] | None = None
+    before: str = ""
+    after: str = ""
+    change: Callable[[str], str] | None = None
+    each: Callable[[str, CleanOptions], str] | None = None
+    judge: Callable[[Draft], None] | None = None
     drop: Callable[[Draft], str | None] | None = None
 
 
@@ -81,127 +87,105 @@ def rule_names() -> list[str]:
 
 
 def refuse_unknown(options: CleanOptions) -> None:
-    """Return if the rules and the language that ``options`` name exist.
+    """Return if the rules and the language that ``options`` name exist, and the weights of the promotion rule can be read.
 
     Raises:
-        UsageError: one doesn't.
+        UsageError: a rule or the language doesn't exist.
+        InputError: the weights are missing or damaged.
     """
     if unknown := sorted(set(options.skip_rule) - set(rule_names())):
         raise UsageError(f"--skip-rule {unknown[0]}: no such rule", "the rules: " + ", ".join(rule_names()))
     if options.language != "any":
         language.refuse_unknown(options.language, "--language")
+    if "promotion" not in options.skip_rule and options.language in ("en", "any"):
+        promotion.model()
 
 
 def examine(post: Post, options: CleanOptions) -> Verdict:
     """Return what the rules make of ``post`` alone; rules after the one that drops it are not asked."""
-    draft = Draft(post, options, (post.caption or "").strip(_SPACES))
+    draft = read(post, options)
     likes = -1 if post.likes is None else post.likes
-    if reason := next(filter(None, _reasons(draft)), None):
-        return Verdict(post.shortcode, draft.text.strip(), likes, *reason, tuple(draft.changed), draft.language)
+    if draft.reason:
+        return Verdict(post.shortcode, draft.text, likes, *draft.reason, tuple(draft.changed), draft.language)
     folded = fold(draft.text) or draft.text
     shingles = duplicates.shingles(folded)
     return Verdict(post.shortcode, draft.text, likes, "", "", tuple(draft.changed), draft.language, folded, shingles)
 
 
-def rewrite(text: str, options: CleanOptions) -> tuple[str, tuple[str, ...], Reason | None]:
-    """Return ``text`` as the rules change it, the names of those that did, and the reason why it is dropped on the way, if it is."""
-    draft = Draft(Post("", text, None, None, "", ""), options, text)
-    reason = next(filter(None, _changes(draft)), None)
-    return draft.text, tuple(draft.changed), reason
+def read(post: Post, options: CleanOptions) -> Draft:
+    """Return ``post`` as the rules leave it, sentence by sentence, with the reason why it is dropped, if it is."""
+    draft = Draft(post, options, (post.caption or "").strip(_SPACES))
+    if len(draft.text) > LONGEST:
+        draft.reason = "too-long", str(len(draft.text))
+    for rule in RULES:
+        if draft.reason:
+            break
+        if rule.name not in options.skip_rule:
+            _apply(rule, draft)
+    return draft
+
+
+def _apply(rule: Rule, draft: Draft) -> None:
+    """Let ``rule`` change ``draft``, and drop it if the rule says so."""
+    if (rule.each or rule.judge) and not draft.sentences:
+        draft.sentences = split(draft.text)
+        draft.text = join(draft.sentences)
+    before = draft.text
+    if rule.change:
+        draft.text = rule.change(draft.text)
+    if rule.each or rule.judge:
+        if rule.each:
+            for sentence in draft.sentences:
+                if sentence.text and not (text := rule.each(sentence.text, draft.options)) == sentence.text:
+                    if text:
+                        sentence.text = text
+                    else:
+                        sentence.remove(rule.name)
+        if rule.judge:
+            rule.judge(draft)
+        draft.text = join(draft.sentences)
+    if draft.text != before:
+        draft.changed.append(rule.name)
+    if rule.drop and (detail := rule.drop(draft)) is not None:
+        draft.reason = _most_of_it(draft) or (rule.name, detail) if rule.name in _OF_WHAT_IS_LEFT else (rule.name, detail)
+
+
+def _most_of_it(draft: Draft) -> Reason | None:
+    """Return the rule that removed most words of ``draft``, with what it removed, or None if nothing was removed."""
+    words: Counter[str] = Counter()
+    for sentence in draft.sentences:
+        if sentence.reason:
+            words[sentence.reason] += 1 + word_count(sentence.source)
+    if not words:
+        return None
+    name = words.most_common(1)[0][0]
+    return name, console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == name), 80)
+
+
+def rewrite(text: str, options: CleanOptions) -> Draft:
+    """Return what the rules make of a caption."""
+    return read(Post("", text, None, None, "", ""), options)
 
 
 def explain(post: Post, options: CleanOptions) -> str:
-    """Return what each rule did to ``post``, a line for each that did something.
+    """Return what the rules did to ``post``, a line for each sentence: its letter (``LETTERS``), its score, and the words that decided.
 
     Raises:
-        UsageError: ``refuse_unknown``.
+        UsageError, InputError: ``refuse_unknown``.
     """
     refuse_unknown(options)
-    draft = Draft(post, replace(options, skip_rule=(*options.skip_rule, "unfinished")), (post.caption or "").strip(_SPACES))
-    lines = [f"{console.printable(post.shortcode)}: {console.shorten(draft.text.strip(), 400)}"]
-    for rule in CHANGES if len(draft.text) <= LONGEST else ():
-        before = draft.text
-        _apply(rule, draft)
-        if draft.text != before:
-            lines.append(f"  {rule.name}: {console.shorten(draft.text, 400)}")
-    verdict = examine(post, options)
-    ending = f"dropped: {verdict.reason} ({verdict.detail})" if verdict.reason else "kept, unless a duplicate has more likes"
+    draft = read(post, options)
+    lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
+    for sentence in draft.sentences:
+        letter = LETTERS.get(sentence.reason, "k")
+        why = f"  <- {sentence.reason}: {console.shorten(sentence.detail, 80)}" if sentence.reason else ""
+        if sentence.text and sentence.text != sentence.source:
+            why = f"  -> {console.shorten(sentence.text, 200)}"
+        lines.append(f"  {letter} {sentence.score:.2f}  {console.shorten(sentence.source, 200)}{why}")
+    if draft.score:
+        lines.append(f"  caption {draft.score:.2f}, dropped at {draft.options.promotion_threshold:.2f}")
+    ending = f"dropped: {draft.reason[0]} ({draft.reason[1]})" if draft.reason else "kept, unless a duplicate has more likes"
     return "\n".join([*lines, f"  {ending}"])
-
-
-def _reasons(draft: Draft) -> Iterator[Reason | None]:
-    """Yield for each rule in turn the reason to drop a post, or None; the caption is changed meanwhile."""
-    if len(draft.text) > LONGEST:
-        yield "too-long", str(len(draft.text))
-    for rule in RULES:
-        if rule is CHANGES[0]:
-            yield from _changes(draft)
-            draft.language, draft.language_score = language.detect(draft.text)
-        if rule.drop and rule.name not in draft.options.skip_rule and (detail := rule.drop(draft)) is not None:
-            yield rule.name, detail
-
-
-def _changes(draft: Draft) -> Iterator[Reason | None]:
-    """Apply the rules that change a caption until each leaves it as it is, and yield after each the reason to drop it already, or None.
-
-    Whether it advertises is checked with its tags, with its credits, with the words of its tags while it has handles and links, and when
-    all that is gone: "More photos up at example.com now" advertises without its link as well. What is surely in another language, a
-    quarter of all captions, is dropped before the costly rules.
-    """
-    yield _discloses(draft)
-    for turn in range(MAX_ROUNDS):
-        before = draft.text
-        for rule in CHANGES:
-            if rule.name in ("credits", "emails"):
-                yield _advertises(draft)
-            if rule.name == "credits" and turn == 0:
-                yield _is_surely_in_another_language(draft)
-            yield _apply(rule, draft)
-        if draft.text == before:
-            break
-    draft.text = draft.text.strip()
-    yield _advertises(draft)
-
-
-def _apply(rule: Rule, draft: Draft) -> Reason | None:
-    """Apply ``rule`` to the text of ``draft``; return the reason to drop it if a sentence that can't be repaired was dropped."""
-    if rule.change is None or rule.name in draft.options.skip_rule or draft.settled.get(rule.name) == draft.text:
-        return None
-    after = rule.change(draft.text, draft.options)
-    if normalize.GONE in after:
-        if "unfinished" not in draft.options.skip_rule:
-            return "unfinished", rule.name
-        after = normalize.tidy(after.replace(normalize.GONE, ""))
-    if after != draft.text:
-        draft.text = after
-        if rule.name not in draft.changed:
-            draft.changed.append(rule.name)
-    else:
-        draft.settled[rule.name] = after
-    return None
-
-
-def _discloses(draft: Draft) -> Reason | None:
-    words = "" if "promotion" in draft.options.skip_rule else promotion.disclosure(draft.text)
-    return ("promotion", words) if words else None
-
-
-def _advertises(draft: Draft) -> Reason | None:
-    if "promotion" in draft.options.skip_rule or draft.settled.get("promotion") == draft.text:
-        return None
-    draft.settled["promotion"] = draft.text
-    words = promotion.advertised(draft.text)
-    return ("promotion", words) if words else None
-
-
-def _is_surely_in_another_language(draft: Draft) -> Reason | None:
-    if draft.options.language == "any" or "language" in draft.options.skip_rule:
-        return None
-    code, score = language.detect(draft.text)
-    if code in (draft.options.language, language.UNKNOWN) or score < SURELY:
-        return None
-    draft.language = code
-    return "language", f"{code} {score:.2f}"
 
 
 def _hides_likes(draft: Draft) -> str | None:
@@ -213,25 +197,74 @@ def _has_few_likes(draft: Draft) -> str | None:
     return str(likes) if likes is not None and likes < draft.options.min_likes else None
 
 
-def _promotes(draft: Draft) -> str | None:
-    return promotion.trades(language.words_of(draft.text)) or ("only asks" if promotion.only_asks(draft.text) else None)
+def _is_english(draft: Draft) -> bool:
+    return draft.options.language == "en" or (draft.options.language == "any" and language.detect(draft.text)[0] == "en")
 
 
-def _is_unfinished(draft: Draft) -> str | None:
-    if _REMOVE_WORDS.isdisjoint(draft.changed):
-        return None
-    unfinished = normalize.ends_open(draft.text) or normalize.lost_its_other_half(draft.post.caption or "", draft.text)
-    return draft.text[-20:] if unfinished else None
+def _remove_foreign(draft: Draft) -> None:
+    """Remove the sentences that are surely in another language than the wanted one."""
+    if draft.options.language == "any":
+        return
+    for sentence in draft.sentences:
+        if sentence.text and (code := language.foreign(sentence.text, draft.options.language)):
+            sentence.remove("language", code)
 
 
 def _is_in_another_language(draft: Draft) -> str | None:
-    code, score, options = draft.language, draft.language_score, draft.options
-    if options.language == "any":
+    draft.language, draft.language_score = language.detect(draft.text)
+    options = draft.options
+    if options.language == "any" or not draft.text:
         return None
-    if code != options.language or score < options.min_language_score:
-        return f"{code} {score:.2f}"
-    second = language.second(draft.text, code)
-    return f"{code} with {second}" if second else None
+    if draft.language != options.language or draft.language_score < options.min_language_score:
+        return f"{draft.language} {draft.language_score:.2f}"
+    return None
+
+
+def _remove_promotion(draft: Draft) -> None:
+    """Score the caption and its sentences; remove those that don't belong."""
+    limit = draft.options.promotion_threshold
+    if not _is_english(draft):
+        for sentence in draft.sentences:
+            if sentence.text and (words := promotion.sign(sentence.source)):
+                sentence.remove("promotion", words)
+        return
+    scores = promotion.model().scores([sentence.source for sentence in draft.sentences], facts(draft))
+    draft.score = scores.caption
+    for sentence, score in zip(draft.sentences, scores.sentences):
+        sentence.score = float(score)
+        if not sentence.text or not _LETTER.search(sentence.text):
+            continue
+        if words := promotion.sign(sentence.source):
+            sentence.remove("promotion", words)
+        elif score >= limit:
+            sentence.remove("promotion", ", ".join(promotion.model().deciding_words(sentence.source)) or "its place in the caption")
+    _remove_what_depends(draft)
+
+
+def facts(draft: Draft) -> list[promotion.Facts]:
+    """Return what the rules found out about each sentence."""
+    return [
+        promotion.Facts(promotion.word_count(sentence.source), sentence.reason, bool(promotion.sign(sentence.source)))
+        for sentence in draft.sentences
+    ]
+
+
+def _remove_what_depends(draft: Draft) -> None:
+    """Remove the emoji that stood with a removed sentence, and the sentence that went on after it."""
+    before: Sentence | None = None
+    for sentence in draft.sentences:
+        if sentence.text and before and before.reason and "\n" not in before.gap:
+            if not _LETTER.search(sentence.text) or (before.reason not in ("credits", "tags") and _REFERS.match(sentence.text)):
+                sentence.remove(before.reason, before.detail)
+        before = sentence
+
+
+def _promotes(draft: Draft) -> str | None:
+    return f"score {draft.score:.2f}" if draft.score >= draft.options.promotion_threshold else None
+
+
+def _has_no_text(draft: Draft) -> str | None:
+    return None if any(map(str.isalpha, draft.text)) else ""
 
 
 def _has_few_words(draft: Draft) -> str | None:
@@ -243,51 +276,61 @@ def _is_long(draft: Draft) -> str | None:
     return str(len(draft.text)) if len(draft.text) > draft.options.max_chars else None
 
 
-def _always(change: Callable[[str], str]) -> Callable[[str, CleanOptions], str]:
-    """Return ``change`` for a rule that no option affects."""
-    return lambda text, options: change(text)
+def _alone(function: Callable[[str], str]) -> Callable[[str, CleanOptions], str]:
+    """Return ``function`` for a rule that no option affects."""
+    return lambda text, options: function(text)
+
+
+def _without_handles(text: str, options: CleanOptions) -> str:
+    return text if options.handles == "keep" else privacy.without_handles(text)
+
+
+def _without_emoji(text: str, options: CleanOptions) -> str:
+    return normalize.without_emoji(text) if options.emoji == "drop" else text
 
 
 RULES = (
     Rule("no-caption", "no caption at all", drop=lambda draft: None if draft.text.strip() else ""),
     Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hides_likes),
     Rule("too-few-likes", "fewer likes than --min-likes", drop=_has_few_likes),
-    Rule("encoding", "undo mojibake, HTML entities and <U+...> escapes", _always(normalize.repair_encoding)),
-    Rule("characters", "NFC, plain spaces and letters; nothing invisible, no space before a mark", _always(normalize.plain_characters)),
-    Rule("separators", "remove lines of dots and dashes, and such marks alone at line ends", _always(normalize.without_separators)),
-    Rule("credits", "remove credits of pictures and reposts, lists of who did what, make-up or camera settings", _always(without_credits)),
-    Rule(
-        "tags",
-        "remove tag lines, runs of tags, tags after the last sentence of a line and the trailing block; --inline-tags for the others",
-        lambda text, options: tags.without_tags(text, options.inline_tags),
-    ),
-    Rule("emails", "remove the sentences that hold an e-mail address", _always(privacy.without_emails)),
-    Rule("urls", "remove URLs, with the sentence that needs them", _always(privacy.without_urls)),
-    Rule("phones", "remove the sentences that hold a phone number", _always(privacy.without_phones)),
-    Rule("handles", "remove @handles, with the sentence that might not read without them", _always(privacy.without_handles)),
-    Rule("runs", "keep at most three of the same mark or emoji in a row", _always(normalize.short_runs)),
-    Rule(
-        "emoji", "with --emoji drop: remove emoji", lambda text, options: normalize.without_emoji(text) if options.emoji == "drop" else text
-    ),
-    Rule(
-        "promotion",
-        "advertises or begs: paid posts, link in bio, giveaways, codes, prices, tag a friend, bare questions, commercial words",
-        drop=_promotes,
-    ),
-    Rule("no-text", "no letter is left", drop=lambda draft: None if any(map(str.isalpha, draft.text)) else ""),
-    Rule(
-        "unfinished", "a sentence can't do without a tag, handle or link that was removed; one bracket of two is left", drop=_is_unfinished
-    ),
-    Rule(
-        "language",
-        "another language than --language, less sure than --min-language-score, or partly in a second one",
-        drop=_is_in_another_language,
-    ),
+    Rule("encoding", "undo mojibake, HTML entities and <U+...> escapes",
+         "CafÃ© &amp; fog", "Café & fog", change=normalize.repair_encoding),
+    Rule("characters", "NFC, plain spaces and letters; nothing invisible, no space before a mark",
+         "So 𝓬𝓪𝓵𝓶 today !", "So calm today!", change=normalize.plain_characters),
+    Rule("separators", "remove lines of dots and dashes, and such marks alone at line ends",
+         "Fog again\n.\n.\n.\nand rain", "Fog again\n\nand rain", change=normalize.without_separators),
+    Rule("credits", "remove credits, reposts, lists of roles, clothes or gear; what follows a credit stays",
+         "Photo by @x. Two foxes asleep on the rails.", "Two foxes asleep on the rails.", each=_alone(without_credits)),
+    Rule("tags", "remove tags around a sentence; one inside becomes its words (--inline-tags), or the sentence goes",
+         "We love #mountain #sunrise days #hiking", "We love mountain sunrise days",
+         each=lambda text, options: tags.without_tags(text, options.inline_tags)),
+    Rule("emails", "remove the sentences that hold an e-mail address",
+         "The hut is open. Write to hut@example.com.", "The hut is open.", each=_alone(privacy.without_emails)),
+    Rule("urls", "remove URLs, with the sentence that needs them",
+         "The whole walk took nine hours: www.example.com", "The whole walk took nine hours", each=_alone(privacy.without_urls)),
+    Rule("phones", "remove the sentences that hold a phone number",
+         "We made it up there. Call +1 970 555 0100.", "We made it up there.", each=_alone(privacy.without_phones)),
+    Rule("handles", "remove @handles with what leads to them, and the sentences that need them (--handles keep: none)",
+         "Nine hours up there with @x. @y carried the tent.", "Nine hours up there.", each=_without_handles),
+    Rule("runs", "keep at most three of the same mark or emoji in a row",
+         "Snow in June!!!!!!", "Snow in June!!!", each=_alone(normalize.short_runs)),
+    Rule("emoji", "with --emoji drop: remove emoji", each=_without_emoji),
+    Rule("language", "remove sentences in another language than --language; drop a caption that is, or is less sure than --min-language-score",
+         "The lake is still frozen. El lago todavía está congelado.", "The lake is still frozen.",
+         judge=_remove_foreign, drop=_is_in_another_language),
+    Rule("promotion", "remove sentences that sell, beg or aren't natural text; drop a caption that is a pitch (--promotion-threshold)",
+         "Fog until noon and then nothing but light. Link in bio!", "Fog until noon and then nothing but light.",
+         judge=_remove_promotion, drop=_promotes),
+    Rule("no-text", "no letter is left", drop=_has_no_text),
     Rule("too-few-words", "fewer words than --min-words", drop=_has_few_words),
     Rule("too-long", "more characters than --max-chars", drop=_is_long),
     Rule("exact-duplicate", "the same clean caption as a post with more likes"),
     Rule("folded-duplicate", "the same but for case, punctuation, emoji and tags"),
     Rule("near-duplicate", "above --near-threshold like a post with more likes"),
-)
-CHANGES = tuple(rule for rule in RULES if rule.change)
-DROPS = {rule.name: rule.description for rule in RULES if not rule.change}
+)  # fmt: skip
+#: Of a caption of which too little is left, the reason is the rule that removed most of it.
+_OF_WHAT_IS_LEFT = frozenset(("no-text", "too-few-words"))
+#: What ``explain`` shows for a sentence by the rule that removed it: credit, not repairable, other language, plea or pitch; k is kept.
+LETTERS = {"credits": "c", "tags": "h", "emails": "h", "urls": "h", "phones": "h", "handles": "h", "language": "o", "promotion": "p"}
+"""The letter of a kept sentence is k."""
+DROPS = {rule.name: rule.description for rule in RULES if rule.drop or not (rule.change or rule.each)}

@@ -1,56 +1,30 @@
-"""Remove tags from a caption, or keep what they say: blocks of them are removed, a tag inside a sentence keeps its words.
+"""Remove the tags of a sentence, or keep what they say: leading and trailing ones go, one inside a sentence becomes its words.
 
-Pure text functions, each of which leaves its own result as it is. Reads data/wordninja_words.txt.gz once.
+Pure functions of a sentence.
 """
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 
-import numpy as np
+from ..language import word_costs
+from ..text import EMOJI, HANDLE, TAG, word_set
+from .normalize import LEADS_ON, close_gap, last_word, tidy
 
-from ..storage import data_file
-from ..text import EMOJI, HANDLE, TAG, TAG_OR_HANDLE, word_set
-from .normalize import BROKEN, HOLE, LEADS_ON, close_holes, tidy, without_separators
-
-_TAGS_ONLY_LINE = re.compile(rf"^[^\w#@\n]*(?:(?:{TAG}|{HANDLE})[^\w#@\n]*)+$", re.MULTILINE)
-#: What may stand between the tags of a block, and after it.
-_BLOCK_GAP = re.compile(r"[^\w#@&+\"”’)]*")
-#: Dots that lead to a block of tags on the same line.
-_SPACED_DOTS = re.compile(r"(?:\s+[.•·]|\s*\|\.?)+\s*$")
-_BLOCK_LEADS = " \n,•·|/-–—"
-_NO_EMOJI = re.compile(r"[\s\x00-\x7f•·–—…]+")
 #: A tag of nothing but an emoji, one that was never written, one with a bracket in it, and a run of # that ends a text, from its first one.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w*\)\w*)|(?<!\S)(?<!#\s)(?<!#\s\s)#[#\s]*+$")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
-#: Who made it, as a tag that ends a line or a sentence.
-_MAKER = re.compile(
-    r"""
-    \#(?:(?<=\bby[ ]\#)|(?<=\bBy[ ]\#)|(?<=\bvia[ ]\#)|(?<=\bcourtesy[ ]of[ ]\#))
-    [a-z0-9_]+(?=\s*(?:$|[.!?\n\u2190-\u2bff\U0001f000-\U0001faff]))
-    """,
-    re.VERBOSE,
-)
-_ENDS = rf".!?…\"”{EMOJI}"
-#: Tags that stand alone, in no sentence: after the end of one, before the end of the line, an emoji or the next one.
-_STANDING = re.compile(
-    rf"""
-    (?:(?<=[{_ENDS}])|(?<=[{_ENDS}][ ])|^(?=\#[a-z0-9_]+[ ](?!I\b)[A-Z]))
-    (?:
-        (?:{TAG}[ ]*)+(?:[ .*•·]*$|(?=[{EMOJI}]+[ ]*(?:$|[A-Z])))
-      | \#[a-z0-9_]+(?=[ ][A-Z])
-    )
-    | ^\#(?:[A-Z][a-z]+){{3,}}(?=[ ][A-Z])
-    | (?:^|(?<=//[ ])){TAG}(?=[ ]*//)
-    """,
-    re.VERBOSE | re.MULTILINE,
-)
-_TAG_RUN = re.compile(rf"(?:{TAG}[ ]+){{2,}}{TAG}")
 _TAG = re.compile(TAG)
+_THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
+#: Tags before a sentence: it begins after them.
+_LEADING = re.compile(rf"^[^\w\#@]*(?:{TAG}[ ,.:|/•·–-]*)+(?=[\"“'‘(]?[A-Z0-9]|[{EMOJI}])")
+#: Tags after a sentence, and the handles among them.
+_TRAILING = re.compile(rf"(?:[\s,;.•·&+|/~–—_*-]*(?:{TAG}|{HANDLE}))+(?=[^\w\#@]*$)")
+#: A tag behind a clause: the sentence reads without it.
+_BEHIND_CLAUSE = re.compile(rf"\s*(?:$|[,.;:!?)–—{EMOJI}]|- |\||(?:and|but|so|because|when|while)\b)")
 
 #: A word of so many letters may be several glued ("throwback" is not, "happyweekend" is); one of so many that can't be split is a name
 #: or an abbreviation. A longer one of another alphabet than ASCII, which is not split, is several.
@@ -74,59 +48,58 @@ _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def without_tags(text: str, inline_tags: str = "word") -> str:
-    """Return ``text`` without tag lines and the trailing block of tags, also after a column of dots or glued.
+    """Return a sentence without the tags around it, and the tags inside it as words.
+
+    Returns:
+        The sentence; empty if it holds nothing but tags, or can't do without one that is no certain words.
 
     Args:
-        inline_tags: what stays of a tag inside a sentence: with ``word`` its word, with ``keep`` the whole tag, with ``drop`` nothing.
+        inline_tags: what becomes of a tag inside the sentence: with ``word`` its words, with ``keep`` it stays, with ``drop`` it goes.
     """
     if "#" not in text:
         return text
     text = _HANDLE_BEHIND_TAG.sub(r"\1 @", _GLUED_TAG.sub(" #", _EMPTY_TAG.sub("", text)))
-    before = None
-    while "#" in text and before != text:  # a block after a column of dots after a block
-        before = text
-        text = without_separators(_without_trailing_tags(_TAGS_ONLY_LINE.sub("", text).strip()))
-    if "#" not in text:
-        return tidy(text)
-    text = _STANDING.sub(HOLE, _MAKER.sub(BROKEN, text))
-    text = close_holes(_TAG_RUN.sub(HOLE, text))
-    if inline_tags != "keep":
-        text = close_holes(_TAG.sub(lambda match: _as_words(match[0]) if inline_tags == "word" else "", text))
-    return tidy(text)
+    bare = _without_trailing(_LEADING.sub("", text))
+    if "#" not in bare:
+        return _if_words_are_left(close_gap(bare)) if bare != text else tidy(text)
+    if inline_tags == "keep":
+        return tidy(bare)
+    done, end = [], 0
+    for match in _TAG.finditer(bare):
+        words = _as_words(match[0]) if inline_tags == "word" else ""
+        before = bare[: match.start()]
+        if not words and (last_word(before.rstrip()) in LEADS_ON or not _BEHIND_CLAUSE.match(bare, match.end()) or not before.strip()):
+            return ""
+        done += [bare[end : match.start()], words]
+        end = match.end()
+    return _if_words_are_left(close_gap("".join([*done, bare[end:]])))
 
 
-def _without_trailing_tags(text: str) -> str:
-    """Return ``text`` without the tags that end it and the handles among them; emoji after them stay.
+def _if_words_are_left(text: str) -> str:
+    """Return ``text``, or nothing if its tags leave no word of three letters."""
+    return text if "@" in text or _THREE_LETTERS.search(text) or not text.isascii() else ""
 
-    A tag on the line of a word that leads on to it is part of the sentence and stays.
-    """
-    cut, count, end = len(text), 0, len(text)
-    tokens = list(TAG_OR_HANDLE.finditer(text))
-    for token in reversed(tokens):
-        if not _BLOCK_GAP.fullmatch(text, token.end(), end):
-            break
-        end = token.start()
-        if text[end] == "#":
-            cut, count = end, count + 1
-    if count == 0:
+
+def _without_trailing(text: str) -> str:
+    """Return ``text`` without the tags at its end; the first of them stays if the words before lead on to it, handles stay."""
+    match = _TRAILING.search(text)
+    if not match or "#" not in match[0]:
         return text
-    before = text[:cut]
-    last_word = before.split()[-1:]
-    if count == 1 and last_word and last_word[0].lower() in LEADS_ON and "\n" not in before[len(before.rstrip()) :]:
-        return text
-    if before.rstrip().endswith((".", "•", "·")):
-        before = _SPACED_DOTS.sub("", before)
-    return close_holes(f"{before.rstrip(_BLOCK_LEADS)}{HOLE} {_NO_EMOJI.sub('', text[tokens[-1].end() :])}")
+    before, run = text[: match.start()], match[0]
+    stays = [part[0] for part in re.finditer(HANDLE, run)]
+    if before.strip() and last_word(before.rstrip()) in LEADS_ON and run.lstrip().startswith("#"):
+        stays.insert(0, _TAG.search(run)[0])  # type: ignore[index]
+    return f"{before.rstrip(' ,;|/•·&+~–—_*-') if not stays else before.rstrip()} {' '.join(stays)}{text[match.end() :]}".strip()
 
 
 def _as_words(tag: str) -> str:
-    """Return the words of a tag, "Rocky Mountain Park" of #RockyMountain_Park, "follow me" of #followme; a ``HOLE`` if they are unclear."""
+    """Return the words of a tag, "Rocky Mountain Park" of #RockyMountain_Park, "follow me" of #followme; nothing if they are unclear."""
     parts = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
     if not parts or any(_is_unclear(part, len(parts)) for part in parts):
-        return HOLE
+        return ""
     may_be_glued = (part.isascii() and (part.islower() or (part.isupper() and len(part) > LONGEST_ACRONYM)) for part in parts)
     words = [_unglued(part.lower()) if glued else part for part, glued in zip(parts, may_be_glued)]
-    return " ".join(words) if all(words) else HOLE
+    return " ".join(words) if all(words) else ""
 
 
 def _is_unclear(part: str, parts: int) -> bool:
@@ -134,6 +107,7 @@ def _is_unclear(part: str, parts: int) -> bool:
     return bool(
         (len(part) > LONGEST_WORD and part.islower() and not part.isascii())
         or _WITH_DIGITS.fullmatch(part)
+        or (parts == 1 and part.isdigit())
         or (len(part) == 1 and part.isalpha() and part not in "AIaiOo")
         or (parts > 1 and part.istitle() and " " in _unglued(part.lower()))  # "Livewith" of #LivewithAnn
     )
@@ -147,15 +121,15 @@ def _unglued(word: str) -> str:
     parts = _likeliest_words(word)
     if len(parts) == 1 or parts[-1] == "s":
         return word
-    common = math.log(COMMONEST * math.log(len(_costs())))
-    if len(parts) == 2 and all((len(part) > 2 or part in _SMALL) and _costs().get(part, math.inf) <= common for part in parts):
+    common = math.log(COMMONEST * math.log(len(word_costs())))
+    if len(parts) == 2 and all((len(part) > 2 or part in _SMALL) and word_costs().get(part, math.inf) <= common for part in parts):
         return " ".join(parts)
     return word if len(word) < SHORTEST_UNREADABLE else ""
 
 
 def _likeliest_words(glued: str) -> list[str]:
     """Return the likeliest words that ``glued`` is made of; letters that are in none stand alone."""
-    costs = _costs()
+    costs = word_costs()
     best, starts = [0.0], [0]  # of each beginning: the lowest cost, and where its last word starts
     for end in range(1, len(glued) + 1):
         ways = [
@@ -169,10 +143,3 @@ def _likeliest_words(glued: str) -> list[str]:
         parts.append(glued[starts[end] : end])
         end = starts[end]
     return parts[::-1]
-
-
-@cache
-def _costs() -> dict[str, float]:
-    """Return minus the logarithm of how likely each of 126,000 English words is, by Zipf's law from its rank."""
-    ranked = gzip.decompress(data_file("wordninja_words.txt.gz").read_bytes()).decode().split()
-    return dict(zip(ranked, np.log(np.arange(1, len(ranked) + 1) * math.log(len(ranked))).tolist()))

@@ -1,0 +1,142 @@
+"""What the cleaning keeps and drops, against captions that readers judged: precision, recall and F1, of captions and of their text.
+
+Part of ``benchmarks/clean.py``. A caption counts as kept if its verdict is not D; its text as kept where its letter is k. The text is
+compared by words, in order, each as long as it is; those of tags, handles and addresses don't count. Models are trained and thresholds chosen
+without the captions that they are scored on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import json
+import re
+import runpy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import clean_2020
+import numpy as np
+
+from hugging_captions.cleaner import promotion, rules
+from hugging_captions.console import table
+from hugging_captions.options import CleanOptions
+from hugging_captions.posts import Post
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+#: What this benchmark printed for version 1.1.0, whose rules had no model: precision and recall of captions, then of their text.
+BEFORE: dict[str, tuple[float, float, float, float]] = {}
+_SKIPPED = re.compile(r"[#@][\w.]+|https?://\S+|www\.\S+")
+_WORD = re.compile(r"[^\W_]+")
+#: A genre with fewer captions is counted in the sum only.
+LEAST = 60
+
+
+def print_tables(judged: Path, extra: Sequence[Path] = ()) -> tuple[float, float]:
+    """Print the figures of every contender, by genre, and return precision and recall of this version."""
+    rows = [json.loads(line) for line in judged.read_bytes().splitlines()]
+    contenders: dict[str, list[str]] = {"this version, five-fold": five_fold(rows, extra)}
+    contenders["2020"] = [old_pipeline(row["caption"]) for row in rows]
+    baseline = judged.parents[1] / "tools" / "promotion_baseline.py"
+    if baseline.exists():
+        contenders["linear baseline, five-fold"] = linear_baseline(baseline, rows)
+    genres = {name: [row["source"] == name for row in rows] for name in sorted({row["source"] for row in rows})}
+    printed = []
+    figures = (0.0, 0.0)
+    for name, outputs in contenders.items():
+        for genre, mask in {"all": [True] * len(rows), **(genres if name.startswith("this") else {})}.items():
+            chosen = [(row, text) for row, text, inside in zip(rows, outputs, mask) if inside]
+            of_captions, of_text = verdicts(chosen), texts(chosen)
+            printed.append((name, genre, len(chosen), *(f"{value:.3f}" for value in (*of_captions, *of_text))))
+            if name.startswith("this") and genre == "all":
+                figures = of_captions[:2]
+    printed += [("version 1.1.0 (frozen)", genre, "", *(f"{value:.3f}" for value in values)) for genre, values in BEFORE.items()]
+    print(table(printed, ("cleaned by", "genre", "captions", "precision", "recall", "F1", "of text: precision", "recall", "F1")))
+    return figures
+
+
+def five_fold(rows: Sequence[dict[str, str]], extra: Sequence[Path] = ()) -> list[str]:
+    """Return the clean text of each caption, empty if dropped, from models that have not seen it, at thresholds chosen without it."""
+    import train_promotion
+
+    more = [json.loads(line) for path in extra for line in path.read_bytes().splitlines()]
+    captions = [train_promotion.judged_caption(row) for row in rows]
+    others = [caption for row in more if (caption := train_promotion.judged_caption(row))]
+    outputs = [""] * len(rows)
+    for learn, score in train_promotion.folds(rows):
+        known = [captions[i] for i in learn if captions[i]]
+        model = train_promotion.train([caption for caption in [*known, *others] if caption])
+        options = CleanOptions(min_likes=0)
+        with _model(model):
+            for i in score:
+                draft = rules.rewrite(rows[i]["caption"], options)
+                outputs[i] = "" if draft.reason else draft.text
+    return outputs
+
+
+@contextlib.contextmanager
+def _model(model: promotion.Model) -> Iterator[None]:
+    before: Callable[[], promotion.Model] = promotion.model
+    promotion.model = lambda: model  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        promotion.model = before  # type: ignore[assignment]
+
+
+def old_pipeline(caption: str) -> str:
+    """Return what the pipeline of 2020 made of ``caption``, empty if it dropped it."""
+    post = Post("x", caption, None, None, "", "")
+    return "" if clean_2020.clean([post], 0, 60)["x"] else caption.split("\n")[0].strip()
+
+
+def linear_baseline(path: Path, rows: Sequence[dict[str, str]]) -> list[str]:
+    """Return what the baseline keeps: of a kept caption the segments that it takes for natural text."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = runpy.run_path(str(path))
+    outputs, at = [], 0
+    for row, drop in zip(rows, found["both"]):
+        natural = found["score"]["not k"][at : at + len(row["segments"])] < 0.5
+        at += len(row["segments"])
+        outputs.append("" if drop >= 0.45 else "\n".join(segment for segment, keep in zip(row["segments"], natural) if keep) or "-")
+    return outputs
+
+
+def verdicts(chosen: Sequence[tuple[dict[str, str], str]]) -> tuple[float, float, float]:
+    """Return precision, recall and F1 of keeping a caption."""
+    return _scores(
+        sum(bool(text) and row["verdict"] != "D" for row, text in chosen),
+        sum(bool(text) for _, text in chosen),
+        sum(row["verdict"] != "D" for row, _ in chosen),
+    )
+
+
+def texts(chosen: Sequence[tuple[dict[str, str], str]]) -> tuple[float, float, float]:
+    """Return precision, recall and F1 of keeping text, by letters."""
+    both = kept = good = 0
+    for row, text in chosen:
+        words, natural = [], []
+        for segment, letter in zip(row["segments"], row["letters"]):
+            found = _WORD.findall(_SKIPPED.sub(" ", segment).lower())
+            words += found
+            natural += [letter == "k" and row["verdict"] != "D"] * len(found)
+        output = _WORD.findall(_SKIPPED.sub(" ", text).lower())
+        matcher = difflib.SequenceMatcher(None, words, output, autojunk=False)
+        matched = np.zeros(len(words), bool)
+        for block in matcher.get_matching_blocks():
+            matched[block.a : block.a + block.size] = True
+        lengths = np.array([len(word) for word in words], int)
+        good += int(lengths[natural].sum()) if words else 0
+        both += int(lengths[matched & np.array(natural, bool)].sum()) if words else 0
+        kept += int(lengths[matched].sum()) if words else 0
+    return _scores(both, kept, good)
+
+
+def _scores(both: int, kept: int, good: int) -> tuple[float, float, float]:
+    precision, recall = both / max(1, kept), both / max(1, good)
+    return precision, recall, 2 * precision * recall / max(1e-9, precision + recall)

@@ -1,0 +1,105 @@
+"""A caption as sentences: the unit that the rules keep, change or remove.
+
+Splits at line breaks, at the marks that end a sentence, and at emoji, bars and bullets between sentences. On 2,475 captions that were cut
+by readers this finds 97 % of the places where what belongs meets what doesn't, pysbd 95 % and syntok 93 % (benchmarks/clean.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..text import EMOJI, word_set
+
+#: A period after these ends no sentence.
+_ABBREVIATIONS = word_set(
+    "mr mrs ms dr st sr jr prof gov rep sen gen col lt capt rev hon vs ft feat no vol mt inc ltd co dept est approx "
+    "jan feb mar apr jun jul aug sep sept oct nov dec ph cr a.m p.m e.g i.e u.s u.k"
+)
+#: Emoji that introduce what follows: a credit, a place, a pointer.
+_LEADERS = "📷📸🎥📹🎬👻📍👉👇"
+_TAIL = rf"(?:[ ]?(?![{_LEADERS}])[{EMOJI}\u200d])*"
+_BOUNDARY = re.compile(
+    rf"""
+    (?P<line>[ ]*\n\s*)
+  | (?P<mark>[.!?…]+["”’')\]]*{_TAIL}[.!?]*{_TAIL})
+    (?:[ ]+|(?=[{_LEADERS}])|(?<=[a-z)][.!?])(?=[A-Z][a-z’' ])|(?<=[.!?])(?=[@\#]\w)|(?=\n)|$)
+  | (?P<emoji>(?:(?![{_LEADERS}])[{EMOJI}\u200d]|(?<=\S)[ ](?=[{EMOJI}])(?![ ][{_LEADERS}]))+)[ ]*(?=["“'‘(]?[A-Z0-9]|[@\#]\w|\.|[{_LEADERS}])
+  | (?P<leader>[ ]+(?=[{_LEADERS}]))
+  | (?P<bar>[ ]*(?:\|+|//+|[•·∙●▪◦‣⁃]+)[ ]+|[ ]+(?:\||//)[ ]*)
+    """,
+    re.VERBOSE,
+)
+_WORD = re.compile(r"[^\W_]")
+_LAST_WORD = re.compile(r"[\w.]+$")
+#: So many characters before a period are looked at for an abbreviation.
+_LONGEST_ABBREVIATION = 12
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence of a caption, or a line of it without an end.
+
+    ``source`` is its text in the caption, ``gap`` what separates it from the next one. ``text`` is what the rules made of it so far; if a
+    rule removed it, ``text`` is empty and ``reason`` that rule, with a ``detail``. ``score`` is the probability that it isn't natural text.
+    """
+
+    source: str
+    gap: str
+    text: str
+    reason: str = ""
+    detail: str = ""
+    score: float = 0.0
+
+    def remove(self, reason: str, detail: str = "") -> None:
+        """Remove the sentence; its text is gone, its source stays."""
+        self.text, self.reason, self.detail = "", reason, detail or self.text
+
+
+def split(text: str) -> list[Sentence]:
+    """Return the sentences of ``text`` in order; ``join`` of them is ``text`` again, but for spaces at its ends."""
+    found: list[Sentence] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        kind = match.lastgroup or ""
+        if (kind == "mark" and not _ends_sentence(match, start)) or (kind == "emoji" and not _WORD.search(text, start, match.start())):
+            continue
+        end = match.end(kind) if kind in ("mark", "emoji") else match.start()
+        if end > start:
+            source, gap = text[start:end], text[end : match.end()]
+            found.append(Sentence(source, gap, source))
+        elif found:
+            found[-1].gap += text[start : match.end()]
+        start = match.end()
+    if rest := text[start:]:
+        found.append(Sentence(rest, "", rest))
+    return found
+
+
+def _ends_sentence(match: re.Match[str], start: int) -> bool:
+    text, mark = match.string, match["mark"]
+    follows = text[match.end() : match.end() + 1]
+    if mark == ".":
+        before = _LAST_WORD.search(text, max(start, match.start() - _LONGEST_ABBREVIATION), match.start())
+        word = before[0].lower() if before else ""
+        return word not in _ABBREVIATIONS and not (len(word) == 1 and word.isalpha() and word != "i")
+    if follows.islower() and len(mark) > 1 and not mark.strip(".…"):
+        return False
+    return follows not in (",", ";", ":", ")")
+
+
+def join(sentences: Sequence[Sentence]) -> str:
+    """Return the text of the sentences that are left, with the gaps between them; where one was removed only its line breaks stay."""
+    parts: list[str] = []
+    gap: str | None = None
+    breaks = 0
+    for sentence in sentences:
+        if sentence.text:
+            if parts:
+                parts.append(gap if gap is not None else "\n" * min(2, breaks) or " ")
+            parts.append(sentence.text)
+            gap, breaks = sentence.gap, sentence.gap.count("\n")
+        else:
+            gap, breaks = None, breaks + sentence.gap.count("\n")
+    return "".join(parts).strip()
