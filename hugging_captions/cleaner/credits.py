@@ -31,9 +31,10 @@ _AT_START = re.compile(
 #: The same behind a sentence, in brackets or not.
 _AT_END = re.compile(
     rf"""
-    [ ]*[(\[|/,–—-]*[ ]*
+    [ ]*[(\[|/,–—-]*[ ]*(?:\b(?:with|by)\b[ ]*)?
     (?:{_CAMERA}[ ]*:?[ ]*(?:(?:by|cred(?:it)?s?|via)\b[ ]*:?[ ]*)?|\b(?:photo(?:graph)?s?|pics?|pictures?|images?|video|shot|repost|regram|edit|hair|make-?up)
-      \b[ ]*(?:cred(?:it)?s?\b[ ]*)?(?:\bby\b|\bfrom\b|\bvia\b|:)[ ]*:?[ ]*)
+      \b[ ]*(?:cred(?:it)?s?\b[ ]*)?(?:\bby\b|\bfrom\b|\bvia\b|:)[ ]*:?[ ]*
+      |\b{_WORK}[ ]*:[ ]*)
     (?:{HANDLES})[)\]]?[.! ]*(?:[{EMOJI} ]*)$
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -57,20 +58,34 @@ _NAMED = re.compile(
     """,
     re.VERBOSE,
 )
+#: In brackets who made it, or what a handle is for.
+_BRACKETED = re.compile(
+    rf"[ ]*\((?:{_CAMERA}[^()\n]{{1,30}}|(?:photo|pic|image|edit|make-?up|hair|credit)s?\b[^()\n]{{1,30}}|[^()\n@]{{0,40}}{HANDLE}[^()\n]{{0,60}})\)",
+    re.IGNORECASE,
+)
 #: Who did what, what was put on, where it was: a label and a colon.
 _LABELLED = re.compile(
     rf"""
-    ^[^\w\n]*(?:
+    ^[^\w\n{EMOJI}]*(?:(?=[{EMOJI}])|[{EMOJI}]*[^\w\n]*)(?:
         (?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|concealer|blush|bronzer
           |primer|lipstick|d[ee]{{1,2}}ts|formula|nails?|hair|makeup|outfit(?:[ ]details)?|location|loc|camera|lens|film|gear|model|music|song
-          |source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?)\b[^:\n]{{0,16}}:.*
+          |source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?|caption|photo[ ]?creds?)\b[^:\n]{{0,16}}:.*
+      | [🎸🎹🎤🎵🎶🎧📍📷📸🎥🔍]\ufe0f?[ ]?:[ ]?\w.*
+      | Published[ ]in[ ][A-Z].*
       | (?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?|via[ ]\w+|credits?|repost)[^\w\n]*
       | [^\W\d_][\w&/ ]{{0,20}}[:;|•-][ ]*{HANDLE}.*
     )$
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: Who did what, by name: three of these in a line.
+#: Who did what, by name: three of these in a line, or one with a name and no more.
+_ROLE_OF = re.compile(
+    rf"""
+    ^[^\w\n]*(?:Stylist|Styling|Make-?[Uu]p|MUA|Hair|Model|Director|Producer|Retouch\w*|Assistant|Designer|Artist|Architects?|Photographer)s?
+    (?:[ ](?:and|&)[ ][\w-]+)?[ :|–-]+(?:by[ ])?{_NAME}(?:[ ]{_NAME}){{0,3}}[.!]?$
+    """,
+    re.VERBOSE,
+)
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
@@ -100,6 +115,8 @@ _MADE_BY = re.compile(
 _LONGEST_TITLE, _SMALL_IN_TITLE = 16, 1
 _OF_TITLES = word_set("a an and at by for from in of the to with")
 _WORD = re.compile(r"\w+")
+#: A word written small that no list of gear has.
+_SMALL_WORD = re.compile(r"\b(?!(?:shot|with|and|lens|film|edited|taken|camera|preset)\b)[a-z]{3,}\b")
 #: So many words behind a credit are a sentence.
 _FEWEST = 3
 _BEGINS = re.compile(r"[\"“'‘(]?[^\W_a-z]")
@@ -110,6 +127,8 @@ def without_credits(text: str) -> str:
     marked = mark_handles(text)
     if _is_list(marked):
         return ""
+    if "(" in marked:
+        marked = _BRACKETED.sub("", marked)
     for pattern in (_AT_START, _NAMED):
         if (match := pattern.search(marked)) and match[0].strip():
             rest = marked[match.end() :].strip() if match.start() == 0 else f"{marked[: match.start()].rstrip()} {marked[match.end() :]}".strip()
@@ -119,7 +138,7 @@ def without_credits(text: str) -> str:
                 marked = rest
     if match := _AT_END.search(marked):
         marked = marked[: match.start()]
-        if not _WORD.search(TAG_OR_HANDLE.sub("", marked)):
+        if len(_WORD.findall(TAG_OR_HANDLE.sub("", marked))) < 2:
             return ""
     return close_gap(marked) if marked != mark_handles(text) else text
 
@@ -127,10 +146,11 @@ def without_credits(text: str) -> str:
 def _is_list(text: str) -> bool:
     if (":" in text or "|" in text or "@" in text or len(text) < 60) and _LABELLED.match(text):
         return True
-    if _TAKEN_WITH.match(text) or len(set(_ROLE.findall(text))) >= 3:
+    if _TAKEN_WITH.match(text) or _ROLE_OF.match(text) or len(set(_ROLE.findall(text))) >= 3:
         return True
     gear = list(_GEAR.finditer(text))
-    return (len(gear) >= 2 and any(part["setting"] for part in gear)) or _is_title(text)
+    small = len(_SMALL_WORD.findall(text)) if gear else 0
+    return (bool(gear) and not small) or (len(gear) >= 2 and any(part["setting"] for part in gear) and small < 3) or _is_title(text)
 
 
 def _is_title(text: str) -> bool:

@@ -72,7 +72,7 @@ _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
 _TRAILING_EMOJI = re.compile(rf"[\s{EMOJI}]+$")
 _EMPTY_BRACKETS = re.compile(r"\([\s,.:/|&+]*\)|\[\s*\]")
 _STRAY_MARK = re.compile(r"[ ,]+([,.!?;]|:(?![-)(DP]))")
-_LOOSE_ENDS = re.compile(r"^[ ,;:|/–—]+(?![-)(DP])|^-+ |[ ,(|/–—]+$|[:;](?<!\w:)(?=$)| [-&+]$")
+_LOOSE_ENDS = re.compile(r"^[ ,;:|/–—]+(?![-)(DP])|^-+ |(?: [|.•·]+)+$|[ ,|/–—]+$|(?<![:;=-])\($| [-&+]$")
 
 
 def repair_encoding(text: str) -> str:

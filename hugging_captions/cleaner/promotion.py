@@ -46,6 +46,15 @@ SIGNS: dict[str, re.Pattern[str]] = {
         r"\b(?:code|coupon)\s*:?\s*[\"“'‘]?(?-i:[A-Z0-9]*(?:[A-Z]{3}|[A-Z]\d|\d[A-Z])[A-Z0-9]*)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b", re.I
     ),
     "price": re.compile(r"(?:[$€£]\s?\d[\d.,]*)[^.!?\n]{0,40}\b(?:off|order|buy|shop|shipping|tickets?|each|only)\b|\b(?:buy|shop|order|only)\b[^.!?\n]{0,40}[$€£]\s?\d", re.I),
+    "plea": re.compile(
+        r"""
+        \btag\s+(?:an?|the|your|some\w*|any\w*|who|\d|\w+\s+friends?|me|us|one)\b | \bsubscri(?:be|bers)\b | \bdouble\s+tap\b
+        | \bDMs?\s+(?:me|us|for)\b | \bcomments?\s+(?:below|down\s+below|section)\b | \bfollow\s+(?:me|us)\s+(?:on|for)\b
+        | \bcheck\s+(?:out\s+)?(?:my|our|the)\s+(?:latest|new|stor(?:y|ies)|blog|bio|link|profile|website)\b
+        | \b(?:new|latest)\s+(?:\w+\s+)?(?:post|video|vlog|blog)\s+(?:is\s+)?(?:now\s+)?(?:up|out|live)\b
+        """,
+        re.VERBOSE | re.IGNORECASE,
+    ),
 }  # fmt: skip
 _REPLACED = (
     (re.compile(r"https?://\S+|www\.\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co|de|tv|me|it|ly|shop|store)\b\S*"), " xxurl ", "."),
@@ -57,6 +66,7 @@ _REPLACED = (
 )
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
+_NO_WORDS = re.compile(r"https?://\S+|www\.\S+|[@#][\w.]+")
 
 _BASE = 0x9E3779B97F4A7C15
 _BYTES: NDArray[np.uint64] = np.random.default_rng(0).integers(0, 2**64, 256, dtype=np.uint64)
@@ -271,4 +281,4 @@ def probability(logit: Floats) -> Floats:
 
 def word_count(text: str) -> int:
     """Return how many words of two letters and more ``text`` has, without tags, handles and addresses."""
-    return len(_LETTERS.findall(_replaced(text).replace("xxhandle", "").replace("xxurl", "")))
+    return len(_LETTERS.findall(_NO_WORDS.sub(" ", text)))

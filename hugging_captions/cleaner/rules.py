@@ -213,7 +213,7 @@ def _remove_foreign(draft: Draft) -> None:
 def _is_in_another_language(draft: Draft) -> str | None:
     draft.language, draft.language_score = language.detect(draft.text)
     options = draft.options
-    if options.language == "any" or not draft.text:
+    if options.language == "any" or _has_no_text(draft) is not None:
         return None
     if draft.language != options.language or draft.language_score < options.min_language_score:
         return f"{draft.language} {draft.language_score:.2f}"

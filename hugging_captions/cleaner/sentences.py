@@ -20,12 +20,17 @@ _ABBREVIATIONS = word_set(
 #: Emoji that introduce what follows: a credit, a place, a pointer.
 _LEADERS = "📷📸🎥📹🎬👻📍👉👇"
 _TAIL = rf"(?:[ ]?(?![{_LEADERS}])[{EMOJI}\u200d])*"
+#: What begins a sentence behind a name, where none was ended.
+_BEGINS = (
+    r"(?:He|She|They|It|We|You|This|That|There|These|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
+)
 _BOUNDARY = re.compile(
     rf"""
     (?P<line>[ ]*\n\s*)
   | (?P<mark>[.!?…]+["”’')\]]*{_TAIL}[.!?]*{_TAIL})
     (?:[ ]+|(?=[{_LEADERS}])|(?<=[a-z)][.!?])(?=[A-Z][a-z’' ])|(?<=[.!?])(?=[@\#]\w)|(?=\n)|$)
   | (?P<emoji>(?:(?![{_LEADERS}])[{EMOJI}\u200d]|(?<=\S)[ ](?=[{EMOJI}])(?![ ][{_LEADERS}]))+)[ ]*(?=["“'‘(]?[A-Z0-9]|[@\#]\w|\.|[{_LEADERS}])
+  | (?P<name>[@\#]\w[\w.]*)[ ]+(?={_BEGINS})
   | (?P<leader>[ ]+(?=[{_LEADERS}]))
   | (?P<bar>[ ]*(?:\|+|//+|[•·∙●▪◦‣⁃]+)[ ]+|[ ]+(?:\||//)[ ]*)
     """,
@@ -63,9 +68,9 @@ def split(text: str) -> list[Sentence]:
     start = 0
     for match in _BOUNDARY.finditer(text):
         kind = match.lastgroup or ""
-        if (kind == "mark" and not _ends_sentence(match, start)) or (kind == "emoji" and not _WORD.search(text, start, match.start())):
+        if (kind == "mark" and not _ends_sentence(match, start)) or (kind in ("emoji", "name") and not _WORD.search(text, start, match.start())):
             continue
-        end = match.end(kind) if kind in ("mark", "emoji") else match.start()
+        end = match.end(kind) if kind in ("mark", "emoji", "name") else match.start()
         if end > start:
             source, gap = text[start:end], text[end : match.end()]
             found.append(Sentence(source, gap, source))

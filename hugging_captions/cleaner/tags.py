@@ -18,9 +18,8 @@ _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 _TAG = re.compile(TAG)
-_THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
 #: Tags before a sentence: it begins after them.
-_LEADING = re.compile(rf"^[^\w\#@]*(?:{TAG}[ ,.:|/•·–-]*)+(?=[\"“'‘(]?[A-Z0-9]|[{EMOJI}])")
+_LEADING = re.compile(rf"^[^\w\#@]*(?:{TAG}(?!\w)[ ,.:|/•·–-]*)+(?=[\"“'‘(]?[A-Z0-9]|[{EMOJI}])")
 #: Tags after a sentence, and the handles among them.
 _TRAILING = re.compile(rf"(?:[\s,;.•·&+|/~–—_*-]*(?:{TAG}|{HANDLE}))+(?=[^\w\#@]*$)")
 #: A tag behind a clause: the sentence reads without it.
@@ -76,8 +75,8 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
 
 
 def _if_words_are_left(text: str) -> str:
-    """Return ``text``, or nothing if its tags leave no word of three letters."""
-    return text if "@" in text or _THREE_LETTERS.search(text) or not text.isascii() else ""
+    """Return ``text``, or nothing if its tags leave no more than a label: a word without a mark behind it."""
+    return text if "@" in text or " " in text.strip() or text[-1:] in ".!?…" or not text.isascii() else ""
 
 
 def _without_trailing(text: str) -> str:
