@@ -359,13 +359,17 @@ def read_captions(path: Path) -> list[str]:
         raise InputError(f"{path} is not UTF-8 text: byte {error.start} ({error.reason})", "save it as UTF-8, or clean again") from error
 
 
+#: The files that the package brings with it.
+DATA = Path(__file__).parent / "data"
+
+
 def data_file(name: str) -> Path:
     """Return the path of a file that the package brings with it in hugging_captions/data.
 
     Raises:
         InputError: it is missing.
     """
-    path = Path(__file__).parent / "data" / name
+    path = DATA / name
     if not path.is_file():
         raise InputError(f"cannot read {path}: it does not exist", f"install the package again, or run: git checkout -- {path}")
     return path

@@ -79,7 +79,7 @@ def test_the_same_caption_gets_the_same_answer() -> None:
 
 
 def test_a_missing_model_is_an_input_error_with_the_command_that_restores_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "__file__", str(tmp_path / "storage.py"))
+    monkeypatch.setattr(storage, "DATA", tmp_path)
     with pytest.raises(InputError, match=r"lid\.176\.ftz: it does not exist") as caught:
         storage.data_file("lid.176.ftz")
     assert "git checkout -- " in caught.value.hint

@@ -72,7 +72,7 @@ _LABELLED = re.compile(
           |source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?|caption|photo[ ]?creds?)\b[^:\n]{{0,16}}:.*
       | [🎸🎹🎤🎵🎶🎧📍📷📸🎥🔍]\ufe0f?[ ]?:[ ]?\w.*
       | Published[ ]in[ ][A-Z].*
-      | (?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?|via[ ]\w+|credits?|repost)[^\w\n]*
+      | (?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?|via[ ]\w+|credits?|(?:photo|pic|picture|video|caption|repost|regram)s?)[^\w\n]*
       | [^\W\d_][\w&/ ]{{0,20}}[:;|•-][ ]*{HANDLE}.*
     )$
     """,

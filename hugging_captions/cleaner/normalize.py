@@ -66,8 +66,21 @@ LEADS_ON: frozenset[str] = word_set(
 )
 #: Those that no sentence ends with on purpose.
 _NEEDS_MORE = word_set(
-    "a an the my our your his their of to for from with w/ and or & by via called named into quite a. an. the. my. our. your. and. or. but."
+    "a an the my our your his their of to for from at with w/ and or & by via called named into quite a. an. the. my. our. your. and. or. but."
 )
+#: Praise of what is missing, and what to look at.
+_PRAISE = re.compile(
+    r"""
+    \b(?:by|with|from|to|via|in|the|these|our|my|this)(?:\ very|\ \w+ly|\ \w+\ and|\ my)?\ (?:
+        talented|amazing|wonderful|lovely|gorgeous|incredible|awesome|beautiful|great|favou?rite|personal|majestic|magnificent|fabulous|new
+      | (?!fo?rest|west|guest|quest|chest|nest|contest|request|test|rest|best|interest|harvest)\w+est
+    )$
+    | \b(?:check(?:ing)?\ out|th(?:is|ese)\ years?|brought\ to\ you(?:\ by)?|(?:is|are|was)\ always|by\ the\ best|picture\ perfect)$
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_BEHIND = re.compile(rf"[\s{EMOJI}✔–—-]+$")
+_LONE_BRACKET = re.compile(r"(?<=\s)[)\]](?=\s|$)")
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
 _TRAILING_EMOJI = re.compile(rf"[\s{EMOJI}]+$")
 _EMPTY_BRACKETS = re.compile(r"\([\s,.:/|&+]*\)|\[\s*\]")
@@ -142,7 +155,15 @@ def without_emoji(text: str) -> str:
 
 def close_gap(text: str) -> str:
     """Return ``text`` without the empty brackets, spaces and stray marks that the removal of a part leaves."""
+    text = _LONE_BRACKET.sub("", text) if "(" not in text and "[" not in text else text
     return tidy(_LOOSE_ENDS.sub("", _STRAY_MARK.sub(r"\1", _EMPTY_BRACKETS.sub("", tidy(text)))))
+
+
+def leads_on(text: str) -> bool:
+    """Return whether a sentence that begins with ``text`` can't end there: a word that was removed behind it belonged to it."""
+    bare = _BEHIND.sub("", text)
+    last = last_word(bare)
+    return last in LEADS_ON or last.endswith(("'s", "’s", ":")) or bool(_PRAISE.search(bare))
 
 
 def last_word(text: str) -> str:

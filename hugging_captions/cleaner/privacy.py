@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ..text import EMAIL, EMOJI, HANDLE, PHONE, URL, is_phone, word_set
-from .normalize import LEADS_ON, close_gap, ends_open, last_word
+from .normalize import close_gap, ends_open, last_word, leads_on
 
 #: One of these, or "://", is in every URL, and the next two in every address and number; they are found in a tenth of the time.
 _MAYBE_URL = re.compile(r"\.(?:(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}|(?<=[Ww]{3}\.)\w)")
@@ -25,7 +25,7 @@ _BARE_HANDLE = re.compile(
 #: Several handles, one after the other.
 HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+(?:and|x)\s+|\s+){HANDLE})*"
 _COMPANY = r"(?:together[ ]with|along[ ]with|with|w/|w|cc|feat|ft|featuring)"
-_PLACE = r"(?:over[ ]at|at|by|from|via|for|of)"
+_PLACE = r"(?:over[ ]at|at|by|from|via|for)"
 _THANKS = r"(?:thanks?(?:[ ]you)?(?:[ ]so[ ]much|[ ]again)?|thx|ty|tysm|congrats|congratulations|hi|hey|hello|love[ ]you|happy[ ]birthday)"
 #: Handles with what leads to them.
 _MENTION = re.compile(
@@ -43,18 +43,20 @@ _STOP = re.compile(rf"\s*(?:$|[,.;:!?…)\]|/•\"”{EMOJI}]|[-–—]+(?:\s|$)
 #: The sentence goes on after who came along: "up there with @x all night"; after "and" only another part of it does.
 _GOES_ON = re.compile(
     r"\s+(?:to|in|on|for|this|all|today|tonight|last|but|where|when|while|before|after|as|because|yesterday|tomorrow|then|so|until|during"
-    r"|at|by|from|near|about|over|under|along|across|through|around|inside|outside|who|and[ ](?:then|I|we|it|now))\b",
+    r"|at|by|from|near|about|over|under|along|across|through|around|inside|outside|and[ ](?:then|I|we|it|now))\b",
     re.IGNORECASE,
 )
 #: Whom somebody speaks to stands before this.
-_SPEAKS = re.compile(rf"\s*(?:[,:;!.…–—-]\s*|(?=[A-Z\"“{EMOJI}]))")
+_SPEAKS = re.compile(rf"\s*(?:[,:;!.…–—-]\s*|(?=[\"“{EMOJI}])|(?=I\b|[A-Z][\w'’]*(?:[,.!?]|\s[^A-Z])))")
+_BEHIND = re.compile(rf"[\s{EMOJI}✔–—-]+$")
 #: After these a place or a maker can't be left out.
 _BE = word_set("is was are were be been i'm it's that's he's she's we're you're here there staying live located based born made back up")
 #: A handle without a preposition after these was their object.
 _NEEDS_NOUN = re.compile(
     r"""
     (?:
-        ous|ful|able|ible|est
+        ous|ful|able|ible
+      | (?<!morn)(?<!even)(?<!th)(?<!wedd)(?<!spr)(?<!k)(?<!build)(?<!ceil)ing
       | (?<!excit)(?<!ti)(?<!bor)(?<!bless)(?<!wed)ed
       | \b(?:see|watch|visit|read|meet|try|hear|find|join|saw|said|told|found|met|lost|love|loves|miss|misses|beat|beats|call|called|became
           |keep|keeps|only|him|her|follow|check|tag|using|wearing|introducing|welcome|featuring|proud|team)
@@ -63,7 +65,7 @@ _NEEDS_NOUN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 #: Who does this together can't be left out.
-_TOGETHER = re.compile(r"\b(?:collab\w*|partner\w*|team(?:ed|ing)?(?:[ ]up)?|work(?:s|ed|ing)?|obsessed|compared|pair\w*|along|out)$", re.I)
+_TOGETHER = re.compile(r"\b(?:collab\w*|partner\w*|team(?:ed|ing)?(?:[ ]up)?|work(?:s|ed|ing)?|obsessed|compared|pair\w*|along|out|wait(?:s|ed|ing)?|look(?:s|ed|ing)?|to[ ]you|in[ ]love|shot)$", re.I)
 #: Fewer words than this that are left of a sentence with a handle are a label.
 _FEWEST = 3
 _ANY_WORD = re.compile(r"[^\W\d_][\w'’-]*")
@@ -91,7 +93,7 @@ def without_urls(text: str) -> str:
         return text
     while match := URL.search(text):
         before, after = text[: match.start()].rstrip(), text[match.end() :]
-        if not _WORD.search(before + after) or last_word(before) in LEADS_ON or (_WORD.search(before) and not _STOP.match(after)):
+        if not _WORD.search(before + after) or leads_on(before) or (_WORD.search(before) and not _STOP.match(after)):
             return ""
         text = close_gap(f"{before} {after.lstrip()}")
     return "" if ends_open(text) else text
@@ -120,23 +122,24 @@ def without_handles(text: str) -> str:
 
 def _without_mention(match: re.Match[str], before: str, after: str) -> str | None:
     """Return what stays of a mention between ``before`` and ``after``, or None if the sentence can't do without it."""
-    last = last_word(before.rstrip())
+    bare = _BEHIND.sub("", before)
+    last = last_word(bare)
     if match["owner"] and _WORD.search(after):
         return None
     stops = bool(match["open"]) or bool(_STOP.match(after))
+    goes_on = stops or bool(_GOES_ON.match(after))
     if match["thanks"]:
         words = match[0][: match.start("handles") - match.start()].rstrip()
-        return words if (stops or _GOES_ON.match(after)) and not words.lower().endswith((" to", "congratulations", "congrats")) else None
+        return words if goes_on and not words.lower().endswith((" to", "congratulations", "congrats")) else None
+    lead = match["company"] or match["place"] or match["also"]
     if not _WORD.search(before):
-        lead = match["company"] or match["place"] or match["also"]
         return "" if (stops or _SPEAKS.match(after)) and not lead else None
+    if leads_on(before) and not (lead and last == "up"):
+        return None
     if match["company"]:
-        return "" if (stops or _GOES_ON.match(after)) and not _TOGETHER.search(before.rstrip()) and last not in LEADS_ON - {"up"} else None
+        return "" if goes_on and not _TOGETHER.search(bare) else None
     if match["place"]:
-        needed = last in _BE or last in LEADS_ON or _NEEDS_NOUN.search(before.rstrip()) or _TOGETHER.search(before.rstrip())
-        return "" if (stops or _GOES_ON.match(after)) and not needed else None
+        return "" if goes_on and last not in _BE and not _NEEDS_NOUN.search(bare) and not _TOGETHER.search(bare) else None
     if match["also"]:
-        return "" if stops and not _NEEDS_NOUN.search(before.rstrip()) and last[-1:] in ",!?." else None
-    if stops and last not in LEADS_ON and last[-1:] != ":" and not _NEEDS_NOUN.search(before.rstrip()):
-        return ""
-    return None
+        return "" if stops and last[-1:] in ",!?." and not _NEEDS_NOUN.search(bare) else None
+    return "" if stops and not _NEEDS_NOUN.search(bare) else None

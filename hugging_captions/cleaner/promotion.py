@@ -37,7 +37,7 @@ SIGNS: dict[str, re.Pattern[str]] = {
     "paid partnership": re.compile(
         r"""
         \#(?:ads?|advert\w*|spons?|(?!not)\w*sponsored\w*|gifted|paidpartnership|anzeige|werbung|liketkit|\w*giveaways?|gewinnspiel)\b
-        | \bliketk\.it\b | (?:^|[|/(]|\s[*])\s*(?:sponsored|ad)\b\s*(?:$|[|/):*]) | \bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b
+        | \bliketk\.it\b | (?:^|[|/(]|\s[*])\s*(?:sponsored|ad)\b\s*(?:$|[|/):*]) | (?:^|\s)[/*(]ad\b | \bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b
         """,
         re.VERBOSE | re.IGNORECASE,
     ),
@@ -49,7 +49,7 @@ SIGNS: dict[str, re.Pattern[str]] = {
     "plea": re.compile(
         r"""
         \btag\s+(?:an?|the|your|some\w*|any\w*|who|\d|\w+\s+friends?|me|us|one)\b | \bsubscri(?:be|bers)\b | \bdouble\s+tap\b
-        | \bDMs?\s+(?:me|us|for)\b | \bcomments?\s+(?:below|down\s+below|section)\b | \bfollow\s+(?:me|us)\s+(?:on|for)\b
+        | \bDMs?\s+(?:me|us|for|to)\b | \bcomments?\s+(?:below|down\s+below|section)\b | \bfollow\s+(?:me|us)\s+(?:on|for)\b
         | \bcheck\s+(?:out\s+)?(?:my|our|the)\s+(?:latest|new|stor(?:y|ies)|blog|bio|link|profile|website)\b
         | \b(?:new|latest)\s+(?:\w+\s+)?(?:post|video|vlog|blog)\s+(?:is\s+)?(?:now\s+)?(?:up|out|live)\b
         """,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,16 +16,18 @@ from .. import console, language
 from ..errors import UsageError
 from ..options import CleanOptions
 from ..posts import Post
-from ..text import fold, word_count
+from ..text import fold, holds_private_data, word_count
 from . import duplicates, normalize, privacy, promotion, tags
 from .credits import without_credits
 from .sentences import Sentence, join, split
 
 #: Characters that no caption has, even if each of Instagram's 2,200 is escaped as <U+0001F5A4>: a longer one is dropped unread.
 LONGEST = 12 * 2200
+#: Rounds of the rules that change a sentence.
+MAX_ROUNDS = 4
 #: What a caption is stripped of first; not of other spaces, which may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
 _SPACES = " \t\r\n"
-_LETTER = re.compile(r"[^\W_]")
+_WORD = re.compile(r"[^\W_]")
 #: What a sentence that refers to the one before it begins with.
 _REFERS = re.compile(r"(?:And|But|Or|So|Also|Because|Which|Plus)\b", re.I)
 
@@ -120,34 +122,62 @@ def read(post: Post, options: CleanOptions) -> Draft:
     for rule in RULES:
         if draft.reason:
             break
-        if rule.name not in options.skip_rule:
+        if rule is SENTENCE_RULES[0]:
+            draft.sentences = split(draft.text)
+            _change_sentences(draft)
+        elif rule.name not in options.skip_rule and not rule.each:
             _apply(rule, draft)
     return draft
 
 
+def _change_sentences(draft: Draft) -> None:
+    """Apply the rules that change sentences until none does: what one removes can uncover work for an earlier one."""
+    chosen = [rule for rule in SENTENCE_RULES if rule.name not in draft.options.skip_rule]
+    changed: set[str] = set()
+    for _ in range(MAX_ROUNDS):
+        before = [sentence.text for sentence in draft.sentences]
+        for rule in chosen:
+            for sentence in draft.sentences:
+                if not sentence.text or (text := rule.each(sentence.text, draft.options)) == sentence.text:  # type: ignore[misc]
+                    continue
+                changed.add(rule.name)
+                if text:
+                    sentence.text = text
+                else:
+                    sentence.remove(rule.name)
+        if [sentence.text for sentence in draft.sentences] == before:
+            break
+    _remove_what_depends(draft)
+    if _PRIVATE.isdisjoint(draft.options.skip_rule) and draft.options.handles == "remove":
+        _hold_back(draft)
+    draft.changed += [rule.name for rule in chosen if rule.name in changed]
+    draft.text = join(draft.sentences)
+
+
+def _hold_back(draft: Draft) -> None:
+    """Remove the sentences in which something private is left, or all if it is only seen in their company."""
+    if not holds_private_data(join(draft.sentences)):
+        return
+    holding = [sentence for sentence in draft.sentences if holds_private_data(sentence.text)]
+    for sentence in holding or draft.sentences:
+        sentence.remove("handles")
+    _hold_back(draft)
+
+
 def _apply(rule: Rule, draft: Draft) -> None:
     """Let ``rule`` change ``draft``, and drop it if the rule says so."""
-    if (rule.each or rule.judge) and not draft.sentences:
-        draft.sentences = split(draft.text)
-        draft.text = join(draft.sentences)
     before = draft.text
     if rule.change:
         draft.text = rule.change(draft.text)
-    if rule.each or rule.judge:
-        if rule.each:
-            for sentence in draft.sentences:
-                if sentence.text and not (text := rule.each(sentence.text, draft.options)) == sentence.text:
-                    if text:
-                        sentence.text = text
-                    else:
-                        sentence.remove(rule.name)
-        if rule.judge:
-            rule.judge(draft)
+    if rule.judge:
+        rule.judge(draft)
         draft.text = join(draft.sentences)
     if draft.text != before:
         draft.changed.append(rule.name)
     if rule.drop and (detail := rule.drop(draft)) is not None:
-        draft.reason = _most_of_it(draft) or (rule.name, detail) if rule.name in _OF_WHAT_IS_LEFT else (rule.name, detail)
+        draft.reason = rule.name, detail
+        if rule.name in _OF_WHAT_IS_LEFT:
+            draft.reason = _most_of_it(draft) or draft.reason
 
 
 def _most_of_it(draft: Draft) -> Reason | None:
@@ -174,7 +204,8 @@ def explain(post: Post, options: CleanOptions) -> str:
         UsageError, InputError: ``refuse_unknown``.
     """
     refuse_unknown(options)
-    draft = read(post, options)
+    draft = read(post, replace(options, min_likes=0, unknown_likes="keep"))
+    draft.reason = read(post, options).reason
     lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
     for sentence in draft.sentences:
         letter = LETTERS.get(sentence.reason, "k")
@@ -223,6 +254,8 @@ def _is_in_another_language(draft: Draft) -> str | None:
 def _remove_promotion(draft: Draft) -> None:
     """Score the caption and its sentences; remove those that don't belong."""
     limit = draft.options.promotion_threshold
+    if not draft.sentences:
+        return
     if not _is_english(draft):
         for sentence in draft.sentences:
             if sentence.text and (words := promotion.sign(sentence.source)):
@@ -232,7 +265,7 @@ def _remove_promotion(draft: Draft) -> None:
     draft.score = scores.caption
     for sentence, score in zip(draft.sentences, scores.sentences):
         sentence.score = float(score)
-        if not sentence.text or not _LETTER.search(sentence.text):
+        if not sentence.text or not _WORD.search(sentence.text):
             continue
         if words := promotion.sign(sentence.source):
             sentence.remove("promotion", words)
@@ -250,16 +283,25 @@ def facts(draft: Draft) -> list[promotion.Facts]:
 
 
 def _remove_what_depends(draft: Draft) -> None:
-    """Remove the emoji that stood with a removed sentence, and the sentence that went on after it."""
-    before: Sentence | None = None
-    for sentence in draft.sentences:
-        if sentence.text and before and before.reason and "\n" not in before.gap:
-            if not _LETTER.search(sentence.text) or (before.reason not in ("credits", "tags") and _REFERS.match(sentence.text)):
-                sentence.remove(before.reason, before.detail)
-        before = sentence
+    """Remove what can't stand without a removed neighbour on its line: its emoji, what goes on after it, what leads to it."""
+    removed = True
+    while removed:
+        removed = False
+        for before, after in zip(draft.sentences, draft.sentences[1:]):
+            if "\n" in before.gap or bool(before.reason) == bool(after.reason):
+                continue
+            if before.reason and (not _WORD.search(after.text) or (before.reason in _TOOK_TEXT and _REFERS.match(after.text))):
+                after.remove(before.reason, before.detail)
+            elif after.reason and normalize.ends_open(before.text):
+                before.remove(after.reason, before.text)
+            else:
+                continue
+            removed = True
 
 
 def _promotes(draft: Draft) -> str | None:
+    if _has_no_text(draft) is not None:  # that is charged to the rule that removed most of it
+        return None
     return f"score {draft.score:.2f}" if draft.score >= draft.options.promotion_threshold else None
 
 
@@ -328,6 +370,10 @@ RULES = (
     Rule("folded-duplicate", "the same but for case, punctuation, emoji and tags"),
     Rule("near-duplicate", "above --near-threshold like a post with more likes"),
 )  # fmt: skip
+SENTENCE_RULES = tuple(rule for rule in RULES if rule.each)
+#: Rules that remove sentences which the next one may refer to.
+_TOOK_TEXT = frozenset(("handles", "urls", "emails", "phones", "promotion", "language"))
+_PRIVATE = frozenset(("emails", "urls", "phones", "handles"))
 #: Of a caption of which too little is left, the reason is the rule that removed most of it.
 _OF_WHAT_IS_LEFT = frozenset(("no-text", "too-few-words"))
 #: What ``explain`` shows for a sentence by the rule that removed it: credit, not repairable, other language, plea or pitch; k is kept.

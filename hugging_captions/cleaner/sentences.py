@@ -27,6 +27,7 @@ _BEGINS = (
 _BOUNDARY = re.compile(
     rf"""
     (?P<line>[ ]*\n\s*)
+  | (?P<dots>(?:[ ]+\.)+(?=\s|$))[ ]*
   | (?P<mark>[.!?…]+["”’')\]]*{_TAIL}[.!?]*{_TAIL})
     (?:[ ]+|(?=[{_LEADERS}])|(?<=[a-z)][.!?])(?=[A-Z][a-z’' ])|(?<=[.!?])(?=[@\#]\w)|(?=\n)|$)
   | (?P<emoji>(?:(?![{_LEADERS}])[{EMOJI}\u200d]|(?<=\S)[ ](?=[{EMOJI}])(?![ ][{_LEADERS}]))+)[ ]*(?=["“'‘(]?[A-Z0-9]|[@\#]\w|\.|[{_LEADERS}])
@@ -63,7 +64,7 @@ class Sentence:
 
 
 def split(text: str) -> list[Sentence]:
-    """Return the sentences of ``text`` in order; ``join`` of them is ``text`` again, but for spaces at its ends."""
+    """Return the sentences of ``text`` in order; ``join`` of them is ``text`` again, but for marks and spaces at its ends."""
     found: list[Sentence] = []
     start = 0
     for match in _BOUNDARY.finditer(text):
@@ -95,7 +96,10 @@ def _ends_sentence(match: re.Match[str], start: int) -> bool:
 
 
 def join(sentences: Sequence[Sentence]) -> str:
-    """Return the text of the sentences that are left, with the gaps between them; where one was removed only its line breaks stay."""
+    """Return the text of the sentences that are left, with the gaps between them; where one was removed only its line breaks stay.
+
+    A sentence that lost its last word to a rule gets a period.
+    """
     parts: list[str] = []
     gap: str | None = None
     breaks = 0
@@ -104,7 +108,8 @@ def join(sentences: Sequence[Sentence]) -> str:
             if parts:
                 parts.append(gap if gap is not None else "\n" * min(2, breaks) or " ")
             parts.append(sentence.text)
-            gap, breaks = sentence.gap, sentence.gap.count("\n")
+            ends = sentence.gap != " " or sentence.text == sentence.source or not sentence.text[-1].isalpha()
+            gap, breaks = sentence.gap if ends else ". ", sentence.gap.count("\n")
         else:
             gap, breaks = None, breaks + sentence.gap.count("\n")
     return "".join(parts).strip()

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from ..language import word_costs
 from ..text import EMOJI, HANDLE, TAG, word_set
-from .normalize import LEADS_ON, close_gap, last_word, tidy
+from .normalize import close_gap, leads_on, tidy
 
 #: A tag of nothing but an emoji, one that was never written, one with a bracket in it, and a run of # that ends a text, from its first one.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w*\)\w*)|(?<!\S)(?<!#\s)(?<!#\s\s)#[#\s]*+$")
@@ -67,7 +67,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     for match in _TAG.finditer(bare):
         words = _as_words(match[0]) if inline_tags == "word" else ""
         before = bare[: match.start()]
-        if not words and (last_word(before.rstrip()) in LEADS_ON or not _BEHIND_CLAUSE.match(bare, match.end()) or not before.strip()):
+        if not words and (leads_on(before) or not _BEHIND_CLAUSE.match(bare, match.end()) or not before.strip()):
             return ""
         done += [bare[end : match.start()], words]
         end = match.end()
@@ -86,7 +86,7 @@ def _without_trailing(text: str) -> str:
         return text
     before, run = text[: match.start()], match[0]
     stays = [part[0] for part in re.finditer(HANDLE, run)]
-    if before.strip() and last_word(before.rstrip()) in LEADS_ON and run.lstrip().startswith("#"):
+    if before.strip() and leads_on(before) and run.lstrip().startswith("#"):
         stays.insert(0, _TAG.search(run)[0])  # type: ignore[index]
     return f"{before.rstrip(' ,;|/•·&+~–—_*-') if not stays else before.rstrip()} {' '.join(stays)}{text[match.end() :]}".strip()
 
@@ -107,7 +107,7 @@ def _is_unclear(part: str, parts: int) -> bool:
         (len(part) > LONGEST_WORD and part.islower() and not part.isascii())
         or _WITH_DIGITS.fullmatch(part)
         or (parts == 1 and part.isdigit())
-        or (len(part) == 1 and part.isalpha() and part not in "AIaiOo")
+        or (len(part) == 1 and part.isalpha() and (parts == 1 or part not in "AIaiOo"))
         or (parts > 1 and part.istitle() and " " in _unglued(part.lower()))  # "Livewith" of #LivewithAnn
     )
 
