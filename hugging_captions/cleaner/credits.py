@@ -86,6 +86,7 @@ _ROLE_OF = re.compile(
     """,
     re.VERBOSE,
 )
+_ROLES = ("hotograph", "Direct", "Styl", "Design", "ake", "MUA", "Hair", "Model", "Assist", "Produc", "Retouch", "Cast")
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
@@ -98,6 +99,7 @@ _GEAR = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_MAYBE_GEAR = re.compile(r"\d|[SsCcNnFfLlMmOoTtHhRrKkPpIiGg](?:ony|anon|ikon|uji|eica|inolta|lympus|umix|igma|amron|assel|icoh|odak|ortra|lford|oPro|opro|Phone|hot o|hot w)")
 _TAKEN_WITH = re.compile(
     rf"""
     ^[^\w\n]*(?:taken|shot|captured|edited|filmed|photographed)[ ](?:(?:and[ ]\w+|entirely)[ ])?(?:with|on|using)[ ]
@@ -117,6 +119,10 @@ _OF_TITLES = word_set("a an and at by for from in of the to with")
 _WORD = re.compile(r"\w+")
 #: A word written small that no list of gear has.
 _SMALL_WORD = re.compile(r"\b(?!(?:shot|with|and|lens|film|edited|taken|camera|preset)\b)[a-z]{3,}\b")
+#: One of these, in lower case, is in every credit of a name.
+_IN_NAMED = (" by", "©", ":", "📷", "📸", "🎥", "📹", "🎬", "via ", "courtesy", "ph ", "pc ", "ig ")
+#: A label without a colon, a bar or a handle is shorter.
+_LONGEST_LABEL = 40
 #: So many words behind a credit are a sentence.
 _FEWEST = 3
 _BEGINS = re.compile(r"[\"“'‘(]?[^\W_a-z]")
@@ -129,14 +135,15 @@ def without_credits(text: str) -> str:
         return ""
     if "(" in marked:
         marked = _BRACKETED.sub("", marked)
-    for pattern in (_AT_START, _NAMED):
-        if (match := pattern.search(marked)) and match[0].strip():
+    lower = marked.lower()
+    for pattern, signs in ((_AT_START, "@#"), (_NAMED, _IN_NAMED)):
+        if any(sign in lower for sign in signs) and (match := pattern.search(marked)) and match[0].strip():
             rest = marked[match.end() :].strip() if match.start() == 0 else f"{marked[: match.start()].rstrip()} {marked[match.end() :]}".strip()
             if len(_WORD.findall(TAG_OR_HANDLE.sub("", rest))) < _FEWEST:
                 return ""
             if match.start() > 0 or _BEGINS.match(rest):
                 marked = rest
-    if match := _AT_END.search(marked):
+    if "@" in marked and (match := _AT_END.search(marked)):
         marked = marked[: match.start()]
         if len(_WORD.findall(TAG_OR_HANDLE.sub("", marked))) < 2:
             return ""
@@ -144,18 +151,18 @@ def without_credits(text: str) -> str:
 
 
 def _is_list(text: str) -> bool:
-    if (":" in text or "|" in text or "@" in text or len(text) < 60) and _LABELLED.match(text):
+    if (len(text) < _LONGEST_LABEL or any(sign in text for sign in ":;|@")) and _LABELLED.match(text):
         return True
-    if _TAKEN_WITH.match(text) or _ROLE_OF.match(text) or len(set(_ROLE.findall(text))) >= 3:
+    if _TAKEN_WITH.match(text) or _ROLE_OF.match(text) or (any(role in text for role in _ROLES) and len(set(_ROLE.findall(text))) >= 3):
         return True
-    gear = list(_GEAR.finditer(text))
+    gear = list(_GEAR.finditer(text)) if _MAYBE_GEAR.search(text) else []
     small = len(_SMALL_WORD.findall(text)) if gear else 0
     return (bool(gear) and not small) or (len(gear) >= 2 and any(part["setting"] for part in gear) and small < 3) or _is_title(text)
 
 
 def _is_title(text: str) -> bool:
     """Return whether ``text`` is the title of something with the name of its maker: "The Glass Hut by Ann Lee Architects in Oslo"."""
-    if not _MADE_BY.search(text):
+    if ("by " not in text and "By " not in text) or not _MADE_BY.search(text):
         return False
     words = _WORD.findall(text)
     return len(words) <= _LONGEST_TITLE and sum(word[0].islower() and word not in _OF_TITLES for word in words) <= _SMALL_IN_TITLE

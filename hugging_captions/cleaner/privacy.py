@@ -30,7 +30,7 @@ _THANKS = r"(?:thanks?(?:[ ]you)?(?:[ ]so[ ]much|[ ]again)?|thx|ty|tysm|congrats
 #: Handles with what leads to them.
 _MENTION = re.compile(
     rf"""
-    [ ]*(?P<open>[(\[]?)(?:
+    [ ,]*(?P<open>[(\[]?)(?:
         (?<![\w'’])(?:(?P<company>{_COMPANY})|(?P<place>{_PLACE})|(?P<also>and|&|\+|x)|(?P<thanks>{_THANKS}(?:[ ]to)?))[.:]*[ ]+(?:my|the|our)?[ ]*
     )?
     (?<![^\W_])(?P<handles>_*{HANDLES})(?P<owner>['’]s?\b)?[)\]]?
@@ -77,9 +77,14 @@ def mark_handles(text: str) -> str:
     return _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text
 
 
+def may_be_private(text: str) -> bool:
+    """Return whether ``text`` has a mark that a handle, an address or a number needs."""
+    return "@" in text or "://" in text or bool(_MAYBE_URL.search(text) or _MAYBE_PHONE.search(text))
+
+
 def without_emails(text: str) -> str:
     """Return a sentence, or nothing if it holds an e-mail address."""
-    return "" if _MAYBE_EMAIL.search(text) and EMAIL.search(text) else text
+    return "" if "@" in text and _MAYBE_EMAIL.search(text) and EMAIL.search(text) else text
 
 
 def without_phones(text: str) -> str:
@@ -89,6 +94,8 @@ def without_phones(text: str) -> str:
 
 def without_urls(text: str) -> str:
     """Return a sentence without the URLs before and behind it; nothing if one is part of it."""
+    if "." not in text and "://" not in text:
+        return text
     if "://" not in text and not _MAYBE_URL.search(text):
         return text
     while match := URL.search(text):
@@ -104,6 +111,8 @@ def without_handles(text: str) -> str:
 
     It can do without who came along, who is thanked or spoken to, a place or a maker behind its end, and a list behind it.
     """
+    if "@" not in text and "_" not in text and "＠" not in text:
+        return text
     text = mark_handles(text)
     if "@" not in text:
         return text

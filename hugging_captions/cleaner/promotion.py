@@ -56,14 +56,25 @@ SIGNS: dict[str, re.Pattern[str]] = {
         re.VERBOSE | re.IGNORECASE,
     ),
 }  # fmt: skip
+#: One of these, in lower case, is in everything that the sign's pattern matches; they are found in a tenth of the time.
+_IN_SIGN = {
+    "paid partnership": ("#", "liketk", "sponsored", "ad", "collaboration with", "partnership with"),
+    "link in bio": ("bio", "profile"),
+    "code": ("code", "coupon", "%"),
+    "price": ("$", "€", "£"),
+    "plea": ("tag", "subscri", "double", "dm", "comment", "follow ", "check ", "new ", "latest "),
+}
 _REPLACED = (
     (re.compile(r"https?://\S+|www\.\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co|de|tv|me|it|ly|shop|store)\b\S*"), " xxurl ", "."),
     (re.compile(r"@[\w.]+"), " xxhandle ", "@"),
     (re.compile(r"#(\w+)"), r" xxtag \1 ", "#"),
-    (re.compile(r"[$€£]\s?\d[\d.,]*"), " xxprice ", ""),
-    (re.compile(r"\d+\s?%"), " xxpercent ", "%"),
+    (re.compile(r"[$€£][ ]?\d[\d.,]*"), " xxprice ", ""),
+    (re.compile(r"\d+[ ]?%"), " xxpercent ", "%"),
     (re.compile(r"\d+"), " xxnum ", ""),
 )
+#: How what is replaced is shown.
+_SHOWN = {"xxurl": "a link", "xxhandle": "a handle", "xxtag": "a tag", "xxprice": "a price", "xxpercent": "a percentage", "xxnum": "a number"}
+_SHOWN |= {"xxstart": "how it begins"}
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _NO_WORDS = re.compile(r"https?://\S+|www\.\S+|[@#][\w.]+")
@@ -83,8 +94,9 @@ _POWERS, _INVERSE = _powers(_BASE), _powers(pow(_BASE, -1, 2**64))
 
 def sign(text: str) -> str:
     """Return the words in ``text`` that surely advertise, or an empty string."""
-    for pattern in SIGNS.values():
-        if match := pattern.search(text):
+    lower = text.lower()
+    for name, pattern in SIGNS.items():
+        if any(mark in lower for mark in _IN_SIGN[name]) and (match := pattern.search(text)):
             return match[0].strip()
     return ""
 
@@ -103,9 +115,10 @@ class Features:
 
 def features(sentences: Sequence[str]) -> Features:
     """Return the hashed parts of a caption's sentences: words and pairs in the first ``2**BITS`` slots, groups of bytes in the second."""
-    pieces = [" ".join(["xxstart", *_TOKEN.findall(_replaced(sentence))]) for sentence in sentences]
-    text = f" {' '.join(pieces)} ".encode("utf-8", "replace")[: LONGEST - 1]
-    lengths = np.array([len(piece.encode("utf-8", "replace")) + 1 for piece in pieces])
+    lines = _replaced("\n".join(sentences)).split("\n")
+    pieces = [" ".join(["xxstart", *_TOKEN.findall(line)]).encode("utf-8", "replace") for line in lines]
+    text = (b" " + b" ".join(pieces) + b" ")[: LONGEST - 1]
+    lengths = np.array([len(piece) + 1 for piece in pieces])
     owner = np.repeat(np.arange(len(pieces)), lengths)
     codes = np.frombuffer(text, np.uint8)
     sums = np.zeros(len(codes) + 1, np.uint64)
@@ -186,7 +199,7 @@ class Model:
         np.add.at(spread, found.ends, -weights / (found.ends - found.starts))
         against = np.cumsum(spread)
         words = [(match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum()) for match in re.finditer(rb"[^ ]+", found.text)]
-        return [word for word, weight in sorted(words, key=lambda item: -item[1]) if weight > 0][:most]
+        return [_SHOWN.get(word, word) for word, weight in sorted(words, key=lambda item: -item[1]) if weight > 0][:most]
 
 
 @cache
@@ -214,12 +227,12 @@ def model() -> Model:
 def values(found: Features, count: int) -> Floats:
     """Return of each part its value: one over the root of how many parts of its kind its sentence has."""
     kind = found.sentences * 2 + found.words
-    return 1 / np.sqrt(np.bincount(kind, minlength=2 * count))[kind]
+    return (1 / np.sqrt(np.maximum(1, np.bincount(kind, minlength=2 * count))))[kind]
 
 
 def in_whole(found: Features) -> tuple[Integers, Floats]:
     """Return the different parts of a caption as a whole, and of each its value."""
-    slots = np.unique(found.slots)
+    slots = np.unique(found.slots) if found.sentences[-1] else found.slots
     words = int(np.searchsorted(slots, 1 << BITS))
     return slots, np.repeat(1 / np.sqrt([max(1, words), max(1, len(slots) - words)]), [words, len(slots) - words])
 
@@ -233,7 +246,7 @@ def first_logits(model: Model, found: Features, count: int) -> tuple[Floats, Flo
     )
     slots, value = in_whole(found)
     whole = float(model.whole[slots] @ value + model.bias[2])
-    return np.clip(natural, -MOST, MOST), np.clip(pitch, -MOST, MOST), float(np.clip(whole, -MOST, MOST))
+    return np.minimum(np.maximum(natural, -MOST), MOST), np.minimum(np.maximum(pitch, -MOST), MOST), min(max(whole, -MOST), MOST)
 
 
 def caption_features(natural: Floats, pitch: Floats, whole: float, facts: Sequence[Facts]) -> Floats:
@@ -262,7 +275,7 @@ def sentence_features(natural: Floats, pitch: Floats, whole: float, caption: flo
     top = np.sort(natural)
     highest = np.where(natural == top[-1], top[-2] if count > 1 else 0, top[-1])
     words = np.array([fact.words for fact in facts], float)
-    caption = float(np.clip(caption, -MOST, MOST))
+    caption = min(max(caption, -MOST), MOST)
     edge = np.arange(count)
     return np.stack(
         [
@@ -276,7 +289,7 @@ def sentence_features(natural: Floats, pitch: Floats, whole: float, caption: flo
 
 def probability(logit: Floats) -> Floats:
     """Return the probability of a logit."""
-    return 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+    return 1 / (1 + np.exp(np.minimum(np.maximum(-logit, -30), 30)))
 
 
 def word_count(text: str) -> int:

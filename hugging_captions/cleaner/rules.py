@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -134,29 +134,38 @@ def _change_sentences(draft: Draft) -> None:
     """Apply the rules that change sentences until none does: what one removes can uncover work for an earlier one."""
     chosen = [rule for rule in SENTENCE_RULES if rule.name not in draft.options.skip_rule]
     changed: set[str] = set()
+    waiting = draft.sentences
     for _ in range(MAX_ROUNDS):
-        before = [sentence.text for sentence in draft.sentences]
-        for rule in chosen:
-            for sentence in draft.sentences:
-                if not sentence.text or (text := rule.each(sentence.text, draft.options)) == sentence.text:  # type: ignore[misc]
-                    continue
-                changed.add(rule.name)
-                if text:
-                    sentence.text = text
-                else:
-                    sentence.remove(rule.name)
-        if [sentence.text for sentence in draft.sentences] == before:
+        waiting = [sentence for sentence in waiting if sentence.text and _change(sentence, chosen, draft.options, changed)]
+        if not waiting:
             break
-    _remove_what_depends(draft)
-    if _PRIVATE.isdisjoint(draft.options.skip_rule) and draft.options.handles == "remove":
+    if changed:
+        _remove_what_depends(draft)
+    draft.text = join(draft.sentences)
+    if _PRIVATE.isdisjoint(draft.options.skip_rule) and draft.options.handles == "remove" and privacy.may_be_private(draft.text):
         _hold_back(draft)
     draft.changed += [rule.name for rule in chosen if rule.name in changed]
-    draft.text = join(draft.sentences)
+
+
+def _change(sentence: Sentence, chosen: Sequence[Rule], options: CleanOptions, changed: set[str]) -> bool:
+    """Apply the ``chosen`` rules to a sentence, add the names of those that change it, and return whether one did."""
+    before = sentence.text
+    for rule in chosen:
+        text = rule.each(sentence.text, options)  # type: ignore[misc]
+        if text == sentence.text:
+            continue
+        changed.add(rule.name)
+        if not text:
+            sentence.remove(rule.name)
+            break
+        sentence.text = text
+    return sentence.text != before
 
 
 def _hold_back(draft: Draft) -> None:
     """Remove the sentences in which something private is left, or all if it is only seen in their company."""
-    if not holds_private_data(join(draft.sentences)):
+    draft.text = join(draft.sentences)
+    if not holds_private_data(draft.text):
         return
     holding = [sentence for sentence in draft.sentences if holds_private_data(sentence.text)]
     for sentence in holding or draft.sentences:
@@ -189,7 +198,14 @@ def _most_of_it(draft: Draft) -> Reason | None:
     if not words:
         return None
     name = words.most_common(1)[0][0]
-    return name, console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == name), 80)
+    return name, console.shorten(_detail(next(sentence for sentence in draft.sentences if sentence.reason == name)), 80)
+
+
+def _detail(sentence: Sentence) -> str:
+    """Return why a sentence was removed: what the rule found, or the words by which the model decided."""
+    if sentence.reason != "promotion" or sentence.detail != sentence.source:
+        return sentence.detail
+    return ", ".join(promotion.model().deciding_words(sentence.source)) or "its place in the caption"
 
 
 def rewrite(text: str, options: CleanOptions) -> Draft:
@@ -209,7 +225,7 @@ def explain(post: Post, options: CleanOptions) -> str:
     lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
     for sentence in draft.sentences:
         letter = LETTERS.get(sentence.reason, "k")
-        why = f"  <- {sentence.reason}: {console.shorten(sentence.detail, 80)}" if sentence.reason else ""
+        why = f"  <- {sentence.reason}: {console.shorten(_detail(sentence), 80)}" if sentence.reason else ""
         if sentence.text and sentence.text != sentence.source:
             why = f"  -> {console.shorten(sentence.text, 200)}"
         lines.append(f"  {letter} {sentence.score:.2f}  {console.shorten(sentence.source, 200)}{why}")
@@ -256,28 +272,25 @@ def _remove_promotion(draft: Draft) -> None:
     limit = draft.options.promotion_threshold
     if not draft.sentences:
         return
-    if not _is_english(draft):
-        for sentence in draft.sentences:
-            if sentence.text and (words := promotion.sign(sentence.source)):
-                sentence.remove("promotion", words)
-        return
-    scores = promotion.model().scores([sentence.source for sentence in draft.sentences], facts(draft))
-    draft.score = scores.caption
-    for sentence, score in zip(draft.sentences, scores.sentences):
-        sentence.score = float(score)
-        if not sentence.text or not _WORD.search(sentence.text):
-            continue
-        if words := promotion.sign(sentence.source):
-            sentence.remove("promotion", words)
-        elif score >= limit:
-            sentence.remove("promotion", ", ".join(promotion.model().deciding_words(sentence.source)) or "its place in the caption")
+    found = facts(draft)
+    for sentence, fact in zip(draft.sentences, found):
+        if fact.sign and sentence.text:
+            sentence.remove("promotion", promotion.sign(sentence.source))
+    if _is_english(draft):
+        scores = promotion.model().scores([sentence.source for sentence in draft.sentences], found)
+        draft.score = scores.caption
+        for sentence, score in zip(draft.sentences, scores.sentences.tolist()):
+            sentence.score = score
+            if score >= limit and sentence.text and _WORD.search(sentence.text):
+                sentence.remove("promotion")
     _remove_what_depends(draft)
 
 
 def facts(draft: Draft) -> list[promotion.Facts]:
     """Return what the rules found out about each sentence."""
+    signs = bool(promotion.sign("\n".join(sentence.source for sentence in draft.sentences)))
     return [
-        promotion.Facts(promotion.word_count(sentence.source), sentence.reason, bool(promotion.sign(sentence.source)))
+        promotion.Facts(promotion.word_count(sentence.source), sentence.reason, signs and bool(promotion.sign(sentence.source)))
         for sentence in draft.sentences
     ]
 

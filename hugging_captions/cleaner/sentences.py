@@ -48,7 +48,7 @@ class Sentence:
     """A sentence of a caption, or a line of it without an end.
 
     ``source`` is its text in the caption, ``gap`` what separates it from the next one. ``text`` is what the rules made of it so far; if a
-    rule removed it, ``text`` is empty and ``reason`` that rule, with a ``detail``. ``score`` is the probability that it isn't natural text.
+    rule removed it, ``text`` is empty and ``reason`` that rule, with a ``detail``, or its source. ``score`` is the probability that it isn't natural text.
     """
 
     source: str
@@ -60,7 +60,7 @@ class Sentence:
 
     def remove(self, reason: str, detail: str = "") -> None:
         """Remove the sentence; its text is gone, its source stays."""
-        self.text, self.reason, self.detail = "", reason, detail or self.text
+        self.text, self.reason, self.detail = "", reason, detail or self.source
 
 
 def split(text: str) -> list[Sentence]:

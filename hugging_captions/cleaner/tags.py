@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from ..language import word_costs
-from ..text import EMOJI, HANDLE, TAG, word_set
+from ..text import EMOJI, TAG, TAG_OR_HANDLE, word_set
 from .normalize import close_gap, leads_on, tidy
 
 #: A tag of nothing but an emoji, one that was never written, one with a bracket in it, and a run of # that ends a text, from its first one.
@@ -18,10 +18,11 @@ _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 _TAG = re.compile(TAG)
+_NO_EMOJI = re.compile(r"[ .•·|–—-]+(?=\W*$)")
 #: Tags before a sentence: it begins after them.
 _LEADING = re.compile(rf"^[^\w\#@]*(?:{TAG}(?!\w)[ ,.:|/•·–-]*)+(?=[\"“'‘(]?[A-Z0-9]|[{EMOJI}])")
-#: Tags after a sentence, and the handles among them.
-_TRAILING = re.compile(rf"(?:[\s,;.•·&+|/~–—_*-]*(?:{TAG}|{HANDLE}))+(?=[^\w\#@]*$)")
+#: What may stand between the tags behind a sentence, and after them.
+_GAP = re.compile(r"[^\w#@]*")
 #: A tag behind a clause: the sentence reads without it.
 _BEHIND_CLAUSE = re.compile(rf"\s*(?:$|[,.;:!?)–—{EMOJI}]|- |\||(?:and|but|so|because|when|while)\b)")
 
@@ -81,14 +82,21 @@ def _if_words_are_left(text: str) -> str:
 
 def _without_trailing(text: str) -> str:
     """Return ``text`` without the tags at its end; the first of them stays if the words before lead on to it, handles stay."""
-    match = _TRAILING.search(text)
-    if not match or "#" not in match[0]:
+    tokens = list(TAG_OR_HANDLE.finditer(text))
+    first, end = len(tokens), len(text)
+    while first and _GAP.fullmatch(text, tokens[first - 1].end(), end):
+        first -= 1
+        end = tokens[first].start()
+    run = tokens[first:]
+    if not any(token[0][0] == "#" for token in run):
         return text
-    before, run = text[: match.start()], match[0]
-    stays = [part[0] for part in re.finditer(HANDLE, run)]
-    if before.strip() and leads_on(before) and run.lstrip().startswith("#"):
-        stays.insert(0, _TAG.search(run)[0])  # type: ignore[index]
-    return f"{before.rstrip(' ,;|/•·&+~–—_*-') if not stays else before.rstrip()} {' '.join(stays)}{text[match.end() :]}".strip()
+    before = text[:end]
+    stays = [token[0] for token in run if token[0][0] == "@"]
+    if run[0][0][0] == "#" and before.strip() and leads_on(before):
+        stays.insert(0, run[0][0])
+    elif not stays:
+        before = before.rstrip(" ,;|/•·&+~–—_*-.") if before.endswith((" .", "•", "·")) else before.rstrip(" ,;|/•·&+~–—_*-")
+    return f"{before.rstrip()} {' '.join(stays)}{_NO_EMOJI.sub('', text[run[-1].end() :])}".strip()
 
 
 def _as_words(tag: str) -> str:
