@@ -32,7 +32,7 @@ SUPPORTED_SHARE = 0.25
 TOKENS_WITH_ONE = 12
 #: A text of no more words than ``SHORT``, whose language the detectors guess, is English if so large a share of its words, and so many, are
 #: among the commonest English ones.
-SHORT, COMMON_SHARE, COMMON_WORDS, COMMONEST = 6, 0.6, 2, 20000
+SHORT, COMMON_SHARE, COMMON_WORDS, COMMONEST = 8, 0.6, 2, 20000
 #: The per cent of a text that CLD2 must find in one language, and the characters that fastText reads, whose time grows with them.
 MOST_OF_IT, ENOUGH = 80, 160
 #: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere.
@@ -109,17 +109,17 @@ def _detect(bare: str) -> tuple[str, float]:
     if code and (code != "en" or (not foreign and _count(tokens, _SUPPORTS) >= max(1, SUPPORTED_SHARE * len(tokens)))):
         return code, share
     careful, probability = _by_fasttext(bare)
-    if careful == "en" and probability >= LIKELY and len(tokens) <= SHORT and bare.isascii() and not foreign and _is_common(tokens):
+    if careful == "en" and len(tokens) <= SHORT and bare.isascii() and not foreign and _is_common(tokens, probability):
         return "en", max(SURE, probability)
     if careful == "en" and probability < (LIKELY if code and not foreign else SURE):
         return UNKNOWN, probability
     return careful, probability
 
 
-def _is_common(tokens: Sequence[str]) -> bool:
-    """Return whether most of ``tokens`` are common English words; names are not counted against it."""
+def _is_common(tokens: Sequence[str], probability: float = 1.0) -> bool:
+    """Return whether most of ``tokens`` are common English words, or all where English is less than ``LIKELY``."""
     common = sum(token in _common_words() for token in tokens)
-    return common >= max(COMMON_WORDS, COMMON_SHARE * len(tokens))
+    return common >= max(COMMON_WORDS, (COMMON_SHARE if probability >= LIKELY else 1) * len(tokens))
 
 
 @cache
@@ -162,6 +162,8 @@ def foreign(text: str, wanted: str) -> str:
         return "another script"
     pieces = _in_pieces(text).replace("\n", " ")
     tokens = pieces.split()
+    if wanted == "en" and len(tokens) <= SHORT and text.isascii() and _is_common([token.lower() for token in tokens]):
+        return ""
     if len(tokens) < FEWEST_FOREIGN and sum(token[0].islower() for token in tokens) < SMALL_IN_FOREIGN and text.isascii():
         return ""
     return _other_language(pieces, wanted)

@@ -98,12 +98,14 @@ def without_urls(text: str) -> str:
         return text
     if "://" not in text and not _MAYBE_URL.search(text):
         return text
+    found = False
     while match := URL.search(text):
+        found = True
         before, after = text[: match.start()].rstrip(), text[match.end() :]
         if not _WORD.search(before + after) or leads_on(before) or (_WORD.search(before) and not _STOP.match(after)):
             return ""
         text = close_gap(f"{before} {after.lstrip()}")
-    return "" if ends_open(text) else text
+    return "" if found and ends_open(text) else text
 
 
 def without_handles(text: str) -> str:

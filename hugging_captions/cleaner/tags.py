@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from ..language import word_costs
 from ..text import EMOJI, TAG, TAG_OR_HANDLE, word_set
-from .normalize import close_gap, leads_on, tidy
+from .normalize import close_gap, leads_on, needs_more, tidy
 
 #: A tag of nothing but an emoji, one that was never written, one with a bracket in it, and a run of # that ends a text, from its first one.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w*\)\w*)|(?<!\S)(?<!#\s)(?<!#\s\s)#[#\s]*+$")
@@ -31,7 +31,7 @@ _BEHIND_CLAUSE = re.compile(rf"\s*(?:$|[,.;:!?)–—{EMOJI}]|- |\||(?:and|but|s
 SHORTEST_GLUED, SHORTEST_UNREADABLE, LONGEST_WORD = 7, 8, 12
 #: Longer words are looked for in no tag.
 LONGEST_LISTED = 24
-#: A tag is split into two words that are both among so many: #earthday is Earth Day, #actonclimate is not Acton Climate.
+#: A tag is split into words that are all among so many, two or a name of a time: #earthday is Earth Day, #actonclimate is not Acton Climate.
 COMMONEST = 3000
 LONGEST_ACRONYM = 8
 #: Words younger than the list that splits them.
@@ -42,6 +42,7 @@ _WHOLE = word_set(
 )
 #: Words of one or two letters that others are glued to.
 _SMALL = word_set("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
+_TIMES = word_set("day days week weekend month year night morning evening")
 #: Letters and digits that nobody writes as one word: a year after a name, the days of a challenge; "4th", "10k" and "mp3" are words.
 _WITH_DIGITS = re.compile(r"[^\W\d_]{3,}\d{2,}|(?=\w*\d)(?=\w*[^\W\d])\w{6,}")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -68,7 +69,7 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     for match in _TAG.finditer(bare):
         words = _as_words(match[0]) if inline_tags == "word" else ""
         before = bare[: match.start()]
-        if not words and (leads_on(before) or not _BEHIND_CLAUSE.match(bare, match.end()) or not before.strip()):
+        if not words and (needs_more(before) or not _BEHIND_CLAUSE.match(bare, match.end()) or not before.strip()):
             return ""
         done += [bare[end : match.start()], words]
         end = match.end()
@@ -122,14 +123,15 @@ def _is_unclear(part: str, parts: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def _unglued(word: str) -> str:
-    """Return the two words that ``word`` is made of, ``word`` itself if it is one, and nothing for a name or a whole phrase."""
+    """Return the words that ``word`` is made of, ``word`` itself if it is one, and nothing for a name or a whole phrase."""
     if len(word) < SHORTEST_GLUED or not word.isalpha() or word in _WHOLE:
         return word
     parts = _likeliest_words(word)
     if len(parts) == 1 or parts[-1] == "s":
         return word
     common = math.log(COMMONEST * math.log(len(word_costs())))
-    if len(parts) == 2 and all((len(part) > 2 or part in _SMALL) and word_costs().get(part, math.inf) <= common for part in parts):
+    few = len(parts) == 2 or (len(parts) == 3 and parts[-1] in _TIMES)
+    if few and all((len(part) > 2 or part in _SMALL) and word_costs().get(part, math.inf) <= common for part in parts):
         return " ".join(parts)
     return word if len(word) < SHORTEST_UNREADABLE else ""
 
