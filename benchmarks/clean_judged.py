@@ -1,8 +1,8 @@
 """What the cleaning keeps and drops, against captions that readers judged: precision, recall and F1, of captions and of their text.
 
 Part of ``benchmarks/clean.py``. A caption counts as kept if its verdict is not D; its text as kept where its letter is k. The text is
-compared by words, in order, each as long as it is; those of tags, handles and addresses don't count. Models are trained and thresholds chosen
-without the captions that they are scored on.
+compared by words, in order, each as long as it is; those of tags, handles and addresses don't count. Models are trained and thresholds
+chosen without the captions that they are scored on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import re
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import clean_2020

@@ -125,7 +125,11 @@ def _is_common(tokens: Sequence[str], probability: float = 1.0) -> bool:
 @cache
 def _common_words() -> frozenset[str]:
     limit = math.log(COMMONEST * math.log(len(word_costs())))
-    return frozenset(word for word, cost in word_costs().items() if cost <= limit and len(word) > 1) - _NOT_ENGLISH - {"http", "https", "com"} | {"a", "i"}
+    return frozenset(word for word, cost in word_costs().items() if cost <= limit and len(word) > 1) - _NOT_ENGLISH - {
+        "http",
+        "https",
+        "com",
+    } | {"a", "i"}
 
 
 @cache

@@ -185,7 +185,13 @@ def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions
     """Return what is wrong with a command line of pull_and_clean.py; ``tags`` are normalised, ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
     found += _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull)
-    alone = {"explain": command.explain, "review": command.review, "forget": command.forget, "from_paths": pull.from_paths, "skip_pull": pull.skip_pull}
+    alone = {
+        "explain": command.explain,
+        "review": command.review,
+        "forget": command.forget,
+        "from_paths": pull.from_paths,
+        "skip_pull": pull.skip_pull,
+    }
     if len(commands := [name for name, value in alone.items() if value]) > 1:
         found.append(f"{_flags(commands)} are commands of their own: give one at a time")
     elif commands:

@@ -100,7 +100,9 @@ def weights(rows: sp.csr_matrix, label: np.ndarray, strength: float = 3.0) -> tu
     seen = np.asarray((rows > 0).sum(0)).ravel()
     used = np.flatnonzero(seen >= 2)
     rare = (np.log((1 + rows.shape[0]) / (1 + seen[used])) + 1) / SHRINK
-    fitted = LogisticRegression(C=strength, solver="liblinear", tol=0.01, class_weight="balanced").fit(rows[:, used] @ sp.diags(rare), label)
+    fitted = LogisticRegression(C=strength, solver="liblinear", tol=0.01, class_weight="balanced").fit(
+        rows[:, used] @ sp.diags(rare), label
+    )
     found = np.zeros(SLOTS, np.float32)
     found[used] = fitted.coef_[0] * rare
     return found, float(fitted.intercept_[0])
@@ -128,7 +130,7 @@ def train(captions: Sequence[Judged]) -> Model:
     logits: list[tuple[np.ndarray, np.ndarray, float]] = [None] * len(captions)  # type: ignore[list-item]
     for number in range(INNER_FOLDS):
         model = first([caption for caption, where in zip(captions, fold) if where != number])
-        for i in np.flatnonzero(fold == number):
+        for i in np.flatnonzero(fold == number).tolist():
             logits[i] = promotion.first_logits(model, captions[i].found, len(captions[i].sentences))
     model = first(captions)
     rows = np.stack([promotion.caption_features(*logit, caption.facts) for logit, caption in zip(logits, captions)])

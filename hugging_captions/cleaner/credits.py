@@ -18,7 +18,10 @@ _WORK = (
     r"|make-?up|hair|styl(?:ing|ed|ist)|glam|nails|brows?|lashes|lips|outfit|dress|top|shoes|bag|jacket|jeans|suit|swim(?:suit|wear)?|bikini"
     r"|wearing|sunnies|sunglasses|watch|location|venue|planner|florist|flowers|cake|music|song|🎵|🎶|👗|👠|👜|👕|👖|👟|👻|🏙|💄|📍)"
 )
-_BY = r"(?:(?:[ ]*(?:credits?|creds?|cred|courtesy|taken|shot|was|is|goes|thanks))*[ ]*(?:\b(?:by|from|of|via|to|with|on|for)\b|[:©@|/–—-]|[ ](?=[@\#]))+)"
+_BY = (
+    r"(?:(?:[ ]*(?:credits?|creds?|courtesy|taken|shot|was|is|goes|thanks))*[ ]*"
+    r"(?:\b(?:by|from|of|via|to|with|on|for)\b|[:©@|/–—-]|[ ](?=[@\#]))+)"
+)
 #: A credit of handles or tags where a sentence begins, with where it was made: "Image by @x/@y.", "📷: @x at @y".
 _AT_START = re.compile(
     rf"""
@@ -32,8 +35,9 @@ _AT_START = re.compile(
 _AT_END = re.compile(
     rf"""
     [ ]*[(\[|/,–—-]*[ ]*(?:\b(?:with|by)\b[ ]*)?
-    (?:{_CAMERA}[ ]*:?[ ]*(?:(?:by|cred(?:it)?s?|via)\b[ ]*:?[ ]*)?|\b(?:photo(?:graph)?s?|pics?|pictures?|images?|video|shot|repost|regram|edit|hair|make-?up)
-      \b[ ]*(?:cred(?:it)?s?\b[ ]*)?(?:\bby\b|\bfrom\b|\bvia\b|:)[ ]*:?[ ]*
+    (?:{_CAMERA}[ ]*:?[ ]*(?:(?:by|cred(?:it)?s?|via)\b[ ]*:?[ ]*)?
+      |\b(?:photo(?:graph)?s?|pics?|pictures?|images?|video|shot|repost|regram|edit|hair|make-?up)\b[ ]*
+       (?:cred(?:it)?s?\b[ ]*)?(?:\bby\b|\bfrom\b|\bvia\b|:)[ ]*:?[ ]*
       |\b{_WORK}[ ]*:[ ]*)
     (?:{HANDLES})[)\]]?[.! ]*(?:[{EMOJI} ]*)$
     """,
@@ -60,16 +64,18 @@ _NAMED = re.compile(
 )
 #: In brackets who made it, or what a handle is for.
 _BRACKETED = re.compile(
-    rf"[ ]*\((?:{_CAMERA}[^()\n]{{1,30}}|(?:photo|pic|image|edit|make-?up|hair|credit)s?\b[^()\n]{{1,30}}|[^()\n@]{{0,40}}{HANDLE}[^()\n]{{0,60}})\)",
+    rf"[ ]*\((?:{_CAMERA}[^()\n]{{1,30}}|(?:photo|pic|image|edit|make-?up|hair|credit)s?\b[^()\n]{{1,30}}"
+    rf"|[^()\n@]{{0,40}}{HANDLE}[^()\n]{{0,60}})\)",
     re.IGNORECASE,
 )
 #: Who did what, what was put on, where it was: a label and a colon.
 _LABELLED = re.compile(
     rf"""
     ^[^\w\n{EMOJI}]*(?:(?=[{EMOJI}])|[{EMOJI}]*[^\w\n]*)(?:
-        (?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|concealer|blush|bronzer
-          |primer|lipstick|d[ee]{{1,2}}ts|formula|nails?|hair|makeup|outfit(?:[ ]details)?|location|loc|camera|lens|film|gear|model|music|song
-          |source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?|caption|photo[ ]?creds?)\b[^:\n]{{0,16}}:.*
+        (?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|concealer|blush
+          |bronzer|primer|lipstick|d[ee]{{1,2}}ts|formula|nails?|hair|makeup|outfit(?:[ ]details)?|location|loc|camera|lens|film|gear|model|music
+          |song|source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?|caption
+          |photo[ ]?creds?)\b[^:\n]{{0,16}}:.*
       | [🎸🎹🎤🎵🎶🎧📍📷📸🎥🔍]\ufe0f?[ ]?:[ ]?\w.*
       | Published[ ]in[ ][A-Z].*
       | (?:o[ ]u[ ]t[ ]f[ ]i[ ]t|outfit(?:[ ]details)?|via[ ]\w+|credits?|(?:photo|pic|picture|video|caption|repost|regram)s?)[^\w\n]*
@@ -99,7 +105,10 @@ _GEAR = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_MAYBE_GEAR = re.compile(r"\d|[SsCcNnFfLlMmOoTtHhRrKkPpIiGg](?:ony|anon|ikon|uji|eica|inolta|lympus|umix|igma|amron|assel|icoh|odak|ortra|lford|oPro|opro|Phone|hot o|hot w)")
+_MAYBE_GEAR = re.compile(
+    r"\d|[SsCcNnFfLlMmOoTtHhRrKkPpIiGg]"
+    r"(?:ony|anon|ikon|uji|eica|inolta|lympus|umix|igma|amron|assel|icoh|odak|ortra|lford|oPro|opro|Phone|hot o|hot w)"
+)
 _TAKEN_WITH = re.compile(
     rf"""
     ^[^\w\n]*(?:taken|shot|captured|edited|filmed|photographed)[ ](?:(?:and[ ]\w+|entirely)[ ])?(?:with|on|using)[ ]
@@ -138,7 +147,11 @@ def without_credits(text: str) -> str:
     lower = marked.lower()
     for pattern, signs in ((_AT_START, "@#"), (_NAMED, _IN_NAMED)):
         if any(sign in lower for sign in signs) and (match := pattern.search(marked)) and match[0].strip():
-            rest = marked[match.end() :].strip() if match.start() == 0 else f"{marked[: match.start()].rstrip()} {marked[match.end() :]}".strip()
+            rest = (
+                marked[match.end() :].strip()
+                if match.start() == 0
+                else f"{marked[: match.start()].rstrip()} {marked[match.end() :]}".strip()
+            )
             if len(_WORD.findall(TAG_OR_HANDLE.sub("", rest))) < _FEWEST:
                 return ""
             if match.start() > 0 or _BEGINS.match(rest):

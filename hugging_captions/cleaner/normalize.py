@@ -58,20 +58,21 @@ _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 #: Words that a sentence doesn't end with: what follows them belongs to it.
 LEADS_ON: frozenset[str] = word_set(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
-    "near about love loved loving miss missing is are was were am be been being so very such no go visit visited explore exploring called named "
-    "including include includes joined using wore tried meeting seeing trying getting over happy "
+    "near about love loved loving miss missing is are was were am be been being so very such no go visit visited explore exploring called "
+    "named including include includes joined using wore tried meeting seeing trying getting over happy "
     "like as than x new & + feat ft featuring wearing meet check because when while if who whose shout shoutout props "
     "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during versus vs vs. "
     "off around through along across under toward towards next aka"
 )
 #: Those of them that a sentence can end with as well: what can't be kept behind them goes alone.
 _MAY_END = word_set(
-    "off around along over through across about so go love loved like new before after since without during next up being been see visit "
-    "that this those was no he is him her"
+    "off around along over through across about so go love loved like new before after since without during next up see visit "
+    "that this those him her"
 )
 #: Those that no sentence ends with on purpose.
 _NEEDS_MORE = word_set(
-    "a an the my our your his their of to for from at with w/ and or & by via called named into quite a. an. the. my. our. your. and. or. but."
+    "a an the my our your his their of to for from at with w/ and or & by via called named into "
+    "quite a. an. the. my. our. your. and. or. but."
 )
 #: Praise of what is missing, and what to look at.
 _PRAISE = re.compile(

@@ -31,7 +31,8 @@ _THANKS = r"(?:thanks?(?:[ ]you)?(?:[ ]so[ ]much|[ ]again)?|thx|ty|tysm|congrats
 _MENTION = re.compile(
     rf"""
     [ ,]*(?P<open>[(\[]?)(?:
-        (?<![\w'’])(?:(?P<company>{_COMPANY})|(?P<place>{_PLACE})|(?P<also>and|&|\+|x)|(?P<thanks>{_THANKS}(?:[ ]to)?))[.:]*[ ]+(?:my|the|our)?[ ]*
+        (?<![\w'’])(?:(?P<company>{_COMPANY})|(?P<place>{_PLACE})|(?P<also>and|&|\+|x)|(?P<thanks>{_THANKS}(?:[ ]to)?))
+        [.:]*[ ]+(?:my|the|our)?[ ]*
     )?
     (?<![^\W_])(?P<handles>_*{HANDLES})(?P<owner>['’]s?\b)?[)\]]?
     """,
@@ -65,7 +66,11 @@ _NEEDS_NOUN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 #: Who does this together can't be left out.
-_TOGETHER = re.compile(r"\b(?:collab\w*|partner\w*|team(?:ed|ing)?(?:[ ]up)?|work(?:s|ed|ing)?|obsessed|compared|pair\w*|along|out|wait(?:s|ed|ing)?|look(?:s|ed|ing)?|to[ ]you|in[ ]love|shot)$", re.I)
+_TOGETHER = re.compile(
+    r"\b(?:collab\w*|partner\w*|team(?:ed|ing)?(?:[ ]up)?|work(?:s|ed|ing)?|obsessed|compared|pair\w*|along|out|wait(?:s|ed|ing)?"
+    r"|look(?:s|ed|ing)?|to[ ]you|in[ ]love|shot)$",
+    re.I,
+)
 #: Fewer words than this that are left of a sentence with a handle are a label.
 _FEWEST = 3
 _ANY_WORD = re.compile(r"[^\W\d_][\w'’-]*")

@@ -37,15 +37,21 @@ SIGNS: dict[str, re.Pattern[str]] = {
     "paid partnership": re.compile(
         r"""
         \#(?:ads?|advert\w*|spons?|(?!not)\w*sponsored\w*|gifted|paidpartnership|anzeige|werbung|liketkit|\w*giveaways?|gewinnspiel)\b
-        | \bliketk\.it\b | (?:^|[|/(]|\s[*])\s*(?:sponsored|ad)\b\s*(?:$|[|/):*]) | (?:^|\s)[/*(]ad\b | \bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b
+        | \bliketk\.it\b | (?:^|[|/(]|\s[*])\s*(?:sponsored|ad)\b\s*(?:$|[|/):*]) | (?:^|\s)[/*(]ad\b
+        | \bin\s+(?:paid\s+)?(?:collaboration|partnership)\s+with\b
         """,
         re.VERBOSE | re.IGNORECASE,
     ),
-    "link in bio": re.compile(r"\blinks?\s*(?:is\s+|are\s+)?(?:in|on)\s+(?:(?:my|our|the|their)\s+)?(?:bio|profile)\b|#linkin(?:bio|profile)\b", re.I),
+    "link in bio": re.compile(
+        r"\blinks?\s*(?:is\s+|are\s+)?(?:in|on)\s+(?:(?:my|our|the|their)\s+)?(?:bio|profile)\b|#linkin(?:bio|profile)\b", re.I
+    ),
     "code": re.compile(
         r"\b(?:code|coupon)\s*:?\s*[\"“'‘]?(?-i:[A-Z0-9]*(?:[A-Z]{3}|[A-Z]\d|\d[A-Z])[A-Z0-9]*)\b|\b\d{1,2}\s?%\s+(?:off|discount)\b", re.I
     ),
-    "price": re.compile(r"(?:[$€£]\s?\d[\d.,]*)[^.!?\n]{0,40}\b(?:off|order|buy|shop|shipping|tickets?|each|only)\b|\b(?:buy|shop|order|only)\b[^.!?\n]{0,40}[$€£]\s?\d", re.I),
+    "price": re.compile(
+        r"[$€£]\s?\d[^.!?\n]{0,40}\b(?:off|order|buy|shop|shipping|tickets?|each)\b|\b(?:buy|shop|order|only)\b[^.!?\n]{0,40}[$€£]\s?\d",
+        re.I,
+    ),
     "plea": re.compile(
         r"""
         \btag\s+(?:an?|the|your|some\w*|any\w*|who|\d|\w+\s+friends?|me|us|one)\b | \bsubscri(?:be|bers)\b | \bdouble\s+tap\b
@@ -73,7 +79,14 @@ _REPLACED = (
     (re.compile(r"\d+"), " xxnum ", ""),
 )
 #: How what is replaced is shown.
-_SHOWN = {"xxurl": "a link", "xxhandle": "a handle", "xxtag": "a tag", "xxprice": "a price", "xxpercent": "a percentage", "xxnum": "a number"}
+_SHOWN = {
+    "xxurl": "a link",
+    "xxhandle": "a handle",
+    "xxtag": "a tag",
+    "xxprice": "a price",
+    "xxpercent": "a percentage",
+    "xxnum": "a number",
+}
 _SHOWN |= {"xxstart": "how it begins"}
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
@@ -110,7 +123,7 @@ class Features:
     sentences: Integers
     starts: Integers
     ends: Integers
-    words: Integers  # a part is a word or a pair, not a group of bytes
+    words: NDArray[np.bool_]  # a part is a word or a pair, not a group of bytes
 
 
 def features(sentences: Sequence[str]) -> Features:
@@ -164,8 +177,8 @@ class Facts:
 class Scores:
     """What the model makes of a caption.
 
-    ``sentences`` is of each sentence the probability that it isn't natural text, ``pitches`` that it is a plea or sells, and ``caption`` the
-    probability that the caption doesn't belong in a corpus.
+    ``sentences`` is of each sentence the probability that it isn't natural text, ``pitches`` that it is a plea or sells, and ``caption``
+    the probability that the caption doesn't belong in a corpus.
     """
 
     sentences: Floats
@@ -198,7 +211,10 @@ class Model:
         np.add.at(spread, found.starts, weights / (found.ends - found.starts))
         np.add.at(spread, found.ends, -weights / (found.ends - found.starts))
         against = np.cumsum(spread)
-        words = [(match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum()) for match in re.finditer(rb"[^ ]+", found.text)]
+        words = [
+            (match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum())
+            for match in re.finditer(rb"[^ ]+", found.text)
+        ]
         return [_SHOWN.get(word, word) for word, weight in sorted(words, key=lambda item: -item[1]) if weight > 0][:most]
 
 
@@ -227,7 +243,7 @@ def model() -> Model:
 def values(found: Features, count: int) -> Floats:
     """Return of each part its value: one over the root of how many parts of its kind its sentence has."""
     kind = found.sentences * 2 + found.words
-    return (1 / np.sqrt(np.maximum(1, np.bincount(kind, minlength=2 * count))))[kind]
+    return np.asarray((1 / np.sqrt(np.maximum(1, np.bincount(kind, minlength=2 * count))))[kind])
 
 
 def in_whole(found: Features) -> tuple[Integers, Floats]:
@@ -289,7 +305,7 @@ def sentence_features(natural: Floats, pitch: Floats, whole: float, caption: flo
 
 def probability(logit: Floats) -> Floats:
     """Return the probability of a logit."""
-    return 1 / (1 + np.exp(np.minimum(np.maximum(-logit, -30), 30)))
+    return np.asarray(1 / (1 + np.exp(np.minimum(np.maximum(-logit, -30), 30))))
 
 
 def word_count(text: str) -> int:

@@ -70,7 +70,7 @@ class Rule:
     """A rule by the name that DOCS.md and dropped.jsonl give it; ``before`` and ``after`` show what it does (nothing: dropped).
 
     ``change`` returns a changed caption, before that is cut into sentences. ``each`` returns a changed sentence, an empty one to remove it.
-    ``judge`` removes sentences with a detail. ``drop`` returns why a post is dropped, or None. The rules with none of these drop duplicates.
+    ``judge`` removes sentences. ``drop`` returns why a post is dropped, or None. The rules with none of these drop duplicates.
     """
 
     name: str
@@ -370,7 +370,7 @@ RULES = (
     Rule("runs", "keep at most three of the same mark or emoji in a row",
          "Snow in June!!!!!!", "Snow in June!!!", each=_alone(normalize.short_runs)),
     Rule("emoji", "with --emoji drop: remove emoji", each=_without_emoji),
-    Rule("language", "remove sentences in another language than --language; drop a caption that is, or is less sure than --min-language-score",
+    Rule("language", "remove sentences in another language than --language; drop a caption that is, or below --min-language-score",
          "The lake is still frozen. El lago todavía está congelado.", "The lake is still frozen.",
          judge=_remove_foreign, drop=_is_in_another_language),
     Rule("promotion", "remove sentences that sell, beg or aren't natural text; drop a caption that is a pitch (--promotion-threshold)",

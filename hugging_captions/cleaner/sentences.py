@@ -22,7 +22,8 @@ _LEADERS = "📷📸🎥📹🎬👻📍👉👇"
 _TAIL = rf"(?:[ ]?(?![{_LEADERS}])[{EMOJI}\u200d])*"
 #: What begins a sentence behind a name, where none was ended.
 _BEGINS = (
-    r"(?:He|She|They|It|We|You|This|That|There|These|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)(?:['’]\w+)?\b"
+    r"(?:He|She|They|It|We|You|This|That|There|These|The|My|Our|Thanks?|Looking|What|Who|How|Such|So|Had|Have|Loved?|Happy|Can|Now)"
+    r"(?:['’]\w+)?\b"
 )
 _BOUNDARY = re.compile(
     rf"""
@@ -30,7 +31,8 @@ _BOUNDARY = re.compile(
   | (?P<dots>(?:[ ]+\.)+(?=\s|$))[ ]*
   | (?P<mark>[.!?…]+["”’')\]]*{_TAIL}[.!?]*{_TAIL})
     (?:[ ]+|(?=[{_LEADERS}])|(?<=[a-z)][.!?])(?=[A-Z][a-z’' ])|(?<=[.!?])(?=[@\#]\w)|(?=\n)|$)
-  | (?P<emoji>(?:(?![{_LEADERS}])[{EMOJI}\u200d]|(?<=\S)[ ](?=[{EMOJI}])(?![ ][{_LEADERS}]))+)[ ]*(?=["“'‘(]?[A-Z0-9]|[@\#]\w|\.|[{_LEADERS}])
+  | (?P<emoji>(?:(?![{_LEADERS}])[{EMOJI}\u200d]|(?<=\S)[ ](?=[{EMOJI}])(?![ ][{_LEADERS}]))+)
+    [ ]*(?=["“'‘(]?[A-Z0-9]|[@\#]\w|\.|[{_LEADERS}])
   | (?P<name>[@\#]\w[\w.]*)[ ]+(?={_BEGINS})
   | (?P<leader>[ ]+(?=[{_LEADERS}]))
   | (?P<bar>[ ]*(?:\|+|//+|[•·∙●▪◦‣⁃]+)[ ]+|[ ]+(?:\||//)[ ]*)
@@ -48,7 +50,8 @@ class Sentence:
     """A sentence of a caption, or a line of it without an end.
 
     ``source`` is its text in the caption, ``gap`` what separates it from the next one. ``text`` is what the rules made of it so far; if a
-    rule removed it, ``text`` is empty and ``reason`` that rule, with a ``detail``, or its source. ``score`` is the probability that it isn't natural text.
+    rule removed it, ``text`` is empty and ``reason`` that rule, with a ``detail``, or its source. ``score`` is the probability that it
+    isn't natural text.
     """
 
     source: str
@@ -69,7 +72,9 @@ def split(text: str) -> list[Sentence]:
     start = 0
     for match in _BOUNDARY.finditer(text):
         kind = match.lastgroup or ""
-        if (kind == "mark" and not _ends_sentence(match, start)) or (kind in ("emoji", "name") and not _WORD.search(text, start, match.start())):
+        if (kind == "mark" and not _ends_sentence(match, start)) or (
+            kind in ("emoji", "name") and not _WORD.search(text, start, match.start())
+        ):
             continue
         end = match.end(kind) if kind in ("mark", "emoji", "name") else match.start()
         if end > start:

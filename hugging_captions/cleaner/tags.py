@@ -31,7 +31,8 @@ _BEHIND_CLAUSE = re.compile(rf"\s*(?:$|[,.;:!?)–—{EMOJI}]|- |\||(?:and|but|s
 SHORTEST_GLUED, SHORTEST_UNREADABLE, LONGEST_WORD = 7, 8, 12
 #: Longer words are looked for in no tag.
 LONGEST_LISTED = 24
-#: A tag is split into words that are all among so many, two or a name of a time: #earthday is Earth Day, #actonclimate is not Acton Climate.
+#: A tag is split into words that are all among so many, two or a name of a time: #earthday is Earth Day, and
+#: #actonclimate is not Acton Climate.
 COMMONEST = 3000
 LONGEST_ACRONYM = 8
 #: Words younger than the list that splits them.

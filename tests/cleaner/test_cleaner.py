@@ -258,8 +258,13 @@ def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.Capt
     _store(root, [("It&#39;s snowing again and I walked home slowly with my sister @someone \U0001f328\n.\nTag a friend\n#a #b", 3)])
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "s00000"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "s00000: It&#39;s snowing again and I walked home slowly with my sister @someone \U0001f328 / . / Tag a friend / #a #b"
-    assert re.fullmatch(r"  k 0\.\d\d  It's snowing again and I walked home slowly with my sister @someone \U0001f328  -> It's snowing again and I walked home slowly with my sister \U0001f328", lines[1])
+    assert (
+        lines[0] == "s00000: It&#39;s snowing again and I walked home slowly with my sister @someone \U0001f328 / . / Tag a friend / #a #b"
+    )
+    assert re.fullmatch(
+        r"  k 0\.\d\d  It's snowing again and I walked home slowly with my sister @someone \U0001f328  -> It's snowing again and I walked home slowly with my sister \U0001f328",
+        lines[1],
+    )
     assert re.fullmatch(r"  p \d\.\d\d  Tag a friend  <- promotion: Tag a", lines[2])
     assert re.fullmatch(r"  h \d\.\d\d  #a #b  <- tags: #a #b", lines[3])
     assert re.fullmatch(r"  caption \d\.\d\d, dropped at 0\.50", lines[4])

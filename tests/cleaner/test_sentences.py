@@ -35,7 +35,9 @@ def test_a_caption_is_cut_into_sentences(caption: str, sentences: list[str]) -> 
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(["Fog", "rain", ". ", "! ", "\n", " | ", "😀 ", "(", ") ", "... ", "a.m. ", "@x ", "#y ", " "]), max_size=20))
+@given(
+    st.lists(st.sampled_from(["Fog", "rain", ". ", "! ", "\n", " | ", "😀 ", "(", ") ", "... ", "a.m. ", "@x ", "#y ", " "]), max_size=20)
+)
 def test_no_letter_is_lost(parts: list[str]) -> None:
     caption = "".join(parts)
     found = "".join(sentence.source for sentence in split(caption))
