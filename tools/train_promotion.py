@@ -87,7 +87,7 @@ def matrix(captions: Sequence[Judged], whole: bool) -> sp.csr_matrix:
             slots, value = promotion.in_whole(found)
             row = np.zeros(len(slots), int)
         else:
-            slots, value, row = found.slots, promotion.values(found, count), found.sentences
+            slots, value, row = found.slots, promotion.values(found), found.sentences
         rows.append(row + at)
         columns.append(slots)
         data.append(value)
@@ -119,7 +119,7 @@ def first(captions: Sequence[Judged]) -> Model:
         weights(sentences[known], pitch[known] >= 0.5),
         weights(whole, drop),
     ]
-    arrays = dict(zip(("natural", "pitch", "whole"), (pair[0] for pair in pairs)))
+    arrays = {"words": np.stack([pairs[0][0], pairs[1][0]], axis=1), "whole": pairs[2][0]}
     empty = np.zeros(1, np.float32)
     return Model(arrays | {"bias": np.array([pair[1] for pair in pairs], np.float32), "sentence": empty, "caption": empty})
 
@@ -127,18 +127,23 @@ def first(captions: Sequence[Judged]) -> Model:
 def train(captions: Sequence[Judged]) -> Model:
     """Return a model trained on ``captions``; its second stage learns from scores of folds that the first has not seen."""
     fold = np.random.default_rng(0).permutation(len(captions)) % INNER_FOLDS
-    logits: list[tuple[np.ndarray, np.ndarray, float]] = [None] * len(captions)  # type: ignore[list-item]
+    logits: list[tuple[list[float], list[float], float]] = [([], [], 0.0)] * len(captions)
     for number in range(INNER_FOLDS):
         model = first([caption for caption, where in zip(captions, fold) if where != number])
         for i in np.flatnonzero(fold == number).tolist():
-            logits[i] = promotion.first_logits(model, captions[i].found, len(captions[i].sentences))
+            logits[i] = model.logits(captions[i].found, len(captions[i].sentences))
     model = first(captions)
-    rows = np.stack([promotion.caption_features(*logit, caption.facts) for logit, caption in zip(logits, captions)])
+    rows = np.array([promotion.caption_features(*logit, caption.facts) for logit, caption in zip(logits, captions)], float)
     drop = np.array([caption.drop for caption in captions])
     model.caption = second(rows, drop)
-    of_captions = rows @ model.caption[:-1] + model.caption[-1]
-    rows = np.concatenate(
-        [promotion.sentence_features(*logit, of, caption.facts) for logit, of, caption in zip(logits, of_captions, captions)]
+    of_captions = (rows @ model.caption[:-1] + model.caption[-1]).tolist()
+    rows = np.array(
+        [
+            row
+            for logit, of, caption in zip(logits, of_captions, captions)
+            for row in promotion.sentence_features(*logit, of, caption.facts)
+        ],
+        float,
     )
     natural = np.concatenate([caption.natural for caption in captions])
     known = ~np.isnan(natural)
@@ -146,24 +151,23 @@ def train(captions: Sequence[Judged]) -> Model:
     return model
 
 
-def second(rows: np.ndarray, label: np.ndarray) -> np.ndarray:
+def second(rows: np.ndarray, label: np.ndarray) -> list[float]:
     """Return the weights of a logistic regression over ``rows``, then its bias."""
     mean, spread = rows.mean(0), rows.std(0) + 1e-9
     fitted = LogisticRegression(C=1.0, max_iter=2000).fit((rows - mean) / spread, label)
     slope = fitted.coef_[0] / spread
-    return np.append(slope, fitted.intercept_[0] - slope @ mean).astype(np.float32)
+    return np.append(slope, fitted.intercept_[0] - slope @ mean).tolist()
 
 
 def save(model: Model, path: Path) -> None:
     """Write the model, its hashed weights as whole numbers of 8 bits."""
-    arrays, scales = {}, []
-    for name in ("natural", "pitch", "whole"):
-        scale = float(np.abs(getattr(model, name)).max() / 127)
-        arrays[name] = np.round(getattr(model, name) / scale).astype(np.int8)
-        scales.append(scale)
-    np.savez_compressed(
-        path, **arrays, scales=np.array(scales, np.float32), bias=model.bias, sentence=model.sentence, caption=model.caption
-    )
+    arrays = {}
+    for name in ("words", "whole"):
+        weights = getattr(model, name)
+        arrays[f"{name}_scale"] = np.float32(np.abs(weights).max() / 127)
+        arrays[name] = np.round(weights / arrays[f"{name}_scale"]).astype(np.int8)
+    floats = {name: np.array(getattr(model, name), np.float32) for name in ("bias", "sentence", "caption")}
+    np.savez_compressed(path, **arrays, **floats)  # type: ignore[arg-type]
 
 
 def folds(captions: Sequence[Judged]) -> Iterable[tuple[list[int], list[int]]]:

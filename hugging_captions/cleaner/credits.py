@@ -128,8 +128,9 @@ _OF_TITLES = word_set("a an and at by for from in of the to with")
 _WORD = re.compile(r"\w+")
 #: A word written small that no list of gear has.
 _SMALL_WORD = re.compile(r"\b(?!(?:shot|with|and|lens|film|edited|taken|camera|preset)\b)[a-z]{3,}\b")
-#: One of these, in lower case, is in every credit of a name.
-_IN_NAMED = (" by", "©", ":", "📷", "📸", "🎥", "📹", "🎬", "via ", "courtesy", "ph ", "pc ", "ig ")
+#: One of these is in every credit of a name, of a handle and in every label.
+_MAYBE_NAMED = re.compile(r"[©:📷📸🎥📹🎬]|[ ](?:by|via|courtesy)\b|[PpIi][HhCcGg][ ]")
+_MAYBE_HANDLE, _MAYBE_LABEL = re.compile("[@#]"), re.compile("[:;|@]")
 #: A label without a colon, a bar or a handle is shorter.
 _LONGEST_LABEL = 40
 #: So many words behind a credit are a sentence.
@@ -144,9 +145,8 @@ def without_credits(text: str) -> str:
         return ""
     if "(" in marked:
         marked = _BRACKETED.sub("", marked)
-    lower = marked.lower()
-    for pattern, signs in ((_AT_START, "@#"), (_NAMED, _IN_NAMED)):
-        if any(sign in lower for sign in signs) and (match := pattern.search(marked)) and match[0].strip():
+    for find, maybe in ((_AT_START.match, _MAYBE_HANDLE), (_NAMED.search, _MAYBE_NAMED)):
+        if maybe.search(marked) and (match := find(marked)) and match[0].strip():
             rest = (
                 marked[match.end() :].strip()
                 if match.start() == 0
@@ -164,9 +164,9 @@ def without_credits(text: str) -> str:
 
 
 def _is_list(text: str) -> bool:
-    if (len(text) < _LONGEST_LABEL or any(sign in text for sign in ":;|@")) and _LABELLED.match(text):
+    if (len(text) < _LONGEST_LABEL or _MAYBE_LABEL.search(text)) and _LABELLED.match(text):
         return True
-    if _TAKEN_WITH.match(text) or _ROLE_OF.match(text) or (any(role in text for role in _ROLES) and len(set(_ROLE.findall(text))) >= 3):
+    if _TAKEN_WITH.match(text) or _ROLE_OF.match(text) or (any(map(text.__contains__, _ROLES)) and len(set(_ROLE.findall(text))) >= 3):
         return True
     gear = list(_GEAR.finditer(text)) if _MAYBE_GEAR.search(text) else []
     small = len(_SMALL_WORD.findall(text)) if gear else 0

@@ -7,6 +7,8 @@ judged captions. Reads data/promotion.npz once; data/PROMOTION.md is its card.
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 import zipfile
 from collections.abc import Sequence
@@ -19,7 +21,6 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..storage import data_file
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 WEIGHTS = "promotion.npz"
@@ -63,13 +64,16 @@ SIGNS: dict[str, re.Pattern[str]] = {
     ),
 }  # fmt: skip
 #: One of these, in lower case, is in everything that the sign's pattern matches; they are found in a tenth of the time.
-_IN_SIGN = {
-    "paid partnership": ("#", "liketk", "sponsored", "ad", "collaboration with", "partnership with"),
-    "link in bio": ("bio", "profile"),
+_MARKS = {
+    "paid partnership": (
+        "#ad", "spons", "#gift", "#paid", "liketk", "giveaway", "#anzeige", "#werbung", "gewinnspiel", "/ad", "(ad", "*ad", "|ad", "| ad",
+        "tion with", "ship with",
+    ),
+    "link in bio": ("link",),
     "code": ("code", "coupon", "%"),
     "price": ("$", "€", "£"),
     "plea": ("tag", "subscri", "double", "dm", "comment", "follow ", "check ", "new ", "latest "),
-}
+}  # fmt: skip
 _REPLACED = (
     (re.compile(r"https?://\S+|www\.\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co|de|tv|me|it|ly|shop|store)\b\S*"), " xxurl ", "."),
     (re.compile(r"@[\w.]+"), " xxhandle ", "@"),
@@ -102,37 +106,55 @@ def _powers(base: int) -> NDArray[np.uint64]:
     return np.multiply.accumulate(powers)
 
 
+#: The finalizer of MurmurHash3 (Appleby, public domain), and what tells words from groups of the same bytes.
+_MIX, _HALF, _REST, _SALT = np.uint64(0xFF51AFD7ED558CCD), np.uint64(33), np.uint64(64 - BITS), np.uint64(0x5BD1E995)
 _POWERS, _INVERSE = _powers(_BASE), _powers(pow(_BASE, -1, 2**64))
 
 
 def sign(text: str) -> str:
     """Return the words in ``text`` that surely advertise, or an empty string."""
-    lower = text.lower()
+    holds = text.lower().__contains__
     for name, pattern in SIGNS.items():
-        if any(mark in lower for mark in _IN_SIGN[name]) and (match := pattern.search(text)):
+        if any(map(holds, _MARKS[name])) and (match := pattern.search(text)):
             return match[0].strip()
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The hashed parts of one caption: of each its slot, its sentence, and where in ``text`` it begins and ends (bytes)."""
+    """The hashed parts of a caption, each once a sentence: its sentence, in order, and its slot, in order."""
 
-    text: bytes
-    slots: Integers
     sentences: Integers
-    starts: Integers
-    ends: Integers
-    words: NDArray[np.bool_]  # a part is a word or a pair, not a group of bytes
+    slots: Integers
 
 
 def features(sentences: Sequence[str]) -> Features:
     """Return the hashed parts of a caption's sentences: words and pairs in the first ``2**BITS`` slots, groups of bytes in the second."""
+    text, lengths = _tokens(sentences)
+    slots, start, end = _hashed(text)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    keys = _different(np.sort(owner[np.minimum(start, end - 2)] << (BITS + 1) | slots))
+    return Features(keys >> (BITS + 1), keys & ((2 << BITS) - 1))
+
+
+def _different(ordered: Integers) -> Integers:
+    """Return each number of ``ordered`` once; np.unique takes four times as long for so few."""
+    new = np.empty(len(ordered), bool)
+    new[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return ordered[new]
+
+
+def _tokens(sentences: Sequence[str]) -> tuple[bytes, list[int]]:
+    """Return the words and marks of ``sentences`` with a space before and behind each, and the bytes of each sentence."""
     lines = _replaced("\n".join(sentences)).split("\n")
     pieces = [" ".join(["xxstart", *_TOKEN.findall(line)]).encode("utf-8", "replace") for line in lines]
     text = (b" " + b" ".join(pieces) + b" ")[: LONGEST - 1]
-    lengths = np.array([len(piece) + 1 for piece in pieces])
-    owner = np.repeat(np.arange(len(pieces)), lengths)
+    return text, [len(piece) + 1 for piece in pieces[:-1]] + [LONGEST]
+
+
+def _hashed(text: bytes) -> tuple[Integers, Integers, Integers]:
+    """Return of each part of ``text`` its slot, where it begins and where it ends."""
     codes = np.frombuffer(text, np.uint8)
     sums = np.zeros(len(codes) + 1, np.uint64)
     np.cumsum(_BYTES[codes] * _POWERS[: len(codes)], out=sums[1:])
@@ -141,20 +163,18 @@ def features(sentences: Sequence[str]) -> Features:
     np.cumsum(spaces, out=passed[1:])
     gaps = np.flatnonzero(spaces)
     starts, ends = [gaps[:-1], gaps[:-2]], [gaps[1:] + 1, gaps[2:] + 1]
+    words = len(starts[0]) + len(starts[1])
     for length in GROUPS:
-        start = np.arange(max(0, len(codes) - length + 1))
-        start = start[passed[start + length - 1] == passed[start + 1]]  # no space inside
+        start = np.flatnonzero(passed[length - 1 : -1] == passed[1 : len(codes) - length + 2])  # no space inside
         starts.append(start)
         ends.append(start + length)
-    counts = [len(part) for part in starts]
     start, end = np.concatenate(starts), np.concatenate(ends)
-    word = np.arange(len(start)) < counts[0] + counts[1]
-    hashes = (sums[end] - sums[start]) * _INVERSE[start] ^ np.where(word, np.uint64(0x5BD1E995), np.uint64(0))
-    hashes = (hashes ^ hashes >> np.uint64(33)) * np.uint64(0xFF51AFD7ED558CCD)  # the finalizer of MurmurHash3 (Appleby, public domain)
-    slots = (hashes >> np.uint64(64 - BITS)).astype(np.int64) + np.where(word, 0, 1 << BITS)
-    owners = owner[np.minimum(np.minimum(start, end - 2), len(owner) - 1)]
-    _, once = np.unique(owners << (BITS + 1) | slots, return_index=True)
-    return Features(text, slots[once], owners[once], start[once], end[once], word[once])
+    hashes = (sums[end] - sums[start]) * _INVERSE[start]
+    hashes[:words] ^= _SALT
+    hashes = (hashes ^ hashes >> _HALF) * _MIX
+    slots = (hashes >> _REST).astype(np.int64)
+    slots[words:] += 1 << BITS
+    return slots, start, end
 
 
 def _replaced(text: str) -> str:
@@ -181,8 +201,8 @@ class Scores:
     the probability that the caption doesn't belong in a corpus.
     """
 
-    sentences: Floats
-    pitches: Floats
+    sentences: list[float]
+    pitches: list[float]
     caption: float
 
 
@@ -190,32 +210,50 @@ class Model:
     """The weights of data/promotion.npz."""
 
     def __init__(self, arrays: dict[str, NDArray[np.float32]]) -> None:
-        self.natural, self.pitch, self.whole = (arrays[name] for name in ("natural", "pitch", "whole"))
-        self.bias = arrays["bias"]
-        self.sentence, self.caption = arrays["sentence"], arrays["caption"]
+        self.words, self.whole = arrays["words"], arrays["whole"]  # of a sentence: not natural, and a pitch; of a caption
+        self.bias = arrays["bias"].tolist()
+        self.sentence, self.caption = arrays["sentence"].tolist(), arrays["caption"].tolist()
 
     def scores(self, sentences: Sequence[str], facts: Sequence[Facts]) -> Scores:
         """Return the scores of a caption and its ``sentences``, in their order, as they are before a rule changed them."""
-        found = features(sentences)
-        logits = first_logits(self, found, len(sentences))
-        of_caption = caption_features(*logits, facts)
-        caption = float(of_caption @ self.caption[:-1] + self.caption[-1])
-        of_sentences = sentence_features(*logits, caption, facts) @ self.sentence[:-1] + self.sentence[-1]
-        return Scores(probability(of_sentences), probability(logits[1]), float(probability(np.array(caption))))
+        logits = self.logits(features(sentences), len(sentences))
+        caption = _dot(caption_features(*logits, facts), self.caption)
+        rows = sentence_features(*logits, caption, facts)
+        return Scores(
+            [probability(_dot(row, self.sentence)) for row in rows], [probability(pitch) for pitch in logits[1]], probability(caption)
+        )
+
+    def logits(self, found: Features, count: int) -> tuple[list[float], list[float], float]:
+        """Return the logits of the words alone: of ``count`` sentences not natural, of each a pitch, and of the caption as a whole."""
+        weighed = self.words[found.slots] * values(found)[:, None]
+        starts = np.searchsorted(found.sentences, np.arange(count))
+        natural, pitch = np.add.reduceat(weighed, np.minimum(starts, len(weighed) - 1), axis=0).T.tolist()
+        slots, value = in_whole(found)
+        whole = float(self.whole[slots] @ value) + self.bias[2]
+        return [_bound(logit + self.bias[0]) for logit in natural], [_bound(logit + self.bias[1]) for logit in pitch], _bound(whole)
 
     def deciding_words(self, sentence: str, most: int = 3) -> list[str]:
         """Return the words of ``sentence`` that speak most against it, strongest first."""
-        found = features([sentence])
-        weights = self.natural[found.slots] * values(found, 1)
-        spread = np.zeros(len(found.text) + 1)
-        np.add.at(spread, found.starts, weights / (found.ends - found.starts))
-        np.add.at(spread, found.ends, -weights / (found.ends - found.starts))
+        text, _ = _tokens([sentence])
+        slots, start, end = _hashed(text)
+        weights = self.words[slots, 0] / np.where(slots < 1 << BITS, np.sqrt(sum(slots < 1 << BITS)), np.sqrt(sum(slots >= 1 << BITS)))
+        spread = np.zeros(len(text) + 1)
+        np.add.at(spread, start, weights / (end - start))
+        np.add.at(spread, end, -weights / (end - start))
         against = np.cumsum(spread)
         words = [
-            (match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum())
-            for match in re.finditer(rb"[^ ]+", found.text)
+            (match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum()) for match in re.finditer(rb"[^ ]+", text)
         ]
         return [_SHOWN.get(word, word) for word, weight in sorted(words, key=lambda item: -item[1]) if weight > 0][:most]
+
+
+def _bound(logit: float) -> float:
+    return min(max(logit, -MOST), MOST)
+
+
+def _dot(row: Sequence[float], weights: Sequence[float]) -> float:
+    """Return the product of ``row`` with all but the last of ``weights``, which is added."""
+    return sum(map(operator.mul, row, weights)) + weights[-1]
 
 
 @cache
@@ -229,9 +267,8 @@ def model() -> Model:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        scales = arrays.pop("scales")
-        for scale, name in zip(scales, ("natural", "pitch", "whole")):
-            arrays[name] = arrays[name].astype(np.float32) * scale
+        for name in ("words", "whole"):
+            arrays[name] = arrays[name].astype(np.float32) * arrays.pop(f"{name}_scale")
         return Model(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
@@ -240,74 +277,63 @@ def model() -> Model:
         ) from error
 
 
-def values(found: Features, count: int) -> Floats:
+def values(found: Features) -> NDArray[np.float32]:
     """Return of each part its value: one over the root of how many parts of its kind its sentence has."""
-    kind = found.sentences * 2 + found.words
-    return np.asarray((1 / np.sqrt(np.maximum(1, np.bincount(kind, minlength=2 * count))))[kind])
+    kind = found.sentences * 2 + (found.slots >> BITS)
+    return np.asarray((1 / np.sqrt(np.maximum(1, np.bincount(kind)))).astype(np.float32)[kind])
 
 
-def in_whole(found: Features) -> tuple[Integers, Floats]:
+def in_whole(found: Features) -> tuple[Integers, NDArray[np.float32]]:
     """Return the different parts of a caption as a whole, and of each its value."""
-    slots = np.unique(found.slots) if found.sentences[-1] else found.slots
+    slots = _different(np.sort(found.slots)) if found.sentences[-1] else found.slots
     words = int(np.searchsorted(slots, 1 << BITS))
-    return slots, np.repeat(1 / np.sqrt([max(1, words), max(1, len(slots) - words)]), [words, len(slots) - words])
+    value = np.empty(len(slots), np.float32)
+    value[:words], value[words:] = max(1, words) ** -0.5, max(1, len(slots) - words) ** -0.5
+    return slots, value
 
 
-def first_logits(model: Model, found: Features, count: int) -> tuple[Floats, Floats, float]:
-    """Return the logits of a caption's words alone: of its ``count`` sentences not natural, a pitch, and of the caption as a whole."""
-    value = values(found, count)
-    natural, pitch = (
-        np.bincount(found.sentences, weights[found.slots] * value, minlength=count) + bias
-        for weights, bias in zip((model.natural, model.pitch), model.bias)
-    )
-    slots, value = in_whole(found)
-    whole = float(model.whole[slots] @ value + model.bias[2])
-    return np.minimum(np.maximum(natural, -MOST), MOST), np.minimum(np.maximum(pitch, -MOST), MOST), min(max(whole, -MOST), MOST)
-
-
-def caption_features(natural: Floats, pitch: Floats, whole: float, facts: Sequence[Facts]) -> Floats:
+def caption_features(natural: Sequence[float], pitch: Sequence[float], whole: float, facts: Sequence[Facts]) -> list[float]:
     """Return what the verdict on a caption is made of: its own logit, its sentences' logits and what the rules removed."""
-    words = np.array([max(1, fact.words) for fact in facts], float)
-    left = np.array([not fact.removed for fact in facts])
-    share = words / words.sum()
-    good = probability(-natural) * left
-    mean, sold = float(share @ natural), float(share @ pitch)
-    least = float(natural[left].min()) if left.any() else MOST
-    removed = [sum(share[i] for i, fact in enumerate(facts) if fact.removed == name) for name in ("credits", "handles", "tags", "language")]
-    return np.array(
-        [
-            whole, max(whole, 0), mean, max(mean, 0), sold, max(sold, 0), natural.max(), least, max(least, 0), pitch.max(),
-            natural[0], natural[-1], pitch[0], pitch[-1],
-            np.log(words.sum()), np.log1p(good @ words), float(good @ share), float(left @ share), not left.any(),
-            np.log(len(facts)), any(fact.sign for fact in facts), *removed,
-        ]
-    )  # fmt: skip
+    words = [max(1, fact.words) for fact in facts]
+    total = sum(words)
+    left = [logit for logit, fact in zip(natural, facts) if not fact.removed]
+    good = sum(probability(-logit) * count for logit, count, fact in zip(natural, words, facts) if not fact.removed)
+    mean, sold = (sum(map(operator.mul, logits, words)) / total for logits in (natural, pitch))
+    least = min(left, default=MOST)
+    stays = sum(count for count, fact in zip(words, facts) if not fact.removed)
+    removed = [
+        sum(count for count, fact in zip(words, facts) if fact.removed == name) / total
+        for name in ("credits", "handles", "tags", "language")
+    ]
+    return [
+        whole, max(whole, 0), mean, max(mean, 0), sold, max(sold, 0), max(natural), least, max(least, 0), max(pitch),
+        natural[0], natural[-1], pitch[0], pitch[-1],
+        math.log(total), math.log1p(good), good / total, stays / total, not left, math.log(len(facts)), any(fact.sign for fact in facts), *removed,
+    ]  # fmt: skip
 
 
-def sentence_features(natural: Floats, pitch: Floats, whole: float, caption: float, facts: Sequence[Facts]) -> Floats:
+def sentence_features(
+    natural: Sequence[float], pitch: Sequence[float], whole: float, caption: float, facts: Sequence[Facts]
+) -> list[list[float]]:
     """Return a row for each sentence: its own logits, those of its neighbours and of the others, and that of the ``caption``."""
-    count = len(natural)
-    others = (natural.sum() - natural) / max(1, count - 1)
-    top = np.sort(natural)
-    highest = np.where(natural == top[-1], top[-2] if count > 1 else 0, top[-1])
-    words = np.array([fact.words for fact in facts], float)
-    caption = min(max(caption, -MOST), MOST)
-    edge = np.arange(count)
-    return np.stack(
+    last = len(natural) - 1
+    caption, total, top = _bound(caption), sum(natural), sorted(natural)
+    return [
         [
-            natural, np.maximum(natural, 0), pitch, np.full(count, caption), np.full(count, max(caption, 0)), np.full(count, whole), others,
-            highest, np.concatenate([[0], natural[:-1]]), np.concatenate([natural[1:], [0]]), np.concatenate([[0], pitch[:-1]]),
-            edge == 0, edge == count - 1, np.full(count, count == 1), np.log1p(words), [fact.sign for fact in facts],
-        ],
-        axis=1,
-    )  # fmt: skip
+            natural[i], max(natural[i], 0), pitch[i], caption, max(caption, 0), whole, (total - natural[i]) / max(1, last),
+            top[-1] if natural[i] != top[-1] else top[-2] if last else 0,
+            natural[i - 1] if i else 0, natural[i + 1] if i < last else 0, pitch[i - 1] if i else 0,
+            i == 0, i == last, last == 0, math.log1p(facts[i].words), facts[i].sign,
+        ]
+        for i in range(last + 1)
+    ]  # fmt: skip
 
 
-def probability(logit: Floats) -> Floats:
+def probability(logit: float) -> float:
     """Return the probability of a logit."""
-    return np.asarray(1 / (1 + np.exp(np.minimum(np.maximum(-logit, -30), 30))))
+    return 1 / (1 + math.exp(-min(max(logit, -30), 30)))
 
 
 def word_count(text: str) -> int:
     """Return how many words of two letters and more ``text`` has, without tags, handles and addresses."""
-    return len(_LETTERS.findall(_NO_WORDS.sub(" ", text)))
+    return len(_LETTERS.findall(_NO_WORDS.sub(" ", text) if "@" in text or "#" in text or "." in text else text))

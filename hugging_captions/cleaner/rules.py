@@ -198,7 +198,7 @@ def _most_of_it(draft: Draft) -> Reason | None:
     if not words:
         return None
     name = words.most_common(1)[0][0]
-    return name, console.shorten(_detail(next(sentence for sentence in draft.sentences if sentence.reason == name)), 80)
+    return name, console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == name), 80)
 
 
 def _detail(sentence: Sentence) -> str:
@@ -279,7 +279,7 @@ def _remove_promotion(draft: Draft) -> None:
     if _is_english(draft):
         scores = promotion.model().scores([sentence.source for sentence in draft.sentences], found)
         draft.score = scores.caption
-        for sentence, score in zip(draft.sentences, scores.sentences.tolist()):
+        for sentence, score in zip(draft.sentences, scores.sentences):
             sentence.score = score
             if score >= limit and sentence.text and _WORD.search(sentence.text):
                 sentence.remove("promotion")

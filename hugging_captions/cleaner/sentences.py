@@ -27,6 +27,8 @@ _BEGINS = (
 )
 _BOUNDARY = re.compile(
     rf"""
+    (?=[\n.!?…@\#|/•·∙●▪◦‣⁃{EMOJI}]|[ ]+[\n.|/•·∙●▪◦‣⁃{_LEADERS}])  # saves most of the time
+    (?:
     (?P<line>[ ]*\n\s*)
   | (?P<dots>(?:[ ]+\.)+(?=\s|$))[ ]*
   | (?P<mark>[.!?…]+["”’')\]]*{_TAIL}[.!?]*{_TAIL})
@@ -36,6 +38,7 @@ _BOUNDARY = re.compile(
   | (?P<name>[@\#]\w[\w.]*)[ ]+(?={_BEGINS})
   | (?P<leader>[ ]+(?=[{_LEADERS}]))
   | (?P<bar>[ ]*(?:\|+|//+|[•·∙●▪◦‣⁃]+)[ ]+|[ ]+(?:\||//)[ ]*)
+    )
     """,
     re.VERBOSE,
 )
