@@ -36,6 +36,7 @@ bench-pull: $(VENV)/installed-dev
 bench-clean: $(VENV)/installed-dev
 	$(RUN) benchmarks/clean.py \
 		--captions $(firstword $(wildcard ../shared/data/influencers_2017.jsonl) examples/rmnp_posts.jsonl) \
+		$(addprefix --judged ,$(wildcard ../shared/data/judged_captions.jsonl)) \
 		--labelled tests/fixtures/language_captions.jsonl $(wildcard ../shared/data/lid_*.jsonl)
 
 bench-train: $(VENV)/installed-dev

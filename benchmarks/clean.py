@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import clean_2020  # noqa: E402
+import clean_judged  # noqa: E402
 import clean_languages  # noqa: E402
 from processes import alone  # noqa: E402
 
@@ -36,7 +37,7 @@ from hugging_captions.options import CleanOptions  # noqa: E402
 from hugging_captions.posts import Post  # noqa: E402
 from hugging_captions.storage import Store  # noqa: E402
 
-PARTS = ("pipelines", "language", "scale")
+PARTS = ("judged", "pipelines", "language", "scale")
 TAG = "bench"
 #: Captions on each side whose words a varied caption is written with: near in the file, they tend to share its language.
 NEIGHBOURS = 50
@@ -55,6 +56,10 @@ def main() -> None:
     with open(arguments.captions, encoding="utf-8") as handle:
         rows = [json.loads(line) for line in handle]
     posts = [Post(f"s{i:08}", row["caption"], row.get("likes"), None, TAG, "benchmark") for i, row in enumerate(rows)]
+    if "judged" in arguments.part and arguments.judged:
+        precision, recall = clean_judged.print_tables(arguments.judged)
+        check("precision of what is kept", precision, at_least=0.92)
+        check("recall of what belongs", recall, at_least=0.90)
     if "pipelines" in arguments.part:
         pipelines(posts, arguments)
     if "language" in arguments.part:
@@ -69,6 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
     example, labelled = ROOT / "examples" / "rmnp_posts.jsonl", ROOT / "tests" / "fixtures" / "language_captions.jsonl"
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--captions", type=Path, metavar="FILE", default=example, help="JSONL of caption and likes (default: the example)")
+    parser.add_argument(
+        "--judged", type=Path, metavar="FILE", help="JSONL of captions judged by readers (without it that part is left out)"
+    )
     parser.add_argument("--labelled", type=Path, nargs="+", metavar="FILE", default=[labelled], help="JSONL of caption and lang")
     parser.add_argument("--sample", type=int, metavar="N", help="captions of each labelled file (default: all)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of the pipelines; medians count (default: 5)")
@@ -190,7 +198,7 @@ def _cpu_seconds() -> float:
 def check(what: str, value: float, at_least: float = 0, at_most: float = float("inf")) -> None:
     """Print one line: the value, the target, and whether it is met."""
     target = f"at least {at_least:g}" if at_least else f"at most {at_most:g}"
-    print(f"{'met   ' if at_least <= value <= at_most else 'MISSED'}  {what}: {value:.1f} (target: {target})")
+    print(f"{'met   ' if at_least <= value <= at_most else 'MISSED'}  {what}: {value:.3g} (target: {target})")
 
 
 if __name__ == "__main__":

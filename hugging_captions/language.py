@@ -163,7 +163,8 @@ def foreign(text: str, wanted: str) -> str:
     Mostly letters of another script than Latin are another language than English as well. Names and single words are in no language.
     """
     if wanted == "en" and not text.isascii() and 2 * len(_ANOTHER_SCRIPT.findall(text)) > sum(map(str.isalpha, text)):
-        return "another script"
+        code, _ = detect(text)
+        return code if code not in (wanted, UNKNOWN) else "another script"
     pieces = _in_pieces(text).replace("\n", " ")
     tokens = pieces.split()
     if wanted == "en" and len(tokens) <= SHORT and text.isascii() and _is_common([token.lower() for token in tokens]):

@@ -31,7 +31,6 @@ OPTIONS = {
         "0",
         "--skip-rule",
         "promotion",
-        "unfinished",
     ],
 }
 

@@ -40,8 +40,12 @@ def rules_table() -> str:
     """Return a Markdown table of the cleaning rules in their order."""
     from hugging_captions.cleaner import rules
 
-    rows = [f"| `{rule.name}` | {'changes' if rule.change else 'drops'} | {rule.description} |" for rule in rules.RULES]
-    return "\n".join(["| rule | | what it does |", "|---|---|---|", *rows])
+    rows = [f"| `{rule.name}` | {_escape(rule.description)} | {_example(rule.before)} | {_example(rule.after)} |" for rule in rules.RULES]
+    return "\n".join(["| rule | what it does | before | after |", "|---|---|---|---|", *rows])
+
+
+def _example(text: str) -> str:
+    return _escape(text).replace("\n", "<br>")
 
 
 def generated_parts() -> dict[str, str]:

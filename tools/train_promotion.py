@@ -55,8 +55,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [json.loads(line) for path in arguments.judged for line in path.read_bytes().splitlines()]
     captions = [judged for row in rows if (judged := judged_caption(row))]
-    save(train(captions), arguments.out)
-    print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes from {len(captions):,} captions")
+    model, threshold = train(captions)
+    save(model, arguments.out)
+    print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes from {len(captions):,} captions, best threshold {threshold:.2f}")
 
 
 def judged_caption(row: dict[str, str]) -> Judged | None:
@@ -124,8 +125,11 @@ def first(captions: Sequence[Judged]) -> Model:
     return Model(arrays | {"bias": np.array([pair[1] for pair in pairs], np.float32), "sentence": empty, "caption": empty})
 
 
-def train(captions: Sequence[Judged]) -> Model:
-    """Return a model trained on ``captions``; its second stage learns from scores of folds that the first has not seen."""
+def train(captions: Sequence[Judged]) -> tuple[Model, float]:
+    """Return a model trained on ``captions``, and the threshold at which it keeps them best.
+
+    Its second stage learns from scores of folds that the first has not seen; the threshold is chosen by these.
+    """
     fold = np.random.default_rng(0).permutation(len(captions)) % INNER_FOLDS
     logits: list[tuple[list[float], list[float], float]] = [([], [], 0.0)] * len(captions)
     for number in range(INNER_FOLDS):
@@ -148,7 +152,18 @@ def train(captions: Sequence[Judged]) -> Model:
     natural = np.concatenate([caption.natural for caption in captions])
     known = ~np.isnan(natural)
     model.sentence = second(rows[known], natural[known] < 0.5)
-    return model
+    return model, best_threshold([promotion.probability(logit) for logit in of_captions], drop)
+
+
+def best_threshold(scores: Sequence[float], drop: np.ndarray) -> float:
+    """Return the threshold with the highest F1 of keeping a caption."""
+    found = np.array(scores)
+
+    def f1(threshold: float) -> float:
+        kept = found < threshold
+        return float(2 * (kept & ~drop).sum() / (kept.sum() + (~drop).sum()))
+
+    return max((number / 100 for number in range(30, 71, 2)), key=f1)
 
 
 def second(rows: np.ndarray, label: np.ndarray) -> list[float]:

@@ -73,8 +73,8 @@ _LABELLED = re.compile(
     rf"""
     ^[^\w\n{EMOJI}]*(?:(?=[{EMOJI}])|[{EMOJI}]*[^\w\n]*)(?:
         (?:eyes?|lips?|brows?|lash(?:es)?|(?:eye)?liner|eyeshadows?|glitter|highlight(?:er)?|contour|foundation|mascara|concealer|blush
-          |bronzer|primer|lipstick|d[ee]{{1,2}}ts|formula|nails?|hair|makeup|outfit(?:[ ]details)?|location|loc|camera|lens|film|gear|model|music
-          |song|source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?|caption
+          |bronzer|primer|lipstick|d[ee]{{1,2}}ts|formula|nails?|hair|makeup|outfit(?:[ ]details)?|location|loc|camera|lens|film|gear|model
+          |music|song|source|photographer|photo|year|title|medium|size|gym|tool|effect|edit(?:or)?|exif|settings|materials?|caption
           |photo[ ]?creds?)\b[^:\n]{{0,16}}:.*
       | [🎸🎹🎤🎵🎶🎧📍📷📸🎥🔍]\ufe0f?[ ]?:[ ]?\w.*
       | Published[ ]in[ ][A-Z].*

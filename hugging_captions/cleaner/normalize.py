@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from ..text import EMOJI, word_set
 
@@ -85,6 +86,7 @@ _PRAISE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_PAIRS = (('"', '"'), ("“", "”"), ("(", ")"), ("[", "]"))
 _BEHIND = re.compile(rf"[\s{EMOJI}✔–—-]+$")
 _LONE_BRACKET = re.compile(r"(?<=\s)[)\]](?=\s|$)")
 _SMILEY = re.compile(r"[:;=][-'^]?[()]+")
@@ -182,12 +184,22 @@ def last_word(text: str) -> str:
     return "".join(_TRAILING_EMOJI.sub("", text).split(" ")[-1:]).lower()
 
 
-def lost_its_other_half(before: str, after: str) -> bool:
-    """Return whether ``after`` has a bracket or a quotation mark alone that was one of a pair in ``before``."""
-    opened, left = (bare.count("(") - bare.count(")") for bare in (_SMILEY.sub("", before), _SMILEY.sub("", after)))
-    if ("(" in after or ")" in after) and opened != left:
-        return True
-    return after.count('"') % 2 == 1 and before.count('"') % 2 == 0
+def without_lone_halves(before: str, after: str) -> str:
+    """Return ``after`` without a quotation mark or bracket at its ends or lines' ends that was one of a pair in ``before``."""
+    for opening, closing in _PAIRS:
+        if opening == closing:
+            lone = after.count(opening) % 2 == 1 and before.count(opening) % 2 == 0
+        else:
+            lone = after.count(opening) != after.count(closing) and before.count(opening) == before.count(closing)
+        if lone:
+            opened = opening == closing or after.count(opening) > after.count(closing)
+            after = (_half(opening, "(?<!\\S)", "") if opened else _half(closing, "", "(?!\\w)")).sub("", after, count=1)
+    return after
+
+
+@cache
+def _half(mark: str, before: str, after: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![:;=-]){before}{re.escape(mark)}{after}")
 
 
 def ends_open(text: str) -> bool:

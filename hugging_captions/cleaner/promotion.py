@@ -253,7 +253,7 @@ def _bound(logit: float) -> float:
 
 def _dot(row: Sequence[float], weights: Sequence[float]) -> float:
     """Return the product of ``row`` with all but the last of ``weights``, which is added."""
-    return sum(map(operator.mul, row, weights)) + weights[-1]
+    return float(sum(map(operator.mul, row, weights))) + weights[-1]
 
 
 @cache
@@ -308,7 +308,8 @@ def caption_features(natural: Sequence[float], pitch: Sequence[float], whole: fl
     return [
         whole, max(whole, 0), mean, max(mean, 0), sold, max(sold, 0), max(natural), least, max(least, 0), max(pitch),
         natural[0], natural[-1], pitch[0], pitch[-1],
-        math.log(total), math.log1p(good), good / total, stays / total, not left, math.log(len(facts)), any(fact.sign for fact in facts), *removed,
+        math.log(total), math.log1p(good), good / total, stays / total, not left, math.log(len(facts)),
+        any(fact.sign for fact in facts), *removed,
     ]  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _ends_sentence(match: re.Match[str], start: int) -> bool:
         before = _LAST_WORD.search(text, max(start, match.start() - _LONGEST_ABBREVIATION), match.start())
         word = before[0].lower() if before else ""
         return word not in _ABBREVIATIONS and not (len(word) == 1 and word.isalpha() and word != "i")
-    if follows.islower() and len(mark) > 1 and not mark.strip(".…"):
+    if follows.islower() and (mark[-1] in "\"”’')]" or (len(mark) > 1 and not mark.strip(".…"))):
         return False
     return follows not in (",", ";", ":", ")")
 

@@ -172,21 +172,21 @@ def test_near_duplicates_are_those_that_a_comparison_of_all_pairs_finds(kind: st
 
 
 def test_duplicates_are_found_across_tags(root: Path) -> None:
-    store = _store(root, [(LONG, 20), ("Only the first tag has this one", 20)])
+    store = _store(root, [(LONG, 20), ("My dog slept through the whole storm and I did not", 20)])
     with PostLog(store.posts("estes")) as log:
         log.append([_post(LONG, 500, "other"), _post("And this only the second one", 30, "more")])
     cleaner.clean(["rmnp", "estes"], OPTIONS, store)
-    assert read_captions(store.captions("rmnp")) == ["Only the first tag has this one"]
+    assert read_captions(store.captions("rmnp")) == ["My dog slept through the whole storm and I did not"]
     assert read_captions(store.captions("estes")) == [LONG, "And this only the second one"]
 
 
 @pytest.mark.parametrize("skip_rule", [(), ("exact-duplicate",), ("exact-duplicate", "folded-duplicate")])
 def test_a_post_under_several_tags_stays_with_one_of_them(root: Path, skip_rule: tuple[str, ...]) -> None:
-    store = _store(root, [(LONG, 20), ("Only the first tag has this one", 20)])
+    store = _store(root, [(LONG, 20), ("My dog slept through the whole storm and I did not", 20)])
     with PostLog(store.posts("estes")) as log:
         log.append([_post(LONG, 20, "s00000"), _post("And this only the second one", 30, "more")])
     cleaner.clean(["rmnp", "estes"], CleanOptions(skip_rule=skip_rule), store)
-    assert read_captions(store.captions("rmnp")) == [LONG, "Only the first tag has this one"]
+    assert read_captions(store.captions("rmnp")) == [LONG, "My dog slept through the whole storm and I did not"]
     assert read_captions(store.captions("estes")) == ["And this only the second one"]
 
 

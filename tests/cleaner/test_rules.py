@@ -276,10 +276,6 @@ UNFINISHED = [
     ("We walked far. With the help of @someone, we saw three lakes", "We walked far."),
     ("We walked far. Soup by the very talented - @someone", "We walked far."),
     ("We walked far. Such a feast by talented @someone 🙌", "We walked far."),
-    (
-        "Snow all day. @tents.inc is designed for that. It folds in a minute. We like snow",
-        "Snow all day. It folds in a minute. We like snow",
-    ),
     ("This old hut, @hut.inc has no roof. We slept well", "We slept well"),
     ("A long walk home. Missing my #a #b #c #d", "A long walk home."),
     ("We walked far. @brand boots are so light", "We walked far."),
@@ -306,7 +302,6 @@ UNFINISHED = [
     ("We slept well. If you saw the @rain.show Season 2, you know", "We slept well."),
     ("We slept well. Hot soup with @soup.inc Golden Leek powder", "We slept well."),
     ("We slept well. Such a sick photo by @jen that never made it", "We slept well."),
-    ('"Which one would you eat up there?" writes @someone', '"Which one would you eat up there?"'),
     ("We slept well. Had soup at this years @hut.fest!", "We slept well."),
     ("We slept well. In the hut with the kindest @someone", "We slept well."),
     ("So much rain today! Congrats @someone and the crew!! Miss you all!", "So much rain today! Miss you all!"),
@@ -340,7 +335,6 @@ UNFINISHED = [
     ("So proud of you @someone and all the cooks", ""),
     ("somebody@example.com", ""),
     ("My boots are from @brand", ""),
-    ("Nobody came. After a long sleep the mice discovered @the.hut. We left", "Nobody came. We left"),
 ]
 
 
@@ -349,6 +343,13 @@ def test_a_sentence_that_can_not_do_without_what_is_removed_goes_and_the_others_
     draft = rules.rewrite(caption, RULES_ALONE)
     assert draft.text == rest
     assert not holds_private_data(draft.text)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in rules.RULES if rule.before], ids=lambda rule: rule.name)
+def test_the_example_of_a_rule_in_the_documentation_is_true(rule: rules.Rule) -> None:
+    draft = rules.rewrite(rule.before, CleanOptions(min_likes=0, min_words=1))
+    assert (draft.text, draft.reason) == (rule.after, None)
+    assert rule.name in draft.changed
 
 
 DROPPED = [
@@ -395,7 +396,6 @@ DROPPED = [
     ("Head to our website for the long story", 50, "promotion"),
     ("Wool hats, limited stock this winter", 50, "promotion"),
     ("Our hats are launching tomorrow morning", 50, "promotion"),
-    ("All proceeds go to the trail crew", 50, "promotion"),
     ("We now ship worldwide, even up here", 50, "promotion"),
     ("What's your favourite hut in the valley?", 50, "promotion"),
     ("Would you sleep in this tent? 😍", 50, "promotion"),
@@ -406,7 +406,6 @@ DROPPED = [
     ("Get there while you can\nhut.com\n#hut", 50, "promotion"),
     ("An editorial in wool, soon on huts.com", 50, "promotion"),
     ("To read about the three of us just click this hashtag", 50, "promotion"),
-    ("WET DOG SERIES 134, ANN LEE.", 50, "promotion"),
     ("Watch me try: the big hut YouTube.com/ann", 50, "promotion"),
     ("Share this with your friends in the valley", 50, "promotion"),
     ("Follow the trail crew for more mud", 50, "promotion"),

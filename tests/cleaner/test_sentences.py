@@ -24,6 +24,7 @@ from hugging_captions.cleaner.sentences import join, split
         ("We made it. 📸 @some.body", ["We made it.", "📸 @some.body"]),
         ("Up there with @some.body She fell twice", ["Up there with @some.body", "She fell twice"]),
         ("Two foxes (one asleep). Then rain", ["Two foxes (one asleep).", "Then rain"]),
+        ("“Is it windy?” asked the man (hi!) in the hut", ["“Is it windy?” asked the man (hi!) in the hut"]),
         ("It ended yesterday.Today it snows", ["It ended yesterday.", "Today it snows"]),
         ("🌴 Tag the one who knows", ["🌴 Tag the one who knows"]),
         ("Up before the birds . . . #hiking", ["Up before the birds", "#hiking"]),
