@@ -32,7 +32,7 @@ SUPPORTED_SHARE = 0.25
 TOKENS_WITH_ONE = 12
 #: A text of no more words than ``SHORT``, whose language the detectors guess, is English if so large a share of its words, and so many, are
 #: among the commonest English ones.
-SHORT, COMMON_SHARE, COMMON_WORDS, COMMONEST = 8, 0.6, 2, 20000
+SHORT, COMMON_SHARE, COMMON_WORDS, COMMONEST = 8, 0.7, 2, 20000
 #: The per cent of a text that CLD2 must find in one language, and the characters that fastText reads, whose time grows with them.
 MOST_OF_IT, ENOUGH = 80, 160
 #: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere.

@@ -184,7 +184,7 @@ def given(arguments: argparse.Namespace) -> frozenset[str]:
 def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions, clean: CleanOptions, given: Set[str]) -> list[str]:
     """Return what is wrong with a command line of pull_and_clean.py; ``tags`` are normalised, ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
-    found += _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull)
+    found += _out_of_range(command) + _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull)
     alone = {
         "explain": command.explain,
         "review": command.review,

@@ -230,7 +230,7 @@ def explain(post: Post, options: CleanOptions) -> str:
     draft.reason = read(post, options).reason
     lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
     for sentence in draft.sentences:
-        letter = LETTERS.get(sentence.reason, "k")
+        letter = "c" if sentence.reason == "tags" and not promotion.word_count(sentence.source) else LETTERS.get(sentence.reason, "k")
         why = f"  <- {sentence.reason}: {console.shorten(_detail(sentence), 80)}" if sentence.reason else ""
         if sentence.text and sentence.text != sentence.source:
             why = f"  -> {console.shorten(sentence.text, 200)}"
@@ -256,7 +256,7 @@ def _is_english(draft: Draft) -> bool:
 
 def _remove_foreign(draft: Draft) -> None:
     """Remove the sentences that are surely in another language than the wanted one."""
-    if draft.options.language == "any":
+    if draft.options.language == "any" or len(draft.sentences) == 1:  # then the caption is dropped or isn't
         return
     for sentence in draft.sentences:
         if sentence.text and (code := language.foreign(sentence.text, draft.options.language)):

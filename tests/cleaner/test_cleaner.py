@@ -266,13 +266,31 @@ def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.Capt
         lines[1],
     )
     assert re.fullmatch(r"  p \d\.\d\d  Tag a friend  <- promotion: Tag a", lines[2])
-    assert re.fullmatch(r"  h \d\.\d\d  #a #b  <- tags: #a #b", lines[3])
+    assert re.fullmatch(r"  c \d\.\d\d  #a #b  <- tags: #a #b", lines[3])
     assert re.fullmatch(r"  caption \d\.\d\d, dropped at 0\.50", lines[4])
     assert lines[5] == "  dropped: too-few-likes (3)"
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "nope"]) == 3
     assert "no post 'nope' in " in capsys.readouterr().err
     assert pull_and_clean.main(["--root", str(root), "--tag", "other", "--explain", "nope"]) == 3
     assert f"{Store(root).posts('other')} does not exist" in capsys.readouterr().err
+
+
+def test_samples_of_what_was_dropped_and_changed_are_printed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--root", str(root), "--tag", "rmnp"]
+    assert pull_and_clean.main([*argv, "--review", "2"]) == 3
+    assert "it was not cleaned yet" in capsys.readouterr().err
+    assert pull_and_clean.main([*argv, "--from", str(ROOT / "examples" / "rmnp_posts.jsonl")]) == 0
+    capsys.readouterr()
+    assert pull_and_clean.main([*argv, "--review", "2"]) == 0
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    for line in Store(root).dropped("rmnp").read_bytes().splitlines():
+        assert any(shown.startswith(f"dropped by {json.loads(line)['reason']}: ") for shown in lines)
+    assert lines.count("  becomes") == 2
+    assert pull_and_clean.main([*argv, "--review", "2"]) == 0
+    assert capsys.readouterr().out == printed
+    assert pull_and_clean.main([*argv, "--review", "0"]) == 2
+    assert "--review must be at least 1" in capsys.readouterr().err
 
 
 def _cleaning_of_many(root: Path) -> tuple[subprocess.Popen[str], list[int]]:

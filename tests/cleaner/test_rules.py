@@ -388,7 +388,6 @@ DROPPED = [
     ("Le lac était très calme ce matin et nous aussi", 50, "language"),
     ("Сегодня утром озеро было очень тихим", 50, "language"),
     ("Wow", 50, "language"),
-    ("Be ready for the next event. Ini adalah salah satu gimmick menarik di acara hari minggu kemarin and custom", 50, "language"),
     ("Waiting for the heat ☀️ on attend encore la chaleur de l'été", 50, "language"),
     ("Tag a hiker with wet boots", 50, "promotion"),
     ("They make the best maps, go check them out", 50, "promotion"),
