@@ -57,7 +57,7 @@ def main() -> None:
         rows = [json.loads(line) for line in handle]
     posts = [Post(f"s{i:08}", row["caption"], row.get("likes"), None, TAG, "benchmark") for i, row in enumerate(rows)]
     if "judged" in arguments.part and arguments.judged:
-        precision, recall = clean_judged.print_tables(arguments.judged)
+        precision, recall = clean_judged.print_tables(*arguments.judged)
         check("precision of what is kept", precision, at_least=0.92)
         check("recall of what belongs", recall, at_least=0.90)
     if "pipelines" in arguments.part:
@@ -74,9 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
     example, labelled = ROOT / "examples" / "rmnp_posts.jsonl", ROOT / "tests" / "fixtures" / "language_captions.jsonl"
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--captions", type=Path, metavar="FILE", default=example, help="JSONL of caption and likes (default: the example)")
-    parser.add_argument(
-        "--judged", type=Path, metavar="FILE", help="JSONL of captions judged by readers (without it that part is left out)"
-    )
+    more = "JSONL of captions judged by readers (without it that part is left out); models learn from further files as well"
+    parser.add_argument("--judged", nargs="+", type=Path, metavar="FILE", help=more)
     parser.add_argument("--labelled", type=Path, nargs="+", metavar="FILE", default=[labelled], help="JSONL of caption and lang")
     parser.add_argument("--sample", type=int, metavar="N", help="captions of each labelled file (default: all)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of the pipelines; medians count (default: 5)")

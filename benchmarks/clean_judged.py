@@ -44,8 +44,11 @@ _WORD = re.compile(r"[^\W_]+")
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 
 
-def print_tables(judged: Path, extra: Sequence[Path] = ()) -> tuple[float, float]:
-    """Print the figures of every contender, by genre, and return precision and recall of this version."""
+def print_tables(judged: Path, *extra: Path) -> tuple[float, float]:
+    """Print the figures of every contender, by genre, and return precision and recall of this version.
+
+    Its models learn from the captions of ``extra`` as well, which are not scored.
+    """
     rows = [json.loads(line) for line in judged.read_bytes().splitlines()]
     ours = five_fold(rows, extra)
     contenders: dict[str, list[str]] = {"this version": ours["0.5"]}
@@ -75,7 +78,7 @@ def print_tables(judged: Path, extra: Sequence[Path] = ()) -> tuple[float, float
 def five_fold(rows: Sequence[dict[str, str]], extra: Sequence[Path] = ()) -> dict[str, list[str]]:
     """Return by threshold the clean text of each caption, empty if dropped, from models that have not seen it.
 
-    The threshold ``chosen`` is that with the best F1 on the captions that a model was trained on.
+    The threshold ``chosen`` is that with the highest lower one of precision and recall on the captions that a model was trained on.
     """
     import train_promotion
 

@@ -156,14 +156,14 @@ def train(captions: Sequence[Judged]) -> tuple[Model, float]:
 
 
 def best_threshold(scores: Sequence[float], drop: np.ndarray) -> float:
-    """Return the threshold with the highest F1 of keeping a caption."""
+    """Return the threshold at which the lower of precision and recall of keeping a caption is highest."""
     found = np.array(scores)
 
-    def f1(threshold: float) -> float:
+    def lower(threshold: float) -> float:
         kept = found < threshold
-        return float(2 * (kept & ~drop).sum() / (kept.sum() + (~drop).sum()))
+        return float((kept & ~drop).sum() / max(kept.sum(), (~drop).sum()))
 
-    return max((number / 100 for number in range(30, 71, 2)), key=f1)
+    return max((number / 100 for number in range(30, 71, 2)), key=lower)
 
 
 def second(rows: np.ndarray, label: np.ndarray) -> list[float]:

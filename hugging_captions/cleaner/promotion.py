@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..storage import data_file
+from ..text import word_set
 
 Integers = NDArray[np.int64]
 
@@ -55,7 +56,8 @@ SIGNS: dict[str, re.Pattern[str]] = {
     ),
     "plea": re.compile(
         r"""
-        \btag\s+(?:an?|the|your|some\w*|any\w*|who|\d|\w+\s+friends?|me|us|one)\b | \bsubscri(?:be|bers)\b | \bdouble\s+tap\b
+        \btag\s+(?:an?|the|your|some\w*|any\w*|who|\d|\w+\s+friends?|me|us|one)\b | \bsubscri(?:be|bers)\b
+        | \bstay\s+tuned\b | \bdouble\s+tap\b
         | \bDMs?\s+(?:me|us|for|to)\b | \bcomments?\s+(?:below|down\s+below|section)\b | \bfollow\s+(?:me|us)\s+(?:on|for)\b
         | \bcheck\s+(?:out\s+)?(?:my|our|the)\s+(?:latest|new|stor(?:y|ies)|blog|bio|link|profile|website)\b
         | \b(?:new|latest)\s+(?:\w+\s+)?(?:post|video|vlog|blog)\s+(?:is\s+)?(?:now\s+)?(?:up|out|live)\b
@@ -72,7 +74,7 @@ _MARKS = {
     "link in bio": ("link",),
     "code": ("code", "coupon", "%"),
     "price": ("$", "€", "£"),
-    "plea": ("tag", "subscri", "double", "dm", "comment", "follow ", "check ", "new ", "latest "),
+    "plea": ("tag", "subscri", "tuned", "double", "dm", "comment", "follow ", "check ", "new ", "latest "),
 }  # fmt: skip
 _REPLACED = (
     (re.compile(r"https?://\S+|www\.\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|co|de|tv|me|it|ly|shop|store)\b\S*"), " xxurl ", "."),
@@ -82,6 +84,14 @@ _REPLACED = (
     (re.compile(r"\d+[ ]?%"), " xxpercent ", "%"),
     (re.compile(r"\d+"), " xxnum ", ""),
 )
+#: Words of a sentence whose forms count.
+MOST_FORMS = 60
+_PRONOUNS = {
+    "i": word_set("i i'm i've i'll my me mine"),
+    "w": word_set("we our us we're"),
+    "y": word_set("you your yours you're u"),
+    "h": word_set("he she they his her their him them"),
+}
 #: How what is replaced is shown.
 _SHOWN = {
     "xxurl": "a link",
@@ -91,7 +101,7 @@ _SHOWN = {
     "xxpercent": "a percentage",
     "xxnum": "a number",
 }
-_SHOWN |= {"xxstart": "how it begins"}
+_SHOWN |= {"xxstart": "how it begins", "xxend": "how it ends"}
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _NO_WORDS = re.compile(r"https?://\S+|www\.\S+|[@#][\w.]+")
@@ -148,9 +158,37 @@ def _different(ordered: Integers) -> Integers:
 def _tokens(sentences: Sequence[str]) -> tuple[bytes, list[int]]:
     """Return the words and marks of ``sentences`` with a space before and behind each, and the bytes of each sentence."""
     lines = _replaced("\n".join(sentences)).split("\n")
-    pieces = [" ".join(["xxstart", *_TOKEN.findall(line)]).encode("utf-8", "replace") for line in lines]
+    pieces = [
+        " ".join(["xxstart", *_TOKEN.findall(line), "xxend", *_style(sentence)]).encode("utf-8", "replace")
+        for line, sentence in zip(lines, sentences)
+    ]
     text = (b" " + b" ".join(pieces) + b" ")[: LONGEST - 1]
     return text, [len(piece) + 1 for piece in pieces[:-1]] + [LONGEST]
+
+
+def _style(sentence: str) -> list[str]:
+    """Return how ``sentence`` is written, as words: which words are names, capitals or small, how many, and who is spoken of.
+
+    A place, a credit and a list of names differ by these from what a person tells.
+    """
+    words = _TOKEN.findall(sentence)
+    letters = _LETTERS.findall(sentence)
+    names = sum(word[0].isupper() for word in letters)
+    small = set(sentence.lower().replace("’", "'").split())
+    persons = "".join(mark for mark, pronouns in _PRONOUNS.items() if not pronouns.isdisjoint(small))
+    asks = ("q" if "?" in sentence else "") + ("x" if "!" in sentence else "")
+    return [
+        "xxform" + "".join(map(_form, words[:MOST_FORMS])),
+        f"xxnames{min(4, 5 * names // max(1, len(letters)))}",
+        f"xxlong{min(7, len(letters).bit_length())}",
+        f"xxof{persons}{asks}",
+    ]
+
+
+def _form(word: str) -> str:
+    if word.isalpha():
+        return "l" if word[0].islower() else "q" if len(word) > 1 and word.isupper() else "c"
+    return "d" if word.isdigit() else "h" if word in "#@" else "z" if word >= "\u2190" else "p"
 
 
 def _hashed(text: bytes) -> tuple[Integers, Integers, Integers]:
@@ -244,7 +282,8 @@ class Model:
         words = [
             (match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum()) for match in re.finditer(rb"[^ ]+", text)
         ]
-        return [_SHOWN.get(word, word) for word, weight in sorted(words, key=lambda item: -item[1]) if weight > 0][:most]
+        strongest = [_SHOWN.get(word, word) for word, weight in sorted(words, key=lambda item: -item[1]) if weight > 0]
+        return [word for word in strongest if not word.startswith("xx")][:most]
 
 
 def _bound(logit: float) -> float:

@@ -288,11 +288,18 @@ def _remove_promotion(draft: Draft) -> None:
     if _is_english(draft):
         scores = promotion.model().scores([sentence.source for sentence in draft.sentences], found)
         draft.score = scores.caption
+        before = None
         for sentence, score in zip(draft.sentences, scores.sentences):
             sentence.score = score
-            if score >= limit + SENTENCE_MARGIN * (1 - limit) and sentence.text and _WORD.search(sentence.text):
+            if score >= limit + SENTENCE_MARGIN * (1 - limit) and _WORD.search(sentence.text) and not _belongs_to(before, sentence):
                 sentence.remove("promotion")
+            before = sentence
     _remove_what_depends(draft)
+
+
+def _belongs_to(before: Sentence | None, sentence: Sentence) -> bool:
+    """Return whether ``sentence`` is the short second part of a line with a bar: "Lago di Sorapis | Italy"."""
+    return before is not None and bool(before.text) and "|" in before.gap and word_count(sentence.text, SHORT + 1) <= SHORT
 
 
 def facts(draft: Draft) -> list[promotion.Facts]:
