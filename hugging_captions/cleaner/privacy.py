@@ -32,7 +32,7 @@ _MENTION = re.compile(
     rf"""
     [ ,]*(?P<open>[(\[]?)(?:
         (?<![\w'’])(?:(?P<company>{_COMPANY})|(?P<place>{_PLACE})|(?P<also>and|&|\+|x)|(?P<thanks>{_THANKS}(?:[ ]to)?))
-        [.:]*[ ]+(?:my|the|our)?[ ]*
+        [.:,]*[ ]+(?:my|the|our)?[ ]*
     )?
     (?<![^\W_])(?P<handles>_*{HANDLES})(?P<owner>['’]s?\b)?[)\]]?
     """,
@@ -129,6 +129,8 @@ def without_handles(text: str) -> str:
         kept = _without_mention(match, before, after)
         if kept is None:
             return ""
+        if match["thanks"] and after.startswith(", for"):
+            after = after[1:]
         at = max(0, len(before) - 1)
         glue = "" if not after or after[0] in " ,.;:!?)]" else " "
         text = f"{before}{kept}{glue}{after}"
@@ -145,7 +147,7 @@ def _without_mention(match: re.Match[str], before: str, after: str) -> str | Non
     stops = bool(match["open"]) or bool(_STOP.match(after))
     goes_on = stops or bool(_GOES_ON.match(after))
     if match["thanks"]:
-        words = match[0][: match.start("handles") - match.start()].rstrip()
+        words = match[0][: match.start("handles") - match.start()].rstrip(" ,")
         return words if goes_on and not words.lower().endswith((" to", "congratulations", "congrats")) else None
     lead = match["company"] or match["place"] or match["also"]
     if not _WORD.search(before):

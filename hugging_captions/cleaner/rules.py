@@ -312,17 +312,18 @@ def facts(draft: Draft) -> list[promotion.Facts]:
 
 
 def _remove_what_depends(draft: Draft) -> None:
-    """Remove what can't stand without a removed neighbour on its line: its emoji, what goes on after it, what leads to it."""
+    """Remove what can't stand without a removed neighbour: its emoji, and on its line what goes on after it or leads to it."""
     removed = True
     while removed:
         removed = False
         for before, after in zip(draft.sentences, draft.sentences[1:]):
-            if "\n" in before.gap or bool(before.reason) == bool(after.reason):
+            if bool(before.reason) == bool(after.reason):
                 continue
-            if before.reason and (not _WORD.search(after.text) or (before.reason in _TOOK_TEXT and _depends(after.text))):
+            same_line = "\n" not in before.gap
+            if before.reason and (not _WORD.search(after.text) or (same_line and before.reason in _TOOK_TEXT and _depends(after.text))):
                 after.remove(before.reason, before.detail)
-            elif after.reason and normalize.ends_open(before.text):
-                before.remove(after.reason, before.text)
+            elif after.reason and same_line and (normalize.ends_open(before.text) or _leads_to(before.text, after.reason)):
+                before.remove(after.reason)
             else:
                 continue
             removed = True
@@ -331,6 +332,11 @@ def _remove_what_depends(draft: Draft) -> None:
 def _depends(text: str) -> bool:
     """Return whether a sentence goes on after the one before it, so that it can't stand without."""
     return bool(_REFERS.match(text)) or word_count(text, SHORT + 1) <= SHORT
+
+
+def _leads_to(text: str, reason: str) -> bool:
+    """Return whether ``text`` is a single word before a sentence that was removed for ``reason``: "PS." """
+    return reason in _TOOK_TEXT and bool(_WORD.search(text)) and word_count(text, 2) <= 1
 
 
 def _promotes(draft: Draft) -> str | None:

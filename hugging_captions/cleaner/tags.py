@@ -98,7 +98,8 @@ def _without_trailing(text: str) -> str:
         stays.insert(0, run[0][0])
     elif not stays:
         before = before.rstrip(" ,;|/•·&+~–—_*-.") if before.endswith((" .", "•", "·")) else before.rstrip(" ,;|/•·&+~–—_*-")
-    return f"{before.rstrip()} {' '.join(stays)}{_NO_EMOJI.sub('', text[run[-1].end() :])}".strip()
+    behind = text[run[-1].end() :]
+    return f"{before.rstrip()} {' '.join(stays)}{behind if stays else _NO_EMOJI.sub('', behind)}".strip()
 
 
 def _as_words(tag: str) -> str:

@@ -365,3 +365,36 @@ def test_the_example_is_cleaned_as_it_was_read_by_eye(root: Path, capsys: pytest
     assert Store(root).captions("rmnp").read_bytes() == (GOLDEN / "rmnp_captions.txt").read_bytes()
     assert Store(root).dropped("rmnp").read_bytes() == (GOLDEN / "rmnp_dropped.jsonl").read_bytes()
     assert capsys.readouterr().out == (GOLDEN / "rmnp_summary.txt").read_text(encoding="utf-8")
+
+
+def test_no_caption_of_the_example_has_a_word_that_its_post_lacks() -> None:
+    """But for the words of split tags."""
+    for line in (ROOT / "examples" / "rmnp_posts.jsonl").read_bytes().splitlines():
+        caption = json.loads(line)["caption"] or ""
+        post = rules.rewrite(caption, CleanOptions(min_likes=0, inline_tags="keep", skip_rule=("promotion", "language", "handles", "tags")))
+        words = set(re.findall(r"\w+", post.text.lower() + " " + caption.lower()))
+        tags = " ".join(re.findall(r"#(\w+)", caption.lower())).replace("_", "")
+        for word in re.findall(r"\w+", rules.rewrite(caption, OPTIONS).text.lower()):
+            assert word in words or word in tags, (word, caption)
+
+
+def test_handles_and_tags_stay_if_asked() -> None:
+    caption = "We walked home through the fog with @ann.lee and the #wetdog"
+    draft = rules.rewrite(caption, CleanOptions(min_likes=0, handles="keep", inline_tags="keep", skip_rule=("promotion",)))
+    assert (draft.text, draft.reason) == (caption, None)
+
+
+@pytest.mark.parametrize(
+    ("caption", "kept"),
+    [
+        (
+            "The lake is still frozen and so are we. El lago todavía está congelado y nosotros también.",
+            "The lake is still frozen and so are we.",
+        ),
+        ("We walked home in the rain\nмы шли домой под дождём и смеялись", "We walked home in the rain"),
+        ("Lago di Sorapis\nWe walked for a week and the water really is that colour", None),
+    ],
+)
+def test_a_caption_in_two_languages_keeps_the_sentences_in_the_wanted_one(caption: str, kept: str | None) -> None:
+    draft = rules.rewrite(caption, CleanOptions(min_likes=0, skip_rule=("promotion",)))
+    assert (draft.text, draft.reason) == (caption if kept is None else kept, None)

@@ -18,8 +18,8 @@ from hugging_captions.storage import Store, read_captions
 
 #: Our own sentences. Each case stands for a kind, see its field.
 CASES = [json.loads(line) for line in (ROOT / "tests" / "fixtures" / "clean_sentences.jsonl").read_bytes().splitlines()]
-#: What the model still gets wrong: an honest sentence with the words of a catalogue, and two pitches without them.
-WRONG = ("Full torque is", "Whiter teeth before", "My third film is out")
+#: What the model still gets wrong: two pitches in plain words.
+WRONG = ("Whiter teeth before", "My third film is out")
 
 
 @pytest.mark.parametrize(
