@@ -73,7 +73,7 @@ class Contest:
         return {"seconds": seconds, "ended": ended, "tokens": tokens, "memory": peak}
 
     def _ours(self, size: int, seed: int) -> tuple[int, int]:
-        loaded = models.LoadedModel(self.model, self.tokenizer)
+        loaded = models.LoadedModel(self.model, self.tokenizer, self.eos)
         captions = Candidates(loaded, PROMPTS[:1], replace(OPTIONS, num_captions=size), seed, Reference(None)).collect()
         return sum(caption.ended for caption in captions), sum(caption.sampled for caption in captions)
 

@@ -83,7 +83,7 @@ def _tiny_model(tokenizer: Any, folder: Path) -> Any:
     model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **shape))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return LoadedModel(model, tokenizer)
+    return LoadedModel(model, tokenizer, eos)
 
 
 def generate_stage(folder: Path, count: int) -> str:

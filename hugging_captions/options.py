@@ -109,7 +109,7 @@ class TrainOptions:
     batch_tokens: int | None = option(None, "tokens in a step (default: by base model)", type=int, at_least=16, metavar="N")
     gradient_accumulation_steps: int = option(1, "parts of a step: more need less memory", at_least=1, metavar="N")
     gradient_checkpointing: bool = option(False, "less memory for a third more time")
-    lora: int | None = option(None, "train adapters of this rank (needs peft)", type=int, at_least=1, metavar="RANK")
+    lora: int | None = option(None, "rank of the adapters that are trained; 0: all weights (default: by base model)", type=int, at_least=0, metavar="RANK")
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
     patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
     save_minutes: float = option(5.0, "minutes between checkpoints for resuming", at_least=0, at_most=10**6, metavar="MIN")
@@ -130,10 +130,10 @@ class GenerateOptions:
     top_k: int = option(50, "sample among the k likeliest tokens; 0: all", at_least=0, metavar="K")
     top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", above=0, at_most=1, metavar="P")
     repetition_penalty: float = option(1.0, "above 1 makes tokens that already occurred less likely", above=0, at_most=10, metavar="F")
-    rank: str = option("likelihood", "how captions are ordered", choices=("likelihood", "contrast", "none"))
+    rank: str = option("score", "how captions are chosen and ordered", choices=("score", "likelihood", "contrast", "none"))
     max_copied_span: int = option(8, "reject captions that copy more words in a row", at_least=1, metavar="WORDS")
     keep_language: str | None = option(None, "reject captions in another language (ISO 639-1)", type=str, metavar="CODE")
-    max_attempts: float = option(20.0, "give up after so many times --num-captions attempts", at_least=1, at_most=10**6, metavar="F")
+    attempts_per_caption: float = option(4.0, "attempts of which the best one is kept", at_least=1, at_most=10**6, metavar="F")
     keep_all: bool = option(False, "write the first --num-captions attempts, whatever they are")
     compare_base: bool = option(False, "also write the base model's captions for the same seeds")
     decode_rows: int | None = option(None, "captions decoded together (default: by free memory)", type=int, at_least=1, metavar="N")
@@ -226,8 +226,10 @@ def tune_complaints(
     if train.recipe == "classic" or train.val_fraction == 0:
         found += _ignored(given, ["patience"], "with --recipe classic" if train.recipe == "classic" else "with --val-fraction 0")
     if generate.keep_all:
-        found += _ignored(given, ["max_copied_span", "keep_language", "max_attempts"], "with --keep-all")
-    elif generate.min_length >= generate.max_length:
+        found += _ignored(given, ["max_copied_span", "keep_language", "attempts_per_caption"], "with --keep-all")
+    elif generate.rank == "none":
+        found += _ignored(given, ["attempts_per_caption"], "with --rank none, which takes the first")
+    if not generate.keep_all and generate.min_length >= generate.max_length:
         found.append(f"--min-length {generate.min_length} leaves no caption room to end before --max-length {generate.max_length}")
     if generate.top_k == 1:
         found += _ignored(given, ["temperature", "top_p"], "with --top-k 1, which always takes the likeliest token")

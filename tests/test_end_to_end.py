@@ -136,30 +136,6 @@ def test_bad_input_is_one_line_a_hint_and_a_code(
     assert hint.startswith("hint: ")
 
 
-@pytest.mark.timeout(300)  # a real training: most of a minute on a busy machine
-def test_the_builtin_model_learns_and_writes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    captions = (ROOT / "tests" / "golden" / "rmnp_captions.txt").read_text(encoding="utf-8").splitlines()
-    _write_captions(root, "\n".join(captions[:220]).encode() + b"\n")
-    options = [
-        "--base-model",
-        "builtin",
-        "--epochs",
-        "1",
-        "--num-captions",
-        "2",
-        "--prompt",
-        "The lake",
-        "--max-length",
-        "40",
-        "--keep-all",
-    ]
-    assert tune_transformer.main(["--root", str(root), "--tag", "corgi", "--train", "--generate", *options]) == 0
-    metrics = json.loads((root / "trained_models/corgi/run.json").read_text())["metrics"]
-    assert metrics["bits_per_byte"] < metrics["bits_per_byte_before"] - 0.05
-    assert "license: cc-by-sa-4.0" in (root / "trained_models/corgi/README.md").read_text()
-    assert len(Store(root).generated("corgi", ".txt").read_text().splitlines()) == 2
-
-
 def test_three_captions_train_without_a_split_and_say_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _write_captions(root, "One small dog.\nTwo small dogs.\nThree small dogs 🐶\n".encode())
     assert (

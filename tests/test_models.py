@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tokenizers
 import torch
-from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import tune_transformer
 from hugging_captions import models
@@ -118,7 +120,7 @@ def test_a_base_model_that_cannot_be_trained_is_refused(
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a/b/c"])
 def test_a_folder_that_is_not_there(name: str) -> None:
-    with pytest.raises(InputError, match="is not a folder"):
+    with pytest.raises(InputError, match="is neither a folder nor a file"):
         models.load_base(name, CAPTIONS, 0)
 
 
@@ -126,7 +128,7 @@ def test_the_hub_out_of_reach_is_said_at_once(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="the hub can't be reached") as caught:
         models.load_base("no-such-model-here", CAPTIONS, 0)
-    assert "--base-model builtin" in caught.value.hint
+    assert "--base-model smollm2" in caught.value.hint
 
 
 def test_scratch_is_made_of_the_corpus_and_the_seed() -> None:
@@ -154,22 +156,49 @@ def test_a_device_that_is_not_here() -> None:
         models.choose_device(missing)
 
 
-def test_the_builtin_model_speaks_offline() -> None:
-    loaded = models.load_base("builtin", (), 0)
-    assert loaded.model.dtype == torch.float32
-    assert 8e6 < loaded.model.num_parameters() < 26e6
-    assert loaded.max_positions >= 256
-    assert sum(path.stat().st_size for path in models.BUILTIN.iterdir()) < 50e6
-    assert max(len(loaded.tokenizer(emoji)["input_ids"]) for emoji in ("😂", "❤️", "🏔️", "🔥", "👨‍👩‍👧", "🏃‍♀️")) <= 2
+# -- the document form
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut"])
-def test_a_builtin_model_that_is_gone_can_be_restored(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "base_model" / "weights"
-    if damage == "cut":
-        shutil.copytree(models.BUILTIN, folder)
-        (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:9000])
-    monkeypatch.setattr(models, "BUILTIN", folder)
-    with pytest.raises(InputError, match="cannot load the built-in base model") as caught:
-        models.load_base("builtin", (), 0)
-    assert caught.value.hint == f"restore it:  git -C {tmp_path} checkout -- base_model/weights"
+def _tokenizer(specials: dict[str, str], *, adds: str = "", more: tuple[str, ...] = ()) -> Any:
+    """Return a tokenizer with the special tokens of a family; ``adds`` is what it puts before each text by itself."""
+    from tokenizers import processors
+
+    bpe = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=None))
+    bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300, special_tokens=sorted({*specials.values(), *more}), initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    )
+    bpe.train_from_iterator(["word"], trainer)
+    if adds:
+        bpe.post_processor = processors.TemplateProcessing(single=f"{adds} $A", special_tokens=[(adds, bpe.token_to_id(adds))])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, **specials, additional_special_tokens=list(more))
+
+
+END = "<|endoftext|>"
+#: Family: the special tokens of its tokenizer as on the hub, what it puts before a text, the start and the end of a caption.
+FAMILIES: dict[str, tuple[Any, str, str]] = {
+    "gpt2": (lambda: _tokenizer({"bos_token": END, "eos_token": END, "unk_token": END}), END, END),
+    "neox": (lambda: _tokenizer({"bos_token": END, "eos_token": END, "unk_token": END}, more=("<|padding|>",)), END, END),
+    "llama 2, mistral": (lambda: _tokenizer({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, adds="<s>"), "<s>", "</s>"),
+    "llama 3": (
+        lambda: _tokenizer({"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}, adds="<|begin_of_text|>"),
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+    ),
+    "gemma": (lambda: _tokenizer({"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}, adds="<bos>"), "<bos>", "<eos>"),
+    "opt": (lambda: _tokenizer({"bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}, adds="</s>"), "</s>", "</s>"),
+    "qwen": (lambda: _tokenizer({"eos_token": END, "pad_token": END}, more=("<|im_start|>", "<|im_end|>")), END, END),
+    "qwen, chat": (lambda: _tokenizer({"eos_token": "<|im_end|>", "pad_token": END}, more=("<|im_start|>",)), END, "<|im_end|>"),
+    "smollm2": (lambda: _tokenizer({"bos_token": END, "eos_token": END, "unk_token": END}, more=("<|im_start|>", "<|im_end|>")), END, END),
+    "smollm2, chat": (lambda: _tokenizer({"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "unk_token": END}), END, "<|im_end|>"),
+    "bloom": (lambda: _tokenizer({"bos_token": "<s>", "eos_token": "</s>"}), "<s>", "</s>"),
+    "no bos": (lambda: _tokenizer({"eos_token": "</s>"}), "</s>", "</s>"),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_caption_begins_as_the_documents_of_the_pretraining_did(family: str) -> None:
+    make, start, end = FAMILIES[family]
+    tokenizer = make()
+    loaded = models.LoadedModel(SimpleNamespace(), tokenizer, models.start_token(tokenizer))  # type: ignore[arg-type]
+    assert tokenizer.convert_ids_to_tokens([loaded.start, loaded.end]) == [start, end]

@@ -16,27 +16,32 @@ from .. import console, language
 from ..errors import UsageError
 from ..models import LoadedModel, Tokenizer
 from ..options import GenerateOptions
-from ..text import fold, holds_private_data
+from ..text import EMOJI, fold, holds_private_data
+from . import selection
 from .decoder import Decoder, Prompt, Row, most_positions
 from .novelty import Copied, Reference
 
 #: A prompt is given up when this many attempts failed for one and the same reason.
 FAILING = 100
+#: So many attempts for each caption that is wanted, or --attempts-per-caption if that is more, before a prompt is given up.
+MOST_ATTEMPTS = 20
 #: The share of attempts that is expected to be kept before any was evaluated.
 FIRST_RATE = 0.8
 
 #: Why a caption is rejected, in the order in which that is checked; a caption has the first that applies.
 REASONS = {
     "empty": "nothing, or nothing but the prompt",
-    "cut_off": "reached --max-length before it ended",
+    "cut_off": "reached --max-length before it ended, with no whole sentence to keep",
     "duplicate": "a kept caption says the same but for case, punctuation, emoji and tags",
     "exact_copy": "is a training caption",
     "folded_copy": "is a training caption but for case, punctuation, emoji and tags",
     "near_copy": "shares most of its words with a training caption",
     "copied_span": "has more than --max-copied-span words in a row from a training caption",
     "private_data": "holds a handle, a URL, an e-mail address or a phone number",
-    "broken": "unbalanced quotes or brackets, a stray replacement character, half an emoji",
+    "broken": "unbalanced quotes or brackets, half or stray emoji, stray characters, a time that no clock shows",
+    "loop": "says the same again and again",
     "wrong_language": "is not in --keep-language",
+    "outranked": "could be kept, but others for the same prompt have a better score",
 }
 
 _EMOTICON = re.compile(r"(?<!\w)[:;=8xX]['’]?-?[()\[\]{}|/\\*DPpOo3]+|<3|\^_*\^|[(\[][:;=](?!\w)|¯\\_\(ツ\)_/¯")
@@ -45,6 +50,10 @@ _INCHES = re.compile(r"(?<=\d)[\"”″]")
 _REGIONAL = re.compile("[\U0001f1e6-\U0001f1ff]+")
 #: A joiner or modifier that has nothing to join: at an end, after a space, twice.
 _HALF_EMOJI = re.compile("(?:^|\\s)[\u200d\ufe0f\U0001f3fb-\U0001f3ff]|\u200d(?:\\s|$|\u200d)|[\ud800-\udfff]")
+#: A special token that was sampled as if it were text.
+_SPECIAL = re.compile(r"<\|\w+\|>|</?s>|<(?:bos|eos|pad|unk)>")
+#: The end of a sentence, with closing marks and emoji behind it; not of an abbreviation or an initial.
+_ENDS_SENTENCE = re.compile(rf"(?<!\b[A-Z])(?<!\b[ap]\.m)(?<!\b(?:Mt|St|Dr|Mr|Ms))[.!?…]+[\"'”’)]*(?:\s*[{EMOJI}\u200d]+)*\Z")
 _CLOSING = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«"}
 
 
@@ -53,7 +62,7 @@ class Caption:
     """One generated caption: prompt included, end signal not.
 
     ``row`` and ``seed`` gave its random numbers; ``tokens`` counts the prompt's too, ``sampled`` the end signal too; ``ended``
-    says whether the model ended it or the length did; ``mean_logprob`` is the mean log-probability (nats) of its sampled
+    says whether the model ended it or the length did, ``shortened`` whether it was then cut after its last whole sentence; ``mean_logprob`` is the mean log-probability (nats) of its sampled
     tokens under the model. ``copied`` is None where that wasn't searched, ``reason`` where the caption is kept, ``score``
     where the captions aren't ranked.
     """
@@ -66,6 +75,7 @@ class Caption:
     sampled: int
     ended: bool
     mean_logprob: float
+    shortened: bool = False
     copied: Copied | None = None
     reason: str | None = None
     score: float | None = None
@@ -79,7 +89,7 @@ class Caption:
         """Return the caption as an object of the .jsonl file; ``nearest`` is the number of a caption of the corpus, from 1."""
         record: dict[str, object] = {
             "text": self.text, "prompt": self.prompt, "seed": self.seed, "row": self.row, "tokens": self.tokens,
-            "ended": self.ended, "mean_logprob": self.mean_logprob, "score": self.score,
+            "ended": self.ended, "shortened": self.shortened, "mean_logprob": self.mean_logprob, "score": self.score,
         }  # fmt: skip
         if self.copied is not None:
             nearest = None if self.copied.nearest is None else self.copied.nearest + 1
@@ -96,7 +106,7 @@ def rejections(caption: Caption, options: GenerateOptions, kept: Container[str])
     text, copied, wanted = caption.text, caption.copied, options.keep_language
     if caption.is_empty:
         yield "empty"
-    if not caption.ended:
+    if not (caption.ended or caption.shortened):
         yield "cut_off"
     if identity(text) in kept:
         yield "duplicate"
@@ -108,6 +118,8 @@ def rejections(caption: Caption, options: GenerateOptions, kept: Container[str])
         yield "private_data"
     if is_broken(text):
         yield "broken"
+    if selection.is_loop(text):
+        yield "loop"
     if wanted and language.detect(text)[0] not in (wanted, language.UNKNOWN):
         yield "wrong_language"
 
@@ -119,13 +131,14 @@ def identity(text: str) -> str:
 
 @dataclass
 class _Quota:
-    """The attempts for one prompt: how many are wanted and allowed, which were started, the results of those evaluated.
+    """The attempts for one prompt: captions wanted, attempts made at least and at most, which were started, the results.
 
     ``rows`` are started and not evaluated, by number.
     """
 
     prompt: Prompt
     wanted: int
+    least: int
     allowed: int
     started: int = 0
     rows: dict[int, Row] = field(default_factory=dict)
@@ -141,13 +154,14 @@ class _Quota:
 
     @property
     def is_over(self) -> bool:
-        return self.reasons[None] >= self.wanted or self.evaluated >= self.allowed or self.is_failing
+        has_enough = self.evaluated >= self.least and self.reasons[None] >= self.wanted
+        return has_enough or self.evaluated >= self.allowed or self.is_failing
 
     def to_start(self, rate: float) -> int:
         """Return how many rows to start so that, at this rate of kept ones, enough are active."""
         if self.is_over:
             return 0
-        enough = self.evaluated + math.ceil((self.wanted - self.reasons[None]) / rate)
+        enough = max(self.least, self.evaluated + math.ceil((self.wanted - self.reasons[None]) / rate))
         return max(0, min(enough, self.allowed) - self.started)
 
     def next_finished(self) -> list[Row]:
@@ -173,8 +187,9 @@ class Candidates:
         if not options.keep_all:
             _refuse_copied(prompts, options, reference)
         self.decoder = Decoder(loaded, encoded, options, seed)
-        allowed = math.ceil(options.num_captions * (1 if options.keep_all else options.max_attempts))
-        self._quotas = [_Quota(prompt, options.num_captions, 1 if options.top_k == 1 else allowed) for prompt in encoded]
+        least = 0 if options.keep_all or options.rank == "none" else math.ceil(options.num_captions * options.attempts_per_caption)
+        allowed = options.num_captions if options.keep_all else max(options.num_captions * MOST_ATTEMPTS, least)
+        self._quotas = [_Quota(prompt, options.num_captions, least, 1 if options.top_k == 1 else allowed) for prompt in encoded]
         self._kept: set[str] = set()
         self._current = 0
 
@@ -184,14 +199,16 @@ class Candidates:
         return sum(min(quota.wanted, quota.allowed) for quota in self._quotas)
 
     def collect(self, label: str = "generating") -> list[Caption]:
-        """Try rows until each prompt has its captions or is given up; return the kept ones by prompt, then row.
+        """Try rows until each prompt has its attempts and captions or is given up; return the kept ones by prompt, then row.
 
         ``label`` names the progress bar.
         """
-        with console.progress(total=self._options.num_captions * len(self._quotas), unit="caption", label=label) as bar:
+        total = sum(min(max(quota.least, quota.wanted), quota.allowed) for quota in self._quotas)
+        with console.progress(total=total, unit="attempt", label=label) as bar:
             for _ in self.decoder.run(self._next_rows):
                 self._evaluate()
-                bar.update(self._kept_count() - bar.n)
+                bar.total = max(total, len(self.attempts))
+                bar.update(len(self.attempts) - bar.n)
         return [caption for caption in self.attempts if caption.reason is None]
 
     def failing(self) -> list[tuple[str, str]]:
@@ -248,18 +265,33 @@ class Candidates:
         """Return the next finished rows with their captions; copies are searched in those that aren't rejected already."""
         rows = quota.next_finished()
         captions = [self._caption(row, quota.prompt) for row in rows]
-        searched = [caption for caption in captions if self._options.keep_all or (caption.ended and not caption.is_empty)]
+        whole = [caption for caption in captions if self._options.keep_all or caption.ended or caption.shortened]
+        searched = [caption for caption in whole if self._options.keep_all or not caption.is_empty]
         for caption, copied in zip(searched, self._reference.search([caption.text for caption in searched])):
             caption.copied = copied
         return zip(rows, captions)
 
     def _caption(self, row: Row, prompt: Prompt) -> Caption:
         tokenizer, ids = self._loaded.tokenizer, list(prompt.ids[1:])
-        whole = decode(tokenizer, ids + row.ids[: len(row.ids) - row.ended])
+        sampled = len(row.ids) if row.ended or self._options.keep_all else self._last_sentence(ids, row.ids)
+        shortened = sampled > 0 and not row.ended and not self._options.keep_all
+        sampled = sampled or len(row.ids)
+        whole = decode(tokenizer, ids + row.ids[: sampled - row.ended])
         # a continuation keeps the leading space that it has after its prompt
         text = prompt.text + whole[len(decode(tokenizer, ids)) :]
-        mean = round(sum(row.logprobs) / len(row.logprobs), 5)
-        return Caption(text, prompt.text, self._seed, row.number, len(ids) + len(row.ids) - row.ended, len(row.ids), row.ended, mean)
+        mean = round(sum(row.logprobs[:sampled]) / sampled, 5)
+        tokens = len(ids) + sampled - row.ended
+        return Caption(text, prompt.text, self._seed, row.number, tokens, sampled, row.ended, mean, shortened)
+
+    def _last_sentence(self, prompt: list[int], sampled: list[int]) -> int:
+        """Return how many of the ``sampled`` tokens end with the last whole sentence, 0 where that is shorter than --min-length."""
+        whole = decode(self._loaded.tokenizer, prompt + sampled)
+        for count in range(len(sampled), max(self._options.min_length - len(prompt), 1) - 1, -1):
+            text = decode(self._loaded.tokenizer, prompt + sampled[:count])
+            following = whole[len(text) : len(text) + 1]
+            if _ENDS_SENTENCE.search(text) and (following.isspace() or not following):
+                return count
+        return 0
 
 
 def encode_prompt(loaded: LoadedModel, prompt: str, options: GenerateOptions) -> Prompt:
@@ -301,11 +333,14 @@ def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 
 
 def is_broken(text: str) -> bool:
-    """Return whether ``text`` has what only a slip leaves: unbalanced quotes or brackets, replacement characters, half an emoji.
+    """Return whether ``text`` has what only a slip leaves: unbalanced quotes or brackets, replacement characters, special
+    tokens, half or stray emoji, a time that no clock shows.
 
     Emoticons, the marks of a list and the sign for inches don't count as brackets or quotes.
     """
     if "\ufffd" in text or _HALF_EMOJI.search(text) or any(len(run) % 2 for run in _REGIONAL.findall(text)):
+        return True
+    if _SPECIAL.search(text) or selection.has_stray_emoji(text) or selection.has_impossible_time(text):
         return True
     plain = _INCHES.sub("", _LIST_MARK.sub("", _EMOTICON.sub("", text)))
     return plain.count('"') % 2 == 1 or not _is_balanced(plain)

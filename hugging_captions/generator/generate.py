@@ -21,6 +21,7 @@ from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageEr
 from ..options import GenerateOptions, HardwareOptions, as_json
 from ..storage import Store, corpus_name
 from ..text import holds_private_data, word_count
+from . import selection
 
 if TYPE_CHECKING:  # imports torch: a usage error is reported before that
     from .candidates import Candidates, Caption
@@ -40,7 +41,7 @@ SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copi
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """The kept captions, best first within each prompt, where they are, and why the others were rejected."""
+    """The kept captions, by prompt and best first, where they are, and why the others were rejected."""
 
     path: Path
     captions: tuple[Caption, ...]
@@ -54,7 +55,8 @@ class GenerateResult:
         from .candidates import REASONS
         from .novelty import table
 
-        parts = ["\n".join(f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(self.captions[:10], 1))]
+        best = sorted(self.captions, key=lambda caption: -(caption.score or 0.0))[:10]
+        parts = ["\n".join(f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(best, 1))]
         if self.rejected:
             shares = [[REASONS[name], count, f"{count / self.attempts:.0%}"] for name, count in self.rejected.items()]
             parts.append(console.table(shares, (f"rejected of {console.count(self.attempts, 'attempt')}", "captions", "share")))
@@ -66,8 +68,9 @@ class GenerateResult:
 def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store) -> GenerateResult:
     """Write ``options.num_captions`` captions for each prompt in the voice of ``tags``.
 
-    The same options, seed and machine give the same bytes. Fewer captions than asked for are written, with a
-    warning, where ``options.max_attempts`` did not give more.
+    They are the best of ``options.attempts_per_caption`` times as many attempts. The same options, seed and machine give the
+    same bytes. Where fewer than asked for are fit to be kept, more attempts are made, and if that doesn't help, fewer
+    captions are written, with a warning.
 
     Raises:
         InputError: there is no usable checkpoint, or no prompt file.
@@ -88,10 +91,10 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     start = time.perf_counter()
     kept = candidates.collect()
     seconds = time.perf_counter() - start
-    rejected = dict(Counter(caption.reason for caption in candidates.attempts if caption.reason).most_common())
-    _report_missing(candidates, len(kept), rejected, corpus)
     base = _load_base(corpus, store, loaded) if options.compare_base or options.rank == "contrast" else None
-    ranked = rank(kept, options.rank, base)
+    ranked = choose(rank(kept, options.rank, base), options.num_captions)
+    rejected = dict(Counter(caption.reason for caption in candidates.attempts if caption.reason).most_common())
+    _report_missing(candidates, len(ranked), rejected, corpus)
     figures = all_figures(ranked, candidates.attempts, reference)
     comparison = compare(base, ranked, options) if options.compare_base else None
     record: dict[str, object] = {
@@ -125,7 +128,7 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     figures: dict[str, object] = {"sampled": len(captions), "ended_share": sum(caption.ended for caption in captions) / len(captions)}
     figures |= {key: columns["kept"][key] for key in SAMPLE_FIGURES}
     figures |= {f"held_out_{key}": columns["held out"][key] for key in SAMPLE_FIGURES}
-    best = rank([caption for caption in captions if caption.ended], "likelihood", None)[:3]
+    best = rank([caption for caption in captions if caption.ended and not caption.is_empty], "score", None)[:3]
     return models.Sample(figures, tuple(caption.text for caption in best))
 
 
@@ -165,8 +168,9 @@ def _prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.Lo
 def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) -> list[Caption]:
     """Return ``captions`` by prompt, best first within each, with their ``score`` set.
 
-    ``likelihood``: mean log-probability of the sampled tokens. ``contrast``: by how much that exceeds what the base model
-    gives the same text, per sampled token (after Li et al. 2023); ``likelihood`` where there is no base model.
+    ``score``: how probably a reader would find it fit to post (``selection``). ``likelihood``: mean log-probability of the
+    sampled tokens. ``contrast``: by how much that exceeds what the base model gives the same text, per sampled token (after
+    Li et al. 2023); ``likelihood`` where there is no base model.
 
     Args:
         captions: by prompt, then row.
@@ -175,10 +179,22 @@ def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) 
         return list(captions)
     for caption in captions:
         caption.score = caption.mean_logprob
+        if by == "score":
+            caption.score = selection.score(selection.features(caption.text, caption.prompt, caption.mean_logprob))
         if by == "contrast" and base is not None:
             caption.score = round(caption.mean_logprob - log_likelihood(base, caption) / caption.sampled, 5)
     prompts = list(dict.fromkeys(caption.prompt for caption in captions))
     return sorted(captions, key=lambda caption: (prompts.index(caption.prompt), -(caption.score or 0.0), caption.row))
+
+
+def choose(ranked: Sequence[Caption], wanted: int) -> list[Caption]:
+    """Return the first ``wanted`` captions of each prompt; the others get the reason ``outranked``."""
+    seen: Counter[str] = Counter()
+    for caption in ranked:
+        seen[caption.prompt] += 1
+        if seen[caption.prompt] > wanted:
+            caption.reason = "outranked"
+    return [caption for caption in ranked if caption.reason is None]
 
 
 def all_figures(kept: Sequence[Caption], attempts: Sequence[Caption], reference: Reference) -> dict[str, Figures]:
@@ -220,7 +236,7 @@ def _report_missing(candidates: Candidates, kept: int, rejected: dict[str, int],
         )
     if kept < wanted:
         captions = console.count(kept, "caption")
-        log.warning("%s instead of %d after %s: %s; --max-attempts allows more", captions, wanted, attempts, biggest)
+        log.warning("%s instead of %d after %s: %s", captions, wanted, attempts, biggest)
 
 
 def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, comparison: str | None, overwrite: bool) -> None:

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 _NO_EFFECT = ("resume", "save_minutes", "report_to")
 #: torch.compile takes a minute or more: --compile auto is for trainings of more steps than this, and only on a GPU.
 COMPILE_STEPS = 3000
-#: Fewer captions are evaluated twice in an epoch, because the best point lies early; more of them would wait for it.
-SMALL_CORPUS = 2000
+#: At most so many epochs over fewer captions than that are evaluated twice in an epoch, because the best point may lie between two.
+FEW_EPOCHS, SMALL_CORPUS = 4, 2000
 #: What measures a finished model for its card: model, captions that it was trained on, captions held out.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
 
@@ -87,9 +87,8 @@ def train(
     if not console.is_main_process():
         logging.getLogger("hugging_captions").setLevel(logging.ERROR)
     name = corpus_name(tags)
-    for option, package in {"--report-to": options.report_to, "--lora": "peft" if options.lora else "none"}.items():
-        if package != "none" and find_spec(package) is None:
-            raise UsageError(f"{option} needs the package {package}, which is not installed", f"pip install {package}")
+    if options.report_to != "none" and find_spec(options.report_to) is None:
+        raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
     store.recover_model(name)
     refuse_loss([store.model(name)], hardware.overwrite)
     corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
@@ -128,7 +127,7 @@ class _Training:
         self.recipe = fit(choose(options), width, sum(map(len, self.data.train)))
         self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
         set_seed(hardware.seed)  # of the adapters
-        self.model: Any = (_with_adapters(self.base.model, options.lora) if options.lora else self.base.model).to(self.device)
+        self.model: Any = (_with_adapters(self.base.model, self.recipe.lora) if self.recipe.lora else self.base.model).to(self.device)
         self.tokens = sum(len(row) - 1 for row in self.data.train)
 
     def fit(self) -> tuple[Line, list[Line]]:
@@ -143,7 +142,7 @@ class _Training:
         patience = self.options.patience if self.options.recipe != "classic" else self.recipe.epochs
         evaluation = Evaluation(
             self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock,
-            per_epoch=2 if len(self.corpus.split.train) < SMALL_CORPUS else 1,
+            per_epoch=2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1,
         )  # fmt: skip
         with Interrupts() as interrupts:
             saving = Saving(checkpoints, evaluation, self.options.save_minutes, interrupts, self.clock)
@@ -266,7 +265,7 @@ class _Training:
 
         from .checkpoints import disk_error
 
-        model = self.model.merge_and_unload() if self.options.lora else self.model
+        model = self.model.merge_and_unload() if self.recipe.lora else self.model
         start, end = self.base.start, self.base.end
         model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
         model.generation_config = GenerationConfig(bos_token_id=start, eos_token_id=end, pad_token_id=end, do_sample=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -80,25 +81,29 @@ def test_the_split_has_bounds_and_loses_nothing(count: int, fraction: float, hel
     assert held_out == 0 or split != split_captions(count, fraction, seed=8)
 
 
-def test_a_caption_is_wrapped_in_eos_and_reads_back(tokenizer: models.Tokenizer) -> None:
-    rows, cut = batches.encode_captions(CAPTIONS, tokenizer, 64)
+def _base(tokenizer: models.Tokenizer, positions: int, start: int = 5) -> models.LoadedModel:
+    return models.LoadedModel(SimpleNamespace(config=SimpleNamespace(n_positions=positions)), tokenizer, start)  # type: ignore[arg-type]
+
+
+def test_a_caption_stands_between_start_and_end_and_reads_back(tokenizer: models.Tokenizer) -> None:
+    rows, cut = batches.encode_captions(CAPTIONS, _base(tokenizer, 64))
     eos = tokenizer.eos_token_id
     assert cut == 0
     assert [tokenizer.decode(row[1:-1]) for row in rows] == CAPTIONS
-    assert all(row[0] == row[-1] == eos and eos not in row[1:-1] for row in rows)
+    assert all(row[0] == 5 and row[-1] == eos and eos not in row[1:-1] for row in rows)
 
 
 def test_captions_encoded_a_few_at_a_time_are_the_same(tokenizer: models.Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = batches.encode_captions(CAPTIONS, tokenizer, 64)
+    whole = batches.encode_captions(CAPTIONS, _base(tokenizer, 64))
     monkeypatch.setattr(batches, "ENCODED_AT_ONCE", 2)
     assert len(CAPTIONS) % 2
-    assert batches.encode_captions(CAPTIONS, tokenizer, 64) == whole
+    assert batches.encode_captions(CAPTIONS, _base(tokenizer, 64)) == whole
 
 
 @pytest.mark.parametrize("positions", [4, 7, 12])
-def test_a_long_caption_is_cut_at_a_word_without_eos(tokenizer: models.Tokenizer, positions: int) -> None:
+def test_a_long_caption_is_cut_at_a_word_without_an_end(tokenizer: models.Tokenizer, positions: int) -> None:
     text = "summit lake " * 30
-    (row,), cut = batches.encode_captions([text], tokenizer, positions)
+    (row,), cut = batches.encode_captions([text], _base(tokenizer, positions))
     decoded = tokenizer.decode(row[1:])
     assert cut == 1
     assert 1 < len(row) <= positions

@@ -32,9 +32,9 @@ from hugging_captions.generator.decoder import Decoder, Prompt, Row
 from hugging_captions.models import LoadedModel
 from hugging_captions.options import GenerateOptions
 
-EOS, VOCABULARY = 0, 60
+EOS, START, VOCABULARY = 0, 1, 60
 GREEDY = GenerateOptions(top_k=1, min_length=0, max_length=29)
-PROMPTS = [[EOS], [EOS, 7, 8, 9], [EOS, 11], [EOS, 5, 5, 21, 40, 2]]
+PROMPTS = [[START], [START, 7, 8, 9], [START, 11], [START, 5, 5, 21, 40, 2]]
 
 
 def _gpt2() -> GPT2LMHeadModel:
@@ -98,7 +98,7 @@ class Chain(torch.nn.Module):
 
 
 def _decoder(model: Any, prompts: list[list[int]], options: GenerateOptions) -> Decoder:
-    loaded = LoadedModel(model, SimpleNamespace(eos_token_id=EOS))  # type: ignore[arg-type]
+    loaded = LoadedModel(model, SimpleNamespace(eos_token_id=EOS), START)  # type: ignore[arg-type]
     return Decoder(loaded, [Prompt(str(ids), tuple(ids)) for ids in prompts], options, 3)
 
 

@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
         model.transformer.ln_f.weight.fill_(1.0)
         model.transformer.wte.weight[:, :size] = torch.eye(size)
         counts = torch.zeros(size, size)
-        for row in encode_captions(CAPTIONS, tokenizer, 64)[0]:
+        for row in encode_captions(CAPTIONS, models.LoadedModel(model, tokenizer, eos))[0]:
             for last, following in itertools.pairwise(row):
                 counts[last, following] += 1
         likelihoods = (counts + 1e-4) / (counts + 1e-4).sum(1, keepdim=True)
