@@ -127,11 +127,11 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
         ("tune_transformer.py", [], ["--tag is missing", "nothing to do"]),
         (
             "tune_transformer.py",
-            ["--tag", "x", "--generate", "--min-length", "70", "--temperature", "nan", "--max-attempts", "inf"],
+            ["--tag", "x", "--generate", "--min-length", "70", "--temperature", "nan", "--attempts-per-caption", "inf"],
             [
                 "--min-length 70 leaves no caption room to end before --max-length 60",
                 "--temperature must be above 0, not nan",
-                "--max-attempts must be at most 1000000, not inf",
+                "--attempts-per-caption must be at most 1000000, not inf",
             ],
         ),
     ],

@@ -35,7 +35,7 @@ QUICK = [
     "--top-p",
     "1",
 ]
-QUICK += ["--max-attempts", "400"]
+QUICK += ["--attempts-per-caption", "100"]
 
 TRAIN = ["--train", "--generate", "--prompt", "The view", *QUICK]
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..console import printable
 from ..errors import from_os_error
-from ..models import CausalModel, describe_device
+from ..models import LoadedModel, describe_device
 from ..options import HardwareOptions, TrainOptions, as_json
 from ..storage import atomic_write
 from ..text import hash64
@@ -79,11 +79,12 @@ class Clock:
 
 
 def run_json(
-    tags: Sequence[str], corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: HardwareOptions, device: str, model: CausalModel
+    tags: Sequence[str], corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: HardwareOptions, device: str, base: LoadedModel
 ) -> Line:
     """Return run.json without the results: ``options`` are those of the command, ``recipe`` is what follows from them.
 
-    ``held_out`` has a hash (``text.hash64``, hexadecimal) of each held-out caption.
+    ``document`` names the tokens before and after a caption; ``held_out`` has a hash (``text.hash64``, hexadecimal) of each
+    held-out caption.
     """
     from accelerate import PartialState
 
@@ -97,8 +98,10 @@ def run_json(
         "device": device,
         "hardware": describe_device(device),
         "processes": PartialState().num_processes,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "model_type": model.config.model_type,
+        "base_model_origin": None if base.origin is None else dict(base.origin),
+        "document": {"start": base.tokenizer.decode([base.start]), "end": base.tokenizer.decode([base.end])},
+        "parameters": sum(p.numel() for p in base.model.parameters()),
+        "model_type": base.model.config.model_type,
         "versions": {"hugging_captions": __version__, "python": platform.python_version()}
         | {package: metadata.version(package) for package in PACKAGES if find_spec(package)},
         "git_commit": _git_commit(),
@@ -180,7 +183,8 @@ def licence(base_model: str) -> str | None:
 def _card(run: Line, history: Sequence[Line], samples: Sequence[str]) -> str:
     tags = ", ".join(f"#{tag}" for tag in run["tags"])
     base, recipe, metrics = run["options"]["base_model"], run["recipe"], run["metrics"]
-    known = licence(base)
+    origin = run["base_model_origin"] or {}
+    known = origin.get("license") or licence(base)
     head = ["base_model: " + base] * (base != "scratch") + [f"license: {known}"] * bool(known)
     rights = "These weights were made from nothing but the captions."
     if base != "scratch":
@@ -192,7 +196,7 @@ def _card(run: Line, history: Sequence[Line], samples: Sequence[str]) -> str:
 
 `{base}` ({run["parameters"]:,} parameters, {run["model_type"]}) fine-tuned by Hugging Captions
 {run["versions"]["hugging_captions"]} on {metrics["train_captions"]:,} public captions tagged {tags}.
-
+{_origin(origin)}
 ## Figures
 {_figures(metrics)}
 ![loss](loss.png)
@@ -204,6 +208,15 @@ seed {run["seed"]}. The corpus has {run["captions"]:,} captions, {metrics["val_c
 (SHA-256 {run["corpus_sha256"][:16]}…); {metrics["cut_captions"]:,} were cut to the model's length.
 run.json holds every option, version and checksum; history.jsonl every logged step.
 
+## How to use it
+A caption begins after `{run["document"]["start"]}` and ends with `{run["document"]["end"]}`:
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    tokenizer, model = AutoTokenizer.from_pretrained("."), AutoModelForCausalLM.from_pretrained(".")
+    start = tokenizer.decode([model.generation_config.bos_token_id])
+    ids = tokenizer(start + "The lake", add_special_tokens=False, return_tensors="pt")
+    print(tokenizer.decode(model.generate(**ids, max_length=60)[0], skip_special_tokens=True))
+
 ## Intended use and limits
 For research. The captions were written by people who did not write them for this purpose: the model
 repeats their habits and prejudices, may repeat their words, and states things that are not so. Don't publish
@@ -211,6 +224,14 @@ its output as a person's, and don't use it to advertise or to impersonate. {righ
 The captions themselves are not part of this folder.
 """
     )
+
+
+def _origin(origin: Line) -> str:
+    """Return a sentence on converted weights, or nothing."""
+    if not origin:
+        return ""
+    quantized = f", quantized as {origin['quantization']} and converted back to float32" if "quantization" in origin else ""
+    return f"The base model's weights are those of {origin['file']} (SHA-256 {origin['sha256'][:16]}…){quantized}.\n"
 
 
 def _figures(metrics: Line) -> str:

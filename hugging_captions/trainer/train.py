@@ -297,7 +297,7 @@ class _Training:
             place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
             history.append(place | drawn.figures)
             record.append_history(self.folder / "history.jsonl", history[-1:])
-        run = record.run_json(tags, self.corpus, self.options, self.recipe, self.hardware, self.device, self.base.model)
+        run = record.run_json(tags, self.corpus, self.options, self.recipe, self.hardware, self.device, self.base)
         run |= {"metrics": metrics, "seconds": self.clock.seconds()}
         record.write_card(self.folder, run, history, drawn.captions if drawn else ())
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)

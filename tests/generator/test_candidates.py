@@ -30,6 +30,7 @@ CASES = [
     ("Call 555-867-5309 for a tour", "Call", True, "private_data"),
     ('She said "go home and left', "She", True, "broken"),
     ("Der Regen hört heute gar nicht mehr auf und wir bleiben einfach zu Hause", "Der", True, "wrong_language"),
+    ("The elk and the elk and the elk saw the elk", "The", True, "loop"),
     ("🌲🌲🌲", "", True, None),
     ("🌲🌲🌲", "", True, "duplicate"),
 ]
@@ -56,14 +57,14 @@ def _reasons(reference: Reference, options: GenerateOptions) -> list[str | None]
 def test_every_reason_is_found_in_its_order(reference: Reference) -> None:
     reasons = _reasons(reference, GenerateOptions(keep_language="en"))
     assert reasons == [reason for *_, reason in CASES]
-    assert {reason for reason in reasons if reason} == set(REASONS)
+    assert {reason for reason in reasons if reason} == set(REASONS) - {"outranked"}
 
 
 def test_a_caption_with_every_fault_has_them_in_the_order_of_the_table() -> None:
-    text = "(Der Regen hört heute gar nicht mehr auf, sagt @kim"
+    text = "(Der Regen hört heute gar nicht mehr auf, sagt @kim: Regen Regen Regen"
     copied = CopyIndex([text]).search([text])[0]
     found = rejections(_caption(text, text, False, copied), GenerateOptions(keep_language="en", max_copied_span=3), {identity(text)})
-    assert list(found) == [name for name in REASONS if name not in ("folded_copy", "near_copy")]
+    assert list(found) == [name for name in REASONS if name not in ("folded_copy", "near_copy", "outranked")]
 
 
 def test_without_captions_nothing_is_a_copy_and_the_rest_still_applies() -> None:
@@ -97,6 +98,15 @@ def test_the_span_allowed_is_an_option(span: int, reasons: list[str], reference:
         ("a flag 🇫🇷 and half of one 🇫", True),
         ("ends with a joiner 👨\u200d", True),
         ("a skin tone alone 🏽", True),
+        ("a skin tone on a cherry 🍒🏼", True),
+        ("three of one 🎉🎉🎉", False),
+        ("four of one 🎉🎉🎉🎉", True),
+        ("as many in all, in two places 🎉🎉 and 🎉🎉", False),
+        ("a row of eight 🌲🎉🌲🎉🌲🎉🌲🎉", True),
+        ("up at 5:41 a.m., home at 23:10", False),
+        ("up at 27:10", True),
+        ("up at 14 pm", True),
+        ("a special token <|endoftext|> in it", True),
     ],
 )
 def test_broken_texts(text: str, broken: bool) -> None:
