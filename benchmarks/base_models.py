@@ -1,7 +1,7 @@
 """What a base model brings: the same captions, the same command, one base model after the other.
 
     python benchmarks/base_models.py --from posts.jsonl --captions 1500
-    python benchmarks/base_models.py --from posts.jsonl --base-models scratch builtin gpt2
+    python benchmarks/base_models.py --from posts.jsonl --base-models scratch smollm2 gpt2
 
 Runs both scripts as a user would, each base model with its own defaults, and prints a table: held-out bits per byte
 before and after, share of attempts that are fit to post, novelty beside the held-out captions, seconds.
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--from", dest="from_path", type=Path, default=EXAMPLE, metavar="PATH", help="posts (default: the example's)")
     parser.add_argument("--captions", type=int, default=1500, metavar="N", help="at most so many of them (default: 1500)")
-    parser.add_argument("--base-models", nargs="+", default=["scratch", "builtin"], metavar="NAME")
+    parser.add_argument("--base-models", nargs="+", default=["scratch", "smollm2"], metavar="NAME")
     parser.add_argument("--epochs", type=int, help="for all of them (default: each model's own)")
     parser.add_argument(
         "--options", nargs="*", default=[], metavar="OPTION=VALUE", help="more options of the training, learning-rate=1e-3 say"

@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=4, help="turns of each contender in the speed part (default: 4)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the quality part (default: 3)")
     parser.add_argument("--quality-captions", type=int, default=400, help="captions of the quality part (default: 400)")
-    parser.add_argument("--base-model", default="builtin", metavar="NAME|DIR", help="base model of the quality part (default: builtin)")
+    parser.add_argument("--base-model", default="smollm2", metavar="NAME|DIR", help="base model of the quality part (default: smollm2)")
     parser.add_argument("--repository", type=Path, default=ROOT, metavar="DIR", help="checkout that the quality part runs (default: this)")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out", metavar="DIR")
     return parser

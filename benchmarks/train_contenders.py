@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -36,10 +37,11 @@ class SpeedTest:
         if tokenizer.eos_token_id is None:
             tokenizer.eos_token = models.END_OF_TEXT
         self.vocabulary = len(tokenizer)
-        self.rows = dataset.encode_captions(captions, tokenizer, 1024)[0]
+        shape: Any = SimpleNamespace(config=SimpleNamespace(n_positions=1024))
+        self.rows = dataset.encode_captions(captions, models.LoadedModel(shape, tokenizer, tokenizer.eos_token_id))[0]
         self.blocks = dataset.blocks(self.rows, 1024)
         self.eos = tokenizer.eos_token_id
-        self.batch_tokens = fit(RECIPES["pretrained"], 768, sum(map(len, self.rows))).batch_tokens
+        self.batch_tokens = fit(RECIPES["all weights"], 768, sum(map(len, self.rows))).batch_tokens
         self.measured: dict[str, list[tuple[int, int, float, float]]] = {name: [] for name in STEPS}
 
     def round(self, number: int) -> None:

@@ -18,7 +18,7 @@ class Recipe:
 
     ``schedule`` is one of transformers' names, ``warmup`` a share of all steps, ``width`` the width of
     model that the learning rate is for (0: any), ``batch_tokens`` 0 until ``fit`` knows the corpus, ``lora`` the rank of the
-    adapters that are trained (0: all weights).
+    adapters that are trained (0: all weights), ``min_batch`` the fewest tokens of a step that ``fit`` chooses.
     """
 
     epochs: int
@@ -29,20 +29,21 @@ class Recipe:
     weight_decay: float = 0.01
     width: int = 0
     lora: int = 0
+    min_batch: int = 512
 
 
 #: A pretrained model needs one or two passes, random weights many. The first two were chosen with smollm2; for gpt2 and
 #: others they are carried over, the rate of all weights by width. Adapters have one rate for every width and rank
 #: (Schulman et al. 2025, LoRA Without Regret).
 RECIPES = {
-    "adapters": Recipe(epochs=2, learning_rate=2e-3, batch_tokens=0, lora=16),
+    "adapters": Recipe(epochs=2, learning_rate=2e-3, batch_tokens=0, lora=16, min_batch=256),
     "all weights": Recipe(epochs=2, learning_rate=1.5e-4, batch_tokens=0, width=768),
     "scratch": Recipe(epochs=60, learning_rate=2e-3, batch_tokens=0),
     # what the scripts of 2020 did: blocks of 1,024 tokens one at a time, Adam without decay or warm-up, 8 epochs, no stopping
     "classic": Recipe(epochs=8, learning_rate=1e-4, batch_tokens=1024, warmup=0.0, weight_decay=0.0),
 }
-#: Steps that an epoch should have, and the bounds of a step in tokens that this leads to. The upper one keeps GPT-2 under 8 GB.
-STEPS, MIN_BATCH, MAX_BATCH = 100, 512, 4096
+#: Steps that an epoch should have, and the most tokens of a step that this leads to, which keeps GPT-2 under 8 GB.
+STEPS, MAX_BATCH = 100, 4096
 #: Tokens of a block in the classic recipe.
 CLASSIC_BLOCK = 1024
 #: Bytes of a parameter in training: float32 weight, gradient and two moments of AdamW.
@@ -80,7 +81,7 @@ def fit(recipe: Recipe, width: int, tokens: int) -> Recipe:
     """
     rate = float(f"{recipe.learning_rate * recipe.width / width:.2g}") if recipe.width else recipe.learning_rate
     fitting = 2 ** int(math.log2(max(tokens / STEPS, 1)))
-    return replace(recipe, learning_rate=rate, batch_tokens=recipe.batch_tokens or min(max(fitting, MIN_BATCH), MAX_BATCH))
+    return replace(recipe, learning_rate=rate, batch_tokens=recipe.batch_tokens or min(max(fitting, recipe.min_batch), MAX_BATCH))
 
 
 def estimate_memory(model: CausalModel, rows: int, length: int, precision: str) -> int:

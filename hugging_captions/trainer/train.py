@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,9 +125,19 @@ class _Training:
         self.data = dataset.encode(corpus, self.base, block=CLASSIC_BLOCK if options.recipe == "classic" else None)
         width = getattr(self.base.model.config, "hidden_size", 768)
         self.recipe = fit(choose(options), width, sum(map(len, self.data.train)))
-        self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
         set_seed(hardware.seed)  # of the adapters
-        self.model: Any = (_with_adapters(self.base.model, self.recipe.lora) if self.recipe.lora else self.base.model).to(self.device)
+        self.model: Any = self.base.model
+        if self.recipe.lora:
+            try:
+                self.model = _with_adapters(self.base.model, self.recipe.lora)
+            except ValueError as error:  # peft knows no adapters for Mamba
+                if options.lora:
+                    problem = f"--lora {options.lora} doesn't work with {self.base.model.config.model_type} models: {error}"
+                    raise UsageError(problem, "give --lora 0, which trains all weights") from error
+                log.warning("there are no adapters for %s models: all weights are trained", self.base.model.config.model_type)
+                self.recipe = fit(choose(replace(options, lora=0)), width, sum(map(len, self.data.train)))
+        self.model = self.model.to(self.device)
+        self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
         self.tokens = sum(len(row) - 1 for row in self.data.train)
 
     def fit(self) -> tuple[Line, list[Line]]:

@@ -83,7 +83,7 @@ def tune(world: Path, tmp_path: Path) -> Tune:
 
 
 def arguments(root: Path, base: Path, tags: tuple[str, ...]) -> list[str]:
-    settings = ["--epochs", "2", "--batch-tokens", "256", "--learning-rate", "3e-3", "--device", "cpu"]
+    settings = ["--epochs", "2", "--batch-tokens", "256", "--lora", "0", "--learning-rate", "3e-3", "--device", "cpu"]
     return ["--root", str(root), "--tag", *tags, "--train", "--base-model", str(base), *settings]
 
 
@@ -133,7 +133,7 @@ def test_training_changes_every_parameter_and_lowers_both_losses(trained: Path, 
     assert [name for name in before if torch.equal(before[name], after[name])] == []
     losses = [line["val_loss"] for line in lines(trained) if "val_loss" in line]
     steps = [line["train_loss"] for line in lines(trained) if "train_loss" in line]
-    assert len(losses) == 3  # before the first step, and after each epoch
+    assert len(losses) == 5  # before the first step, and twice in each epoch
     assert losses[-1] < losses[0] - 1
     assert steps[-1] < steps[0] - 0.5
 
@@ -448,7 +448,7 @@ def test_a_small_corpus_trains_without_a_split(tune: Tune, world: Path, tmp_path
     metrics = json.loads((tmp_path / "root/trained_models/few/run.json").read_text())["metrics"]
     assert (metrics["val_loss"], metrics["cut_captions"], metrics["train_captions"]) == (None, 1, 31)
     history = lines(tmp_path / "root/trained_models/few")
-    assert [line["epoch"] for line in history] == [1, 2]
+    assert [line["epoch"] for line in history] == pytest.approx([1 / 3, 1, 4 / 3, 2], abs=1e-3)
     assert all(line["train_loss"] > 0 for line in history)
 
 
@@ -459,7 +459,6 @@ def test_the_classic_recipe(tune: Tune, tmp_path: Path) -> None:
 
 
 def test_adapters_are_merged_into_a_plain_folder(world: Path, tune: Tune, tmp_path: Path) -> None:
-    pytest.importorskip("peft")
     assert tune("--lora", "4") == 0
     folder = tmp_path / "root/trained_models/lake+peak"
     assert not list(folder.glob("adapter*"))
@@ -538,18 +537,19 @@ def test_precision_is_what_the_device_accelerates(
 @pytest.mark.parametrize(
     ("options", "width", "tokens", "expected"),
     [
-        (TrainOptions(), 768, 200_000, (6, 3e-4, 1024)),
-        (TrainOptions(), 384, 12_000, (6, 6e-4, 512)),
-        (TrainOptions(base_model="builtin"), 320, 15_000, (6, 3.6e-4, 512)),
-        (TrainOptions(base_model="scratch"), 256, 12_000_000, (60, 2e-3, 4096)),
-        (TrainOptions(recipe="classic"), 128, 12_000_000, (8, 1e-4, 1024)),
-        (TrainOptions(epochs=1, learning_rate=0.1, batch_tokens=99), 384, 200_000, (1, 0.1, 99)),
-        (TrainOptions(lora=8), 768, 200_000, (6, 9e-4, 1024)),
+        (TrainOptions(), 768, 200_000, (2, 2e-3, 1024, 16)),
+        (TrainOptions(), 384, 12_000, (2, 2e-3, 256, 16)),
+        (TrainOptions(lora=8), 768, 200_000, (2, 2e-3, 1024, 8)),
+        (TrainOptions(lora=0), 768, 200_000, (2, 1.5e-4, 1024, 0)),
+        (TrainOptions(lora=0, base_model="smollm2"), 576, 12_000, (2, 2e-4, 512, 0)),
+        (TrainOptions(base_model="scratch"), 256, 12_000_000, (60, 2e-3, 4096, 0)),
+        (TrainOptions(recipe="classic"), 128, 12_000_000, (8, 1e-4, 1024, 0)),
+        (TrainOptions(epochs=1, learning_rate=0.1, batch_tokens=99), 384, 200_000, (1, 0.1, 99, 16)),
     ],
 )
-def test_defaults_fit_the_model_and_the_corpus(options: TrainOptions, width: int, tokens: int, expected: tuple[int, float, int]) -> None:
+def test_defaults_fit_the_model_and_the_corpus(options: TrainOptions, width: int, tokens: int, expected: tuple[int, float, int, int]) -> None:
     fitted = recipe.fit(recipe.choose(options), width, tokens)
-    assert (fitted.epochs, fitted.learning_rate, fitted.batch_tokens) == pytest.approx(expected)
+    assert (fitted.epochs, fitted.learning_rate, fitted.batch_tokens, fitted.lora) == pytest.approx(expected)
 
 
 def test_fp16_needs_a_gpu(tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:
