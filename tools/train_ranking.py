@@ -66,9 +66,9 @@ def report(names: list[str], scaled: Any, good: Any, sources: Any) -> None:
     shown = cross_val_predict(LogisticRegression(C=C), scaled[:, without], good, cv=folds, method="predict_proba")[:, 1]
     show("without words", shown, good, words)
     if len(set(sources)) > 1:
-        left_out = cross_val_predict(
-            LogisticRegression(C=C), scaled, good, cv=LeaveOneGroupOut(), groups=sources, method="predict_proba"
-        )[:, 1]
+        left_out = cross_val_predict(LogisticRegression(C=C), scaled, good, cv=LeaveOneGroupOut(), groups=sources, method="predict_proba")[
+            :, 1
+        ]
         for source in sorted(set(sources)):
             own = sources == source
             if 0 < good[own].sum() < own.sum():
@@ -78,7 +78,8 @@ def report(names: list[str], scaled: Any, good: Any, sources: Any) -> None:
 def show(name: str, score: Any, good: Any, words: Any) -> None:
     """Print a row: AUC, AUC within thirds by length, and shares of good ones among the best."""
     thirds = np.digitize(words, np.quantile(words, [1 / 3, 2 / 3]))
-    within = [roc_auc_score(good[thirds == t], score[thirds == t]) if 0 < good[thirds == t].sum() < (thirds == t).sum() else float("nan") for t in range(3)]
+    both = [0 < good[thirds == t].sum() < (thirds == t).sum() for t in range(3)]
+    within = [roc_auc_score(good[thirds == t], score[thirds == t]) if both[t] else float("nan") for t in range(3)]
     best = np.argsort(-score, kind="stable")
     shares = "  ".join(f"{good[best[:size]].mean():.2f} of {size}" for size in BEST)
     print(f"{name:45} {roc_auc_score(good, score):.3f}  {' '.join(f'{auc:.2f}' for auc in within)}  {shares}  (all: {good.mean():.2f})")

@@ -61,10 +61,10 @@ _CLOSING = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«"}
 class Caption:
     """One generated caption: prompt included, end signal not.
 
-    ``row`` and ``seed`` gave its random numbers; ``tokens`` counts the prompt's too, ``sampled`` the end signal too; ``ended``
-    says whether the model ended it or the length did, ``shortened`` whether it was then cut after its last whole sentence; ``mean_logprob`` is the mean log-probability (nats) of its sampled
-    tokens under the model. ``copied`` is None where that wasn't searched, ``reason`` where the caption is kept, ``score``
-    where the captions aren't ranked.
+    ``row`` and ``seed`` gave its random numbers; ``tokens`` counts the prompt's too, ``sampled`` the end token too; ``ended``
+    says whether the model ended it or the length did, ``shortened`` whether it was then cut after its last whole sentence;
+    ``mean_logprob`` is the mean log-probability (nats) of its sampled tokens under the model. ``copied`` is None where that
+    wasn't searched, ``reason`` where the caption is kept, ``score`` where the captions aren't ranked.
     """
 
     text: str

@@ -55,7 +55,7 @@ def features(text: str, prompt: str, mean_logprob: float, coherence: float) -> d
     """
     words = folded_words(text)
     content = [word for word in words if is_content(word)]
-    pairs = [*zip(words, words[1:])]
+    pairs = [*pairwise(words)]
     found = [match["emoji"] for match in emoji.emoji_list(text)] if not text.isascii() else []
     beginning = " ".join(folded_words(prompt))
     return {

@@ -547,7 +547,9 @@ def test_precision_is_what_the_device_accelerates(
         (TrainOptions(epochs=1, learning_rate=0.1, batch_tokens=99), 384, 200_000, (1, 0.1, 99, 16)),
     ],
 )
-def test_defaults_fit_the_model_and_the_corpus(options: TrainOptions, width: int, tokens: int, expected: tuple[int, float, int, int]) -> None:
+def test_defaults_fit_the_model_and_the_corpus(
+    options: TrainOptions, width: int, tokens: int, expected: tuple[int, float, int, int]
+) -> None:
     fitted = recipe.fit(recipe.choose(options), width, tokens)
     assert (fitted.epochs, fitted.learning_rate, fitted.batch_tokens, fitted.lora) == pytest.approx(expected)
 
