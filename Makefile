@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/smollm2  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
 	$(RUN) tune_transformer.py --root demo --tag rmnp --train --generate --base-model smollm2 --epochs 1 --overwrite \
-		--prompt "The trail" --prompt "The lake" --prompt "This morning" --prompt "We saw" --num-captions 10
+		--prompt "Beautiful" --prompt "So happy" --prompt "Finally" --prompt "My favorite" --num-captions 10
 	@echo "Read demo/text/generated_text/rmnp_gen.txt, and demo/trained_models/rmnp/README.md on the model."
 
 test: $(VENV)/installed-dev  ## every test but the faults

@@ -16,7 +16,7 @@ import pytest
 
 import tune_transformer
 from hugging_captions import gguf_files, models
-from hugging_captions.storage import Store, write_captions
+from hugging_captions.storage import Store, read_captions, write_captions
 
 CAPTIONS = [f"Seven miles to the lake number {i} and back again, tired and happy" for i in range(40)]
 WIDTH, HEADS, LAYERS = 32, 4, 1
@@ -113,7 +113,7 @@ def test_smollm2_comes_from_the_installed_package(package: Path, cache: Path, tm
     assert "license: apache-2.0" in card
     assert "Tiny.F32.gguf" in card
     assert "ALL_F32" in card
-    assert Store(tmp_path).generated("lake", ".txt").read_text().count("\n") == 2
+    assert len(read_captions(Store(tmp_path).generated("lake", ".txt"))) == 2
     changed = (folder / "model.safetensors").stat().st_mtime_ns
     assert models.load_base("smollm2", (), 0).start == 0
     assert (folder / "model.safetensors").stat().st_mtime_ns == changed  # converted once

@@ -2,10 +2,10 @@
 
     python tools/train_ranking.py tools/rated_captions.jsonl
 
-Each line has ``text``, ``prompt``, ``mean_logprob``, ``coherence``, ``source`` (corpus, base model and temperature), and the
-ratings of two readers: 2 can be posted as it is, 1 nearly, 0 not. Good is what both rate 1 or better. Writes
-hugging_captions/data/ranking.json with weights from all lines; every printed figure is of captions that the weights
-have not seen, ten-fold, and once more with each source left out.
+Each line has ``text``, ``mean_logprob``, ``source`` (corpus, base model and temperature), and the ratings of two readers: 2 can
+be posted as it is, 1 nearly, 0 not. Good is what both rate 1 or better. Writes hugging_captions/data/ranking.json with weights
+from all lines; every printed figure is of captions that the weights have not seen, ten-fold, and once more with each
+source left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     lines = [json.loads(line) for path in parser.parse_args().files for line in path.read_text(encoding="utf-8").splitlines()]
-    rows = [selection.features(line["text"], line["prompt"], line["mean_logprob"], line["coherence"]) for line in lines]
+    rows = [selection.features(line["text"], line["mean_logprob"]) for line in lines]
     names = list(rows[0])
     values = np.array([[row[name] for name in names] for row in rows])
     good = np.array([min(line["reader_1"], line["reader_2"]) >= 1 for line in lines])

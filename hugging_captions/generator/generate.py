@@ -92,7 +92,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     kept = candidates.collect()
     seconds = time.perf_counter() - start
     base = _load_base(corpus, store, loaded) if options.compare_base or options.rank == "contrast" else None
-    ranked = choose(rank(kept, options.rank, loaded, base), options.num_captions)
+    ranked = choose(rank(kept, options.rank, base), options.num_captions)
     rejected = dict(Counter(caption.reason for caption in candidates.attempts if caption.reason).most_common())
     _report_missing(candidates, len(ranked), rejected, corpus)
     figures = all_figures(ranked, candidates.attempts, reference)
@@ -128,7 +128,7 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     figures: dict[str, object] = {"sampled": len(captions), "ended_share": sum(caption.ended for caption in captions) / len(captions)}
     figures |= {key: columns["kept"][key] for key in SAMPLE_FIGURES}
     figures |= {f"held_out_{key}": columns["held out"][key] for key in SAMPLE_FIGURES}
-    best = rank([caption for caption in captions if caption.ended and not caption.is_empty], "score", model, None)[:3]
+    best = rank([caption for caption in captions if caption.ended and not caption.is_empty], "score", None)[:3]
     return models.Sample(figures, tuple(caption.text for caption in best))
 
 
@@ -165,7 +165,7 @@ def _prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.Lo
     return loaded
 
 
-def rank(captions: Sequence[Caption], by: str, model: models.LoadedModel, base: models.LoadedModel | None) -> list[Caption]:
+def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) -> list[Caption]:
     """Return ``captions`` by prompt, best first within each, with their ``score`` set.
 
     ``score``: how probably a reader would find it fit to post (``selection``). ``likelihood``: mean log-probability of the
@@ -177,11 +177,10 @@ def rank(captions: Sequence[Caption], by: str, model: models.LoadedModel, base: 
     """
     if by == "none":
         return list(captions)
-    coherences = selection.coherences(model, [caption.text for caption in captions]) if by == "score" else [0.0] * len(captions)
-    for caption, coherence in zip(captions, coherences):
+    for caption in captions:
         caption.score = caption.mean_logprob
         if by == "score":
-            caption.score = selection.score(selection.features(caption.text, caption.prompt, caption.mean_logprob, coherence))
+            caption.score = selection.score(selection.features(caption.text, caption.mean_logprob))
         if by == "contrast" and base is not None:
             caption.score = round(caption.mean_logprob - log_likelihood(base, caption) / caption.sampled, 5)
     prompts = list(dict.fromkeys(caption.prompt for caption in captions))

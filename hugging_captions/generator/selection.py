@@ -9,21 +9,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import emoji
 
 from .. import language, storage
 from ..text import folded_words
 
-if TYPE_CHECKING:
-    from ..models import LoadedModel
-
-#: Rows whose likelihoods are computed at a time.
-ROWS = 32
 #: Words that are likelier than this (by rank in the list of English words) say little when they come twice.
 COMMON_WORDS = 150
 #: A content word so many times, or so many words in a row twice: a loop.
@@ -32,7 +27,6 @@ LOOP_WORD, LOOP_RUN = 4, 5
 EMOJI_AGAIN, EMOJI_RUN = 4, 7
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+|\n+")
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CLOCK = re.compile(r"(?<![\d.:])(\d{1,3})(?::(\d{2}))?\s*([ap])\.?m\b|(?<![\d.:])(\d{1,2}):(\d{2})(?![\d:])", re.IGNORECASE)
 _SKIN_TONES = frozenset("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
 
@@ -42,32 +36,20 @@ def sentences(text: str) -> list[str]:
     return [part for part in _SENTENCE_END.split(text) if re.search(r"\w", part)]
 
 
-def features(text: str, prompt: str, mean_logprob: float, coherence: float) -> dict[str, float]:
+def features(text: str, mean_logprob: float) -> dict[str, float]:
     """Return the features of a caption, the same keys for each.
 
-    ``words``: logarithm of their number. ``sentences``: those after the first. ``repeated_words`` and ``repeated_pairs``: share
-    of its content words, and of its pairs of words, that came before. ``emoji``, ``numbers``: how many. ``echo``: whether the
-    prompt comes again.
-
-    Args:
-        mean_logprob: of its sampled tokens under the model, in nats.
-        coherence: see ``coherences``.
+    ``words``: logarithm of their number. ``sentences``: those after the first. ``repeated_words``: share of its content words
+    that came before. ``emoji``: how many. ``likelihood``: ``mean_logprob``, the mean log-probability (nats) of its sampled tokens.
     """
     words = folded_words(text)
     content = [word for word in words if is_content(word)]
-    pairs = [*pairwise(words)]
-    found = [match["emoji"] for match in emoji.emoji_list(text)] if not text.isascii() else []
-    beginning = " ".join(folded_words(prompt))
     return {
         "words": math.log(max(len(words), 1)),
         "sentences": float(max(len(sentences(text)) - 1, 0)),
         "repeated_words": (len(content) - len(set(content))) / max(len(content), 1),
-        "repeated_pairs": (len(pairs) - len(set(pairs))) / max(len(pairs), 1),
-        "emoji": float(len(found)),
-        "numbers": float(len(_NUMBER.findall(text))),
-        "echo": float(bool(beginning) and " ".join(words).count(beginning) > 1),
+        "emoji": 0.0 if text.isascii() else float(emoji.emoji_count(text)),
         "likelihood": mean_logprob,
-        "coherence": coherence,
     }
 
 
@@ -129,49 +111,3 @@ def score(values: Mapping[str, float]) -> float:
 @cache
 def _weights() -> Any:
     return storage.read_json(storage.data_file("ranking.json"))
-
-
-def coherences(loaded: LoadedModel, texts: Sequence[str]) -> list[float]:
-    """Return how well the sentences of each text follow from each other, in nats a token under the model.
-
-    For each sentence but the first: the log-likelihood after the sentence before it minus that without it, divided by its
-    tokens. Of several the lowest counts, because one sentence that doesn't follow spoils a caption; 0 for one sentence.
-    """
-    tokenizer = loaded.tokenizer
-    rows: list[tuple[list[int], int]] = []
-    pairs: list[int] = []
-    for number, text in enumerate(texts):
-        for before, after in pairwise(sentences(text)):
-            first, second = (list(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (before, f" {after}"))
-            if second and len(first) + len(second) < loaded.max_positions:
-                rows += [([loaded.start, *first, *second], len(second)), ([loaded.start, *second], len(second))]
-                pairs.append(number)
-    likelihoods = _log_likelihoods(loaded, rows)
-    found = [0.0] * len(texts)
-    gains: dict[int, float] = {}
-    for i, number in enumerate(pairs):
-        gain = (likelihoods[2 * i] - likelihoods[2 * i + 1]) / rows[2 * i][1]
-        gains[number] = min(gain, gains.get(number, math.inf))
-    for number, gain in gains.items():
-        found[number] = round(gain, 3)  # rounding between batch sizes doesn't reach this
-    return found
-
-
-def _log_likelihoods(loaded: LoadedModel, rows: Sequence[tuple[list[int], int]]) -> list[float]:
-    """Return the log-likelihood of the last so many tokens of each row, in nats."""
-    import torch
-
-    found = [0.0] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-    with torch.inference_mode():
-        for start in range(0, len(order), ROWS):
-            some = order[start : start + ROWS]
-            ids = torch.zeros(len(some), len(rows[some[-1]][0]), dtype=torch.long, device=loaded.model.device)
-            for place, i in enumerate(some):
-                ids[place, : len(rows[i][0])] = torch.tensor(rows[i][0])
-            logits = loaded.model(input_ids=ids, use_cache=False).logits[:, :-1]
-            for place, i in enumerate(some):
-                last, counted = len(rows[i][0]) - 1, rows[i][1]
-                own = torch.log_softmax(logits[place, last - counted : last].float(), dim=-1)
-                found[i] = float(own.gather(1, ids[place, last - counted + 1 : last + 1, None]).sum())
-    return found

@@ -109,7 +109,7 @@ def test_exactly_as_many_as_asked_for_all_different_all_ended(trained: Store, ca
     for prompt in (lines[:12], lines[12:]):
         scores = [line["score"] for line in prompt]
         assert scores == sorted(scores, reverse=True)
-    assert record["attempts"] == 2 * 12 * 4
+    assert record["attempts"] == 2 * 12 * 8
     assert record["rejected"]["outranked"] > 0
     assert record["kept"] + sum(record["rejected"].values()) == record["attempts"]
     assert set(record["figures"]) == {"kept", "attempts", "held out"}
