@@ -56,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=2, help="turns of each contender; above 256 captions one (default: 2)")
     parser.add_argument("--all", action="store_true", help="also let the others write more than 256 captions on a CPU")
     parser.add_argument("--layers", type=int, default=6, help="of width 768 (default: 6)")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="a model trained below this folder, instead of the random one")
+    parser.add_argument("--tag", default="rmnp", help="its tag (default: rmnp)")
+    parser.add_argument("--contenders", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default=None, help="default: cuda where there is one")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out", metavar="DIR")
     return parser
@@ -67,12 +70,13 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     from hugging_captions.console import table
 
-    test = generate_contenders.Contest(arguments.layers, arguments.device, SHARED / "gpt2_tokenizer")
+    test = generate_contenders.Contest(arguments.layers, arguments.device, SHARED / "gpt2_tokenizer", arguments.root, arguments.tag)
     print(test.describe(), "\n")
     found: list[dict[str, Any]] = []
     for size in arguments.sizes:
         slow = test.device == "cpu" and size > CPU_LIMIT and not arguments.all
-        names = [name for name in test.contenders if name == "ours" or not slow]
+        asked = arguments.contenders or test.contenders
+        names = [name for name in test.contenders if name in asked and (name == "ours" or not slow)]
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         for number in range(arguments.rounds if size <= CPU_LIMIT else 1):
             for name in names[number % len(names) :] + names[: number % len(names)]:

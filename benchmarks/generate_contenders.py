@@ -17,10 +17,11 @@ from hugging_captions import models
 from hugging_captions.generator.candidates import Candidates
 from hugging_captions.generator.novelty import Reference
 from hugging_captions.options import GenerateOptions
+from hugging_captions.storage import Store
 
 log = logging.getLogger("hugging_captions.benchmarks")
 
-OPTIONS = GenerateOptions(max_length=60, min_length=0, top_k=50, top_p=0.95, keep_all=True)
+OPTIONS = GenerateOptions(max_length=60, min_length=0, temperature=1.0, top_k=50, top_p=0.95, keep_all=True)
 PROMPTS = ["My day", "The view from up here", "Coffee", "Nothing beats the first snow of the year"]
 #: Likelihood of the end signal among the survivors: half of the texts are over within 17 tokens, 90 % within 58.
 HAZARD = 0.04
@@ -31,13 +32,18 @@ CALL_ROWS = 256
 class Contest:
     """The model, and what each contender does with it."""
 
-    def __init__(self, layers: int, device: str | None, tokenizer_folder: Path) -> None:
+    def __init__(self, layers: int, device: str | None, tokenizer_folder: Path, root: Path | None = None, tag: str = "") -> None:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-        if self.tokenizer.eos_token_id is None:
-            self.tokenizer.eos_token = models.END_OF_TEXT
-        self.eos = self.tokenizer.eos_token_id
-        self.model = build_model(layers, len(self.tokenizer), self.eos).to(self.device)
+        if root is not None:
+            loaded: Any = models.load_checkpoint(tag, Store(root))
+            self.tokenizer, self.eos, self.start, self.model = loaded.tokenizer, loaded.end, loaded.start, loaded.model.eval()
+        else:
+            self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+            if self.tokenizer.eos_token_id is None:
+                self.tokenizer.eos_token = models.END_OF_TEXT
+            self.eos = self.start = self.tokenizer.eos_token_id
+            self.model = build_model(layers, len(self.tokenizer), self.eos)
+        self.model.to(self.device)
         if self.device == "cuda":
             self.model.to(torch.bfloat16)
         self.contenders: dict[str, Callable[[int, int], tuple[int, int]]] = {
@@ -49,10 +55,10 @@ class Contest:
 
     def describe(self) -> str:
         """Return one line about the model and the machine."""
-        millions = sum(p.numel() for p in self.model.transformer.parameters()) / 1e6
+        millions = sum(p.numel() for p in self.model.parameters()) / 1e6
         where = f"{torch.get_num_threads()} threads" if self.device == "cpu" else torch.cuda.get_device_name()
-        shape = f"GPT-2 shape, {millions:.0f} M parameters, {self.model.dtype}"
-        return f"{shape}, {self.device}, {where}; at most 60 tokens, end signal {HAZARD:.0%} a token"
+        shape = f"{self.model.config.model_type}, {millions:.0f} M parameters, {self.model.dtype}"
+        return f"{shape}, {self.device}, {where}; at most 60 tokens"
 
     def run(self, name: str, size: int, seed: int) -> dict[str, float] | None:
         """Return seconds, captions that ended, their tokens and peak memory of one turn; None, and a line, where it fails."""
@@ -73,7 +79,7 @@ class Contest:
         return {"seconds": seconds, "ended": ended, "tokens": tokens, "memory": peak}
 
     def _ours(self, size: int, seed: int) -> tuple[int, int]:
-        loaded = models.LoadedModel(self.model, self.tokenizer, self.eos)
+        loaded = models.LoadedModel(self.model, self.tokenizer, self.start)
         captions = Candidates(loaded, PROMPTS[:1], replace(OPTIONS, num_captions=size), seed, Reference(None)).collect()
         return sum(caption.ended for caption in captions), sum(caption.sampled for caption in captions)
 
@@ -82,7 +88,7 @@ class Contest:
         return GenerationConfig(do_sample=True, top_k=50, top_p=0.95, **({"max_length": 61} | ids | more))
 
     def _generate(self, size: int, seed: int) -> tuple[int, int]:
-        ids = torch.tensor([[self.eos, *self.tokenizer(PROMPTS[0])["input_ids"]]], device=self.device)
+        ids = torch.tensor([[self.start, *self.tokenizer(PROMPTS[0])["input_ids"]]], device=self.device)
         rows: list[list[int]] = []
         for start in range(0, size, CALL_ROWS):
             settings = self._settings(num_return_sequences=min(CALL_ROWS, size - start))
@@ -91,7 +97,7 @@ class Contest:
         return self._count(rows)
 
     def _padded(self, size: int, seed: int) -> tuple[int, int]:
-        prompts = [[self.eos, *self.tokenizer(prompt)["input_ids"]] for prompt in PROMPTS]
+        prompts = [[self.start, *self.tokenizer(prompt)["input_ids"]] for prompt in PROMPTS]
         longest = max(map(len, prompts))
         rows: list[list[int]] = []
         for start in range(0, size, CALL_ROWS):
@@ -103,7 +109,7 @@ class Contest:
         return self._count(rows)
 
     def _continuous(self, size: int, seed: int) -> tuple[int, int]:
-        prompt = [self.eos, *self.tokenizer(PROMPTS[0])["input_ids"]]
+        prompt = [self.start, *self.tokenizer(PROMPTS[0])["input_ids"]]
         settings = self._settings(max_length=None, max_new_tokens=61 - len(prompt))
         outputs = self.model.generate_batch(inputs=[prompt] * size, generation_config=settings, progress_bar=False)
         rows = [list(output.generated_tokens) for output in outputs.values()]
