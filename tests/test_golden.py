@@ -46,12 +46,14 @@ def test_real_captions_are_cleaned_as_before(name: str, root: Path) -> None:
     assert found == GOLDEN["cleaning"][name]
 
 
-def test_a_seeded_training_has_the_same_losses(root: Path, tiny_base: Path) -> None:
+@pytest.mark.parametrize("weights", ["adapters", "all weights"])
+def test_a_seeded_training_has_the_same_losses(weights: str, root: Path, tiny_base: Path) -> None:
     captions = Store(root).captions("rmnp")
     captions.parent.mkdir(parents=True)
     captions.write_bytes((ROOT / "tests" / "golden" / "rmnp_captions.txt").read_bytes())
     argv = ["--train", "--base-model", str(tiny_base), "--epochs", "3", "--seed", "7", "--device", "cpu", "--precision", "fp32"]
-    assert tune_transformer.main(["--root", str(root), "--tag", "rmnp", *argv]) == 0
+    more = [] if weights == "adapters" else ["--lora", "0"]
+    assert tune_transformer.main(["--root", str(root), "--tag", "rmnp", *argv, *more]) == 0
     history = map(json.loads, (Store(root).model("rmnp") / "history.jsonl").read_text(encoding="utf-8").splitlines())
     losses = [line["val_loss"] for line in history if "val_loss" in line]
-    assert losses == pytest.approx(GOLDEN["training"], abs=1e-4)
+    assert losses == pytest.approx(GOLDEN["training"][weights], abs=1e-4)
