@@ -35,7 +35,7 @@ QUICK = [
     "--top-p",
     "1",
 ]
-QUICK += ["--attempts-per-caption", "100"]
+QUICK += ["--attempts-per-caption", "400"]
 
 TRAIN = ["--train", "--generate", "--prompt", "The view", *QUICK]
 
@@ -113,7 +113,7 @@ def _write_captions(root: Path, data: bytes) -> None:
         (b"", ["--train"], 5, "captions.txt holds no caption"),
         (b"\xff\xd8\xff\xe0\0\0", ["--train"], 3, "captions.txt is not UTF-8 text"),
         (b"one two\n", ["--train", "--base-model", "gpt2"], 3, "the hub can't be reached, and the model is not in the local cache"),
-        (b"one two\n", ["--train", "--base-model", "./nowhere"], 3, "base model ./nowhere is not a folder"),
+        (b"one two\n", ["--train", "--base-model", "./nowhere"], 3, "base model ./nowhere is neither a folder nor a file"),
         (b"one two\n", ["--train", "--device", "cuda", "--base-model", "scratch"], 2, "--device cuda is not available here"),
         (None, ["--generate"], 3, "cannot generate for tag 'corgi'"),
         (None, ["--generate", "--min-length", "80"], 2, "--min-length 80 leaves no caption room to end"),

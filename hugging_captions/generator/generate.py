@@ -92,7 +92,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     kept = candidates.collect()
     seconds = time.perf_counter() - start
     base = _load_base(corpus, store, loaded) if options.compare_base or options.rank == "contrast" else None
-    ranked = choose(rank(kept, options.rank, base), options.num_captions)
+    ranked = choose(rank(kept, options.rank, base), options.rank, options.num_captions)
     rejected = dict(Counter(caption.reason for caption in candidates.attempts if caption.reason).most_common())
     _report_missing(candidates, len(ranked), rejected, corpus)
     figures = all_figures(ranked, candidates.attempts, reference)
@@ -187,13 +187,16 @@ def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) 
     return sorted(captions, key=lambda caption: (prompts.index(caption.prompt), -(caption.score or 0.0), caption.row))
 
 
-def choose(ranked: Sequence[Caption], wanted: int) -> list[Caption]:
-    """Return the first ``wanted`` captions of each prompt; the others get the reason ``outranked``."""
-    seen: Counter[str] = Counter()
-    for caption in ranked:
-        seen[caption.prompt] += 1
-        if seen[caption.prompt] > wanted:
-            caption.reason = "outranked"
+def choose(ranked: Sequence[Caption], by: str, wanted: int) -> list[Caption]:
+    """Return ``wanted`` captions of each prompt, the first ones, or by ``score`` good ones that differ; the others are ``outranked``."""
+    for prompt in dict.fromkeys(caption.prompt for caption in ranked):
+        own = [caption for caption in ranked if caption.prompt == prompt]
+        chosen = range(min(wanted, len(own)))
+        if by == "score":
+            scores = [caption.score or 0.0 for caption in own]
+            chosen = selection.choose([caption.text for caption in own], scores, prompt, wanted)
+        for number in {*range(len(own))} - {*chosen}:
+            own[number].reason = "outranked"
     return [caption for caption in ranked if caption.reason is None]
 
 

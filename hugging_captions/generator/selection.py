@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,8 @@ from ..text import folded_words
 COMMON_WORDS = 150
 #: A content word so many times, or so many words in a row twice: a loop.
 LOOP_WORD, LOOP_RUN = 4, 5
+#: What being the same as a chosen caption costs, in the score's unit.
+SIMILARITY_COST = 0.5
 #: The same emoji so many times in a row, or so many emoji in a row at all.
 EMOJI_AGAIN, EMOJI_RUN = 4, 7
 
@@ -94,6 +96,26 @@ def has_impossible_time(text: str) -> bool:
         if (half and not 1 <= int(hour) <= 12) or int(hour_24 or 0) > 24 or int(minute or minute_24 or 0) > 59:
             return True
     return False
+
+
+def choose(texts: Sequence[str], scores: Sequence[float], prompt: str, wanted: int) -> list[int]:
+    """Return the indices of ``wanted`` texts with good scores that say different things, best first.
+
+    One after the other, the text with the highest score minus ``SIMILARITY_COST`` times its greatest similarity to one that
+    is chosen already (maximal marginal relevance, Carbonell and Goldstein 1998). Two texts are similar by the share of
+    the shorter one's word pairs, those of the prompt not counted, that the other has.
+    """
+    known = len(folded_words(prompt))
+    pairs = [set(pairwise(folded_words(text)[max(known - 1, 0) :])) for text in texts]
+    similar, left, chosen = [0.0] * len(texts), set(range(len(texts))), list[int]()
+    while left and len(chosen) < wanted:
+        best = max(left, key=lambda i: (scores[i] - SIMILARITY_COST * similar[i], -i))
+        left.remove(best)
+        chosen.append(best)
+        for i in left:
+            fewest = min(len(pairs[i]), len(pairs[best]))
+            similar[i] = max(similar[i], len(pairs[i] & pairs[best]) / fewest if fewest else 0.0)
+    return sorted(chosen, key=lambda i: (-scores[i], i))
 
 
 # -- the score
