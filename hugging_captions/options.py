@@ -127,7 +127,7 @@ class GenerateOptions:
     prompt_file: Path | None = option(None, "file with more prompts, one a line", type=Path, metavar="FILE")
     num_captions: int = option(40, "captions to write for each prompt", at_least=1, metavar="N")
     max_length: int = option(60, "most tokens in a caption, prompt included", at_least=2, metavar="N")
-    min_length: int = option(12, "fewest tokens in a caption, prompt included", at_least=0, metavar="N")
+    min_length: int = option(8, "fewest tokens in a caption, prompt included", at_least=0, metavar="N")
     temperature: float = option(0.7, "sampling temperature: lower is safer, higher more varied", above=0, at_most=10, metavar="T")
     top_k: int = option(50, "sample among the k likeliest tokens; 0: all", at_least=0, metavar="K")
     top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", above=0, at_most=1, metavar="P")

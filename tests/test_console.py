@@ -162,7 +162,7 @@ def test_help_and_usage_errors_import_nothing_heavy(script: str, argv: list[str]
 def test_the_defaults_of_2020_stay_but_for_those_that_ratings_chose() -> None:
     clean, generate = options.CleanOptions(), options.GenerateOptions()
     assert (options.PullOptions().caption_queries, clean.min_likes) == (60, 10)
-    assert (generate.prompt, generate.max_length, generate.min_length, generate.num_captions) == (None, 60, 12, 40)
+    assert (generate.prompt, generate.max_length, generate.min_length, generate.num_captions) == (None, 60, 8, 40)
     assert '(default: "My day")' in tune_transformer.build_parser().format_help()
     assert options.TrainOptions().base_model == "gpt2"
 

@@ -82,7 +82,7 @@ def has_stray_emoji(text: str) -> bool:
         return True
     run, again = 1, 1
     for last, one in pairwise(found):
-        adjoins = not text[last["match_end"] : one["match_start"]].strip()
+        adjoins = not text[last["match_end"] : one["match_start"]].strip(" \n\u200d\ufe0f")
         run = run + 1 if adjoins else 1
         again = again + 1 if adjoins and last["emoji"] == one["emoji"] else 1
         if run >= EMOJI_RUN or again >= EMOJI_AGAIN:

@@ -103,6 +103,7 @@ def test_the_span_allowed_is_an_option(span: int, reasons: list[str], reference:
         ("four of one 🎉🎉🎉🎉", True),
         ("as many in all, in two places 🎉🎉 and 🎉🎉", False),
         ("a row of eight 🌲🎉🌲🎉🌲🎉🌲🎉", True),
+        ("one family too many 👧‍👧‍👧‍👧‍👧‍👧‍👧‍👧", True),
         ("up at 5:41 a.m., home at 23:10", False),
         ("up at 27:10", True),
         ("up at 14 pm", True),
