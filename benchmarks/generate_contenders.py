@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from train_contenders import PeakMemory
 from transformers import AutoTokenizer, GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from hugging_captions import models
@@ -123,6 +123,32 @@ class Contest:
         for row in cut:
             self.tokenizer.decode(row, clean_up_tokenization_spaces=False)
         return sum(row[-1] == self.eos for row in cut), sum(map(len, cut))
+
+
+class PeakMemory:
+    """The most memory that the process takes while entered, over what it took before, in ``gigabytes``; 0 outside Linux."""
+
+    def __enter__(self) -> PeakMemory:
+        self._before, self._peak, self._over = _resident(), 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.gigabytes = max(0, self._peak - self._before) / 1e9
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            self._peak = max(self._peak, _resident())
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except OSError:
+        return 0
 
 
 def build_model(layers: int, vocabulary: int, eos: int) -> GPT2LMHeadModel:

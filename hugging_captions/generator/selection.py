@@ -24,7 +24,7 @@ COMMON_WORDS = 150
 #: A content word so many times, or so many words in a row twice: a loop.
 LOOP_WORD, LOOP_RUN = 4, 5
 #: What being the same as a chosen caption costs, in the score's unit.
-SIMILARITY_COST = 0.5
+SIMILARITY_COST = 0.25
 #: The same emoji so many times in a row, or so many emoji in a row at all.
 EMOJI_AGAIN, EMOJI_RUN = 4, 7
 
