@@ -191,7 +191,7 @@ def choose(ranked: Sequence[Caption], by: str, wanted: int) -> list[Caption]:
     """Return ``wanted`` captions of each prompt, the first ones, or by ``score`` good ones that differ; the others are ``outranked``."""
     for prompt in dict.fromkeys(caption.prompt for caption in ranked):
         own = [caption for caption in ranked if caption.prompt == prompt]
-        chosen = range(min(wanted, len(own)))
+        chosen = list(range(min(wanted, len(own))))
         if by == "score":
             scores = [caption.score or 0.0 for caption in own]
             chosen = selection.choose([caption.text for caption in own], scores, prompt, wanted)
