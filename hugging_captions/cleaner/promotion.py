@@ -235,12 +235,11 @@ class Facts:
 class Scores:
     """What the model makes of a caption.
 
-    ``sentences`` is of each sentence the probability that it isn't natural text, ``pitches`` that it is a plea or sells, and ``caption``
-    the probability that the caption doesn't belong in a corpus.
+    ``sentences`` is of each sentence the probability that it isn't natural text, ``caption`` the probability that the caption
+    doesn't belong in a corpus.
     """
 
     sentences: list[float]
-    pitches: list[float]
     caption: float
 
 
@@ -257,9 +256,7 @@ class Model:
         logits = self.logits(features(sentences), len(sentences))
         caption = _dot(caption_features(*logits, facts), self.caption)
         rows = sentence_features(*logits, caption, facts)
-        return Scores(
-            [probability(_dot(row, self.sentence)) for row in rows], [probability(pitch) for pitch in logits[1]], probability(caption)
-        )
+        return Scores([probability(_dot(row, self.sentence)) for row in rows], probability(caption))
 
     def logits(self, found: Features, count: int) -> tuple[list[float], list[float], float]:
         """Return the logits of the words alone: of ``count`` sentences not natural, of each a pitch, and of the caption as a whole."""
