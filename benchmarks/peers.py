@@ -103,7 +103,6 @@ def load(arguments: argparse.Namespace) -> Any:
 
 def make(name: str, base: Any, data: Any) -> tuple[Any, int]:
     """Return the trainer of a contender, and how many real tokens it trains on."""
-    from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
     from hugging_captions.dataset.batches import TokenBatches, blocks
@@ -125,19 +124,22 @@ def make(name: str, base: Any, data: Any) -> tuple[Any, int]:
         return CaptionTrainer(model=model, args=TrainingArguments(**common), rows=data.train, batches=batches), tokens
     if name == "run_clm blocks":
         rows = [list(row) for row in blocks(data.train, 1024)]
-        grouped = Dataset.from_dict({"input_ids": rows, "labels": rows})
+        grouped: Any = [{"input_ids": row, "labels": row} for row in rows]
         arguments = TrainingArguments(**common, per_device_train_batch_size=1)
         return Trainer(model=base.model, args=arguments, train_dataset=grouped), sum(len(row) - 1 for row in rows)
+    import pyarrow
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
     from trl import SFTConfig, SFTTrainer
 
-    rows = Dataset.from_dict({"input_ids": [list(row) for row in data.train]})
+    # a fingerprint of ours: hashing the table pickles a class that some releases of pyarrow can't find
+    captions = Dataset(InMemoryTable(pyarrow.table({"input_ids": [list(row) for row in data.train]})), fingerprint="captions")
     packed = name == "TRL packed"
-    # the tokenizer has no pad token that isn't eos, which TRL masks: labels come from its own collator
     settings = SFTConfig(
         **common, per_device_train_batch_size=1 if packed else 8, packing=packed, max_length=1024, bf16=False, fp16=False,
         gradient_checkpointing=False,
     )  # fmt: skip
-    return SFTTrainer(model=base.model, args=settings, train_dataset=rows, processing_class=base.tokenizer), tokens
+    return SFTTrainer(model=base.model, args=settings, train_dataset=captions, processing_class=base.tokenizer), tokens
 
 
 if __name__ == "__main__":
