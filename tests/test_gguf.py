@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from base64 import urlsafe_b64encode
 from importlib.util import find_spec
@@ -114,6 +115,7 @@ def test_smollm2_comes_from_the_installed_package(package: Path, cache: Path, tm
     assert "Tiny.F32.gguf" in card
     assert "ALL_F32" in card
     assert len(read_captions(Store(tmp_path).generated("lake", ".txt"))) == 2
+    run_snippet(card, tmp_path / "trained_models/lake", capsys)
     changed = (folder / "model.safetensors").stat().st_mtime_ns
     assert models.load_base("smollm2", (), 0).start == 0
     assert (folder / "model.safetensors").stat().st_mtime_ns == changed  # converted once
@@ -123,6 +125,19 @@ def test_smollm2_comes_from_the_installed_package(package: Path, cache: Path, tm
     models.load_base("smollm2", (), 0)
     assert (folder / "model.safetensors").stat().st_mtime_ns != changed  # damaged, and so converted again
     assert not [path for path in cache.iterdir() if path.name.startswith(".converting")]
+
+
+def run_snippet(card: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the code of a model card as a reader would, in the model's folder: it continues its prompt."""
+    capsys.readouterr()
+    code = "\n".join(line[4:] for line in card.split("## How to use it")[1].split("##")[0].splitlines() if line.startswith("    "))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        exec(code, {})  # our own card
+    finally:
+        os.chdir(before)
+    assert capsys.readouterr().out.startswith("The lake")
 
 
 def test_a_gguf_file_is_what_transformers_reads(tiny_gguf: Path) -> None:

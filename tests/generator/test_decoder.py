@@ -132,6 +132,21 @@ def test_greedy_decoding_is_that_of_generate(name: str, penalty: float, min_leng
         assert found[number, 0].ended == (expected[-1] == EOS)
 
 
+def test_the_repetition_penalty_leaves_the_end_token_alone() -> None:
+    """It stands in each row as its start token (GPT-2) or as padding, not as something that was said."""
+    logits = torch.randn(2, VOCABULARY, generator=torch.Generator().manual_seed(0))
+    seen = torch.tensor([[EOS, 7, 8], [START, 7, EOS]])
+    options = GenerateOptions(repetition_penalty=1.7, top_k=0, top_p=1.0, temperature=1.0, min_length=0)
+    found = decoder.survivors(logits, options, torch.zeros(2, dtype=torch.bool), EOS, seen)
+    weights = torch.diff(found.sums, prepend=torch.zeros(2, 1, dtype=torch.float64)).float()
+    expected = logits.clone()
+    for row, tokens in enumerate(([7, 8], [START, 7])):
+        for token in tokens:
+            expected[row, token] *= 1.7 if logits[row, token] < 0 else 1 / 1.7
+    shares = (weights / found.sums[:, -1:]).float()
+    assert torch.allclose(shares, torch.softmax(expected, -1), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_writes_what_it_writes_by_generate_and_alone(name: str, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("hugging_captions").propagate = True
