@@ -295,7 +295,7 @@ def test_samples_of_what_was_dropped_and_changed_are_printed(root: Path, capsys:
 
 def _cleaning_of_many(root: Path) -> tuple[subprocess.Popen[str], list[int]]:
     """Return a cleaning in a session of its own, and its worker processes."""
-    _store(root, [(f"Number {number} of the days that it rained on our tent", 50) for number in range(80_000)])
+    _store(root, [(f"Number {number} of the days that it rained on our tent", 50) for number in range(60_000)])
     command = [sys.executable, str(ROOT / "pull_and_clean.py"), "--root", str(root), "--tag", "rmnp", "--skip-pull", "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
