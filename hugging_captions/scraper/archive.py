@@ -1,7 +1,7 @@
 """Imports posts from the files that ``--from`` names: finds them, recognises each by its content, reads it record by record.
 
-Reads instaloader folders, recorded Instagram JSON, the exports of other tools, tables and plain text, also
-gzip- or xz-compressed. Appends to text/<tag>/posts.jsonl.
+Reads instaloader folders, recorded Instagram JSON, HAR files, the exports of other tools, tables and plain text, also
+gzip- or xz-compressed or in a zip archive. Appends to text/<tag>/posts.jsonl.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -20,15 +21,16 @@ from pathlib import Path
 from .. import console
 from ..errors import InputError, from_os_error
 from ..posts import Post, PostLog
-from ..storage import Store
+from ..storage import Store, unescape_caption
 from . import records, tables
 from .records import JSON
 
 log = logging.getLogger(__name__)
 
 FORMATS = (
-    "an instaloader folder, recorded Instagram JSON (web_info, sections, edge_hashtag_to_media), Apify, Zeeschuimer, 4CAT or gallery-dl "
-    "exports, a table with a caption column (CSV, TSV, Excel, Parquet), JSONL with a caption, plain text with one caption a line"
+    "an instaloader folder, recorded Instagram JSON, a HAR file, Instagram's own data export, Apify, Zeeschuimer, 4CAT or gallery-dl "
+    "exports, a table with a caption column (CSV, TSV, Excel, Parquet), JSON with captions, plain text with one caption a line, "
+    "a zip archive of these"
 )
 #: Posts that are flushed to the disk together: below 1,000 the flushes begin to cost more than the reading.
 CHUNK = 2000
@@ -39,6 +41,10 @@ _NO_POSTS = re.compile(
       | id | .*_UTC(_old_\d+|_location)\.txt""",
     re.VERBOSE,
 )
+#: A line of text in which each backslash is one that captions.txt has.
+_ESCAPED = re.compile(r"(?:[^\\]|\\[n\\])*")
+#: The posts in Instagram's own data export; its other files hold messages, contacts and what others wrote.
+_EXPORT_NAME = re.compile(r"posts_\d+\.json")
 _TEXT_NAME = re.compile(r".*\.txt(\.gz|\.xz)?", re.IGNORECASE)
 _CAPTION_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)_UTC\.txt")
 #: How JSON can begin. "[NEW] boots" and "{sigh}" are captions.
@@ -112,7 +118,7 @@ def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: 
     for path in paths:
         before = result.found.total()
         carousels: set[str] = set()
-        readers = (_Reader(file, result, max_unpacked, file != path) for file in ([path] if path.is_file() else _walk(path, own)))
+        readers = _readers(path, result, max_unpacked, own)
         posts = (post for reader in readers for post in reader.posts())
         for post in console.progress(posts, unit=" posts", label=f"import {console.shorten(path.name)}"):
             if post.source == "gallery-dl":
@@ -125,20 +131,37 @@ def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: 
             raise InputError(f"cannot import {path} for tag {result.tag!r}: no usable record in it", f"what can be read: {FORMATS}")
 
 
+def _readers(path: Path, result: ImportResult, max_unpacked: int, own: Sequence[Path]) -> Iterator[_Reader]:
+    """Yield a reader for a file, or one for each file of a folder or zip archive; of Instagram's own export its posts alone."""
+    if path.is_dir() or tables.is_archive(path):
+        with ExitStack() as stack:
+            folder = path if path.is_dir() else stack.enter_context(tables.unpacked(path, max_unpacked))
+            files = [*_walk(folder, own)]
+            exported = [file for file in files if _EXPORT_NAME.fullmatch(file.name)]
+            for file in exported or files:
+                shown = path / file.relative_to(folder) if folder != path else file
+                yield _Reader(file, result, max_unpacked, True, shown)
+    else:
+        yield _Reader(path, result, max_unpacked, False, path)
+
+
 class _Reader:
     """One file: its format, and the posts in it."""
 
-    def __init__(self, path: Path, result: ImportResult, max_unpacked: int, in_folder: bool) -> None:
-        self.path, self._result, self._max_unpacked, self._in_folder = path, result, max_unpacked, in_folder
+    def __init__(self, file: Path, result: ImportResult, max_unpacked: int, in_folder: bool, shown: Path) -> None:
+        self._file, self.path = file, shown
+        self._result, self._max_unpacked, self._in_folder = result, max_unpacked, in_folder
         self._tag = result.tag
         self._has_complained = False
+        #: The fields of the first record, while none was read that has a field for a caption.
+        self._nameless: set[str] | None = set()
         self._seen: Counter[int] = Counter()
 
     def posts(self) -> Iterator[Post]:
         """Yield the posts of the file."""
         self._result.files += 1
         try:
-            yield from self._recognise(tables.TextFile(self.path, self._max_unpacked))
+            yield from self._with_captions(self._recognise(tables.TextFile(self._file, self._max_unpacked)))
         except tables.DAMAGE as error:
             self._complain("from here on", f"the compressed file is damaged: {error}")
         except tables.TableError as error:
@@ -147,6 +170,25 @@ class _Reader:
             self._skip(str(error), logging.WARNING)
         except OSError as error:
             raise from_os_error(error, "read", self.path) from error
+
+    def _with_captions(self, posts: Iterator[Post]) -> Iterator[Post]:
+        """Yield ``posts``, but none before the first with a caption or a place for one.
+
+        Raises:
+            TableError: there is none: the captions have a name that isn't known, and none of the posts may stay without one.
+        """
+        waiting: list[Post] | None = []
+        for post in posts:
+            if waiting is not None and post.caption is None and self._nameless:
+                waiting.append(post)
+                continue
+            yield from waiting or ()
+            waiting = None
+            yield post
+        if waiting:
+            keys = console.listed(sorted(self._nameless or ()))
+            problem = f"cannot import {self.path}: {console.count(len(waiting), 'record')} and no caption in any of them"
+            raise tables.TableError(problem, f"the fields are: {keys}; rename the one with the caption to caption")
 
     def _recognise(self, file: tables.TextFile) -> Iterator[Post]:
         level = logging.DEBUG if self._in_folder else logging.WARNING
@@ -199,7 +241,10 @@ class _Reader:
     def _text(self, file: tables.TextFile, date_utc: str | None) -> Iterator[Post]:
         """Read one caption a line, or one of all lines where instaloader wrote it for the picture of ``date_utc``."""
         for number, text in _numbered(file, by_line=not date_utc):
+            # one caption a line is written as in our captions.txt
             caption = text.removesuffix("\n") if date_utc else text.rstrip("\r\n")
+            if not date_utc and _ESCAPED.fullmatch(caption):
+                caption = unescape_caption(caption)
             if "\0" in caption:
                 self._complain(f"line {number}", "binary data")
             elif caption.strip():
@@ -213,6 +258,8 @@ class _Reader:
             self._complain(place, str(error))
             return
         if post is not None:
+            if self._nameless is not None:
+                self._nameless = None if records.has_caption_field(record) else self._nameless or {*_keys(record)}
             self._result.unreadable_likes += post.likes is None and records.has_unreadable_likes(record)
             yield post
 
@@ -226,6 +273,10 @@ class _Reader:
         if not self._has_complained:
             log.warning("%s, %s: %s; skipped, and so are others like it", self.path, place, reason)
         self._has_complained = True
+
+
+def _keys(record: JSON) -> list[str]:
+    return [*record] if isinstance(record, dict) else []
 
 
 def _numbered(file: tables.TextFile, by_line: bool) -> Iterator[tuple[int, str]]:

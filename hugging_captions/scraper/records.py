@@ -1,18 +1,23 @@
 """Every JSON shape that holds posts, to posts: Instagram's pages, live or recorded, and the records of export tools.
 
-Knows the layouts of Instagram's answers and the field names of instaloader, Apify, Zeeschuimer, 4CAT,
-gallery-dl and plain tables. Pure functions: nothing here touches the network or a file, and no shape
+Posts are found by shape, wherever they nest (``find_posts``). Knows the field names of instaloader, Apify, Zeeschuimer, 4CAT,
+gallery-dl, Instagram's own export and plain tables, and the layouts in which pandas writes a table.
+Pure functions: nothing here touches the network or a file, and no shape
 can raise anything but ``UnreadableRecordError`` (or ``RecursionError`` where it nests hundreds of levels).
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -29,6 +34,14 @@ DATE_FIELDS = (
 )
 LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink")
 
+#: The fields that hold nothing but a caption, whatever else a record is.
+_SURE_CAPTIONS = frozenset({"caption", "captiontext", "postcaption", "captions", "edgemediatocaption"})
+#: Fields of ads, stories and comments, which can look like posts otherwise.
+_NOT_POSTS = frozenset({"adid", "expiringat", "commenturl", "repliescount"})
+_SHORTCODE = re.compile(r"[A-Za-z0-9_-]{9,40}")
+#: JSON in a page of HTML, where Instagram puts the first posts of a page.
+_EMBEDDED = re.compile(r"<script[^>]*application/json[^>]*>(.*?)</script>", re.DOTALL)
+
 #: With hidden counts Instagram sends a filler of at most this (zeeschuimer#45).
 FILLER_LIKES = 3
 #: More than people on Earth, and still a whole number for every program that reads posts.jsonl.
@@ -43,6 +56,10 @@ _COUNT = re.compile(
 )
 #: Eight digits are a day: as seconds they would lie before Instagram.
 _UNIX_TIME = re.compile(r"(\d{1,7}|\d{9,18})(?:\.\d*)?")
+#: Time zones as CrowdTangle abbreviates them, in hours from UTC.
+_ZONE = re.compile(r"\s+([A-Z]{2,4})$")
+_ZONES = {"UTC": 0, "GMT": 0, "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5}
+_ZONES |= {"MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 _OWN_FIELDS = frozenset(Post.__dataclass_fields__)
 
 
@@ -71,12 +88,137 @@ def iter_nodes(page: JSON) -> Iterator[JSON]:
 
 
 def iter_records(value: JSON) -> Iterator[JSON]:
-    """Yield the records in one JSON value: in a list, a page of Instagram's, Apify's object of a whole hashtag, or the value itself."""
-    for item in value if isinstance(value, list) and not _is_message(value) else [value]:
+    """Yield the records in one JSON value: the items of a list, the rows of a table, the posts that nest in it, or the value itself."""
+    for item in _rows(value):
         record = item if isinstance(item, dict) else {}
-        is_record = _is_media_node(record) or not {"instaloader", "source_platform", "caption"}.isdisjoint(record)
-        inner = [] if is_record else [*iter_nodes(record), *_list(record.get("topPosts")), *_list(record.get("latestPosts"))]
-        yield from inner or [item]
+        is_record = _is_media_node(record) or not {"instaloader", "source_platform"}.isdisjoint(record)
+        if is_record or isinstance(record.get("caption"), str) or (isinstance(item, list) and _is_message(item)):
+            yield item
+        else:
+            yield from [*find_posts(item)] or [*_find_captions(item)] or [item]
+
+
+def find_posts(value: JSON) -> Iterator[JSON]:
+    """Yield every post in ``value``, found by its shape, in order; what is inside a post (its pictures, its comments) is not searched.
+
+    A post is an object with a shortcode, or a link to a post, and a caption, likes or a time; or a post of Instagram's own export.
+    """
+    if isinstance(value, dict):
+        if (exported := _from_export(value)) is not None:
+            yield exported
+        elif is_post(value):
+            yield value
+        else:
+            for inner in value.values():
+                yield from find_posts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from find_posts(inner)
+
+
+def is_post(record: Mapping[str, JSON]) -> bool:
+    """Return whether ``record`` has the shape of a post; a user, a comment, an ad and a story don't."""
+    fields = _plain_fields(record)
+    if not _NOT_POSTS.isdisjoint(fields) or fields.get("producttype") in ("story", "ad"):
+        return False
+    has_name = any(isinstance(fields.get(name), str) and fields[name] for name in ("shortcode", "code"))
+    if has_name or any(_LINK.search(str(fields.get(name))) for name in LINK_FIELDS):
+        known = {*_SURE_CAPTIONS, *LIKES_FIELDS, *DATE_FIELDS, *(() if has_name else CAPTION_FIELDS)}
+        return not known.isdisjoint(fields)
+    return False
+
+
+def has_caption_field(record: JSON) -> bool:
+    """Return whether ``record`` has a field for a caption, be it empty, or comes from a tool that leaves it out."""
+    if not isinstance(record, dict):
+        return True
+    known = {"instaloader", "source_platform", "edge_media_to_caption", "post_shortcode", "__import_meta"}
+    return not known.isdisjoint(record) or not {"edgemediatocaption", *CAPTION_FIELDS}.isdisjoint(_plain_fields(record))
+
+
+def _find_captions(value: JSON) -> Iterator[JSON]:
+    """Yield the objects in ``value`` that have a caption and nothing that names the post."""
+    if isinstance(value, dict):
+        if any(isinstance(text, str) and text for name, text in _plain_fields(value).items() if name in _SURE_CAPTIONS):
+            yield value
+        else:
+            for inner in value.values():
+                yield from _find_captions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _find_captions(inner)
+
+
+def _rows(value: JSON) -> Iterator[JSON]:
+    """Yield the items of a list, the rows of a table that pandas wrote, the answers of a HAR file, or ``value`` itself."""
+    if isinstance(value, list):
+        all_text = bool(value) and all(isinstance(item, str) for item in value)
+        yield from [{"caption": item} for item in value] if all_text else [value] if _is_message(value) else value
+    elif not isinstance(value, dict):
+        yield value
+    elif isinstance(entries := at(value, "log", "entries"), list):
+        for entry in entries:
+            yield from _answers(entry)
+    elif isinstance(columns := value.get("columns"), list) and isinstance(rows := value.get("data"), list):  # orient="split"
+        yield from (dict(zip(map(str, columns), row)) if isinstance(row, list) else row for row in rows)
+    elif "schema" in value and isinstance(rows := value.get("data"), list):  # orient="table"
+        yield from rows
+    elif value and all(isinstance(inner, dict) and inner for inner in value.values()):
+        yield from _rows_of_objects(value)
+    else:
+        yield value
+
+
+def _rows_of_objects(value: Mapping[str, JSON]) -> Iterator[JSON]:
+    """Yield the rows of an object of objects: pandas' columns, or posts by their shortcodes; the object itself where it is neither."""
+    columns = {name: inner for name, inner in value.items() if isinstance(inner, dict)}
+    keys = [*next(iter(columns.values()))]
+    if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and not _SURE_CAPTIONS.isdisjoint(map(plain_name, columns)):
+        yield from ({name: inner[key] for name, inner in columns.items()} for key in keys)
+    elif all(_SHORTCODE.fullmatch(name) and not _SURE_CAPTIONS.isdisjoint(_plain_fields(inner)) for name, inner in columns.items()):
+        yield from ({"shortcode": name, **inner} for name, inner in columns.items())
+    else:
+        yield dict(value)
+
+
+def _answers(entry: JSON) -> Iterator[JSON]:
+    """Yield the posts in one request of a HAR file (http://www.softwareishard.com/blog/har-12-spec/), from Instagram's answers alone."""
+    content = at(entry, "response", "content")
+    text = at(content, "text")
+    if "instagram.com" not in str(at(entry, "request", "url")) or not isinstance(text, str):
+        return
+    if at(content, "encoding") == "base64":
+        try:
+            text = base64.b64decode(text).decode("utf-8", "replace")
+        except binascii.Error:
+            return
+    plain = text.removeprefix("for (;;);").strip()
+    for part in _EMBEDDED.findall(text) if plain.startswith("<") else [plain]:
+        yield from find_posts(_parsed(part) or [_parsed(line) for line in part.split("\n")])
+
+
+def _parsed(text: str) -> JSON:
+    try:
+        value: JSON = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _from_export(record: Mapping[str, JSON]) -> JSON:
+    """Return the post that a record of Instagram's own data export describes, None where it is none.
+
+    Its texts are UTF-8 that was read as Latin-1. It has neither likes nor a name.
+    """
+    media = _list(record.get("media"))
+    first = media[0] if media else None
+    if not isinstance(first, dict) or not {"uri", "creation_timestamp"} <= first.keys():
+        return None
+    title = record.get("title") or first.get("title")
+    text = title if isinstance(title, str) else ""
+    with suppress(UnicodeError):
+        text = text.encode("latin-1").decode("utf-8")
+    return {"caption": text, "creation_time": record.get("creation_timestamp") or first["creation_timestamp"]}
 
 
 def post_from_node(node: JSON, tag: str, source: str) -> Post:
@@ -167,17 +309,22 @@ def known_likes(value: JSON) -> int | None:
 def iso_date(value: JSON) -> str | None:
     """Return a Unix time (seconds or milliseconds) or an ISO date as ``YYYY-MM-DDTHH:MM:SSZ``, else None.
 
-    A date without a time zone is taken as UTC; eight digits are year, month and day.
+    A date without a time zone is taken as UTC; eight digits are year, month and day; 0 is no date.
     """
     if not isinstance(value, (int, float, str)):
         return None
     text = str(value).strip()
+    zone = None
+    if (match := _ZONE.search(text)) and match[1] in _ZONES:
+        text, zone = text[: match.start()], timezone(timedelta(hours=_ZONES[match[1]]))
     try:
         if match := _UNIX_TIME.fullmatch(text):
+            if not int(match[1]):
+                return None
             moment = datetime.fromtimestamp(int(match[1]) / (1000 if int(match[1]) > 1e11 else 1), UTC)
         else:
             moment = datetime.fromisoformat(text)
-            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+            moment = moment.replace(tzinfo=moment.tzinfo or zone or UTC).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"  # strftime writes the year 1 as "1"
@@ -218,8 +365,14 @@ def _caption(fields: Mapping[str, JSON]) -> str | None:
 
 def _likes(fields: Mapping[str, JSON]) -> int | None:
     likes = next((count for name in LIKES_FIELDS if name in fields and (count := known_likes(fields[name])) is not None), None)
-    hidden = str(fields.get("likeandviewcountsdisabled", fields.get("likeshidden"))).lower() in ("true", "yes", "1")
+    if likes == 0 and _is_true(fields.get("partialitem")):  # 4CAT fills in what it doesn't know
+        return None
+    hidden = _is_true(fields.get("likeandviewcountsdisabled", fields.get("likeshidden")))
     return None if hidden and likes is not None and likes <= FILLER_LIKES else likes
+
+
+def _is_true(value: JSON) -> bool:
+    return str(value).lower() in ("true", "yes", "1")
 
 
 def _shortcode(fields: Mapping[str, JSON]) -> str:
@@ -250,7 +403,9 @@ def _is_message(value: list[JSON]) -> bool:
 def _is_media_node(record: Mapping[str, JSON]) -> bool:
     """Return whether ``record`` is a media node as Instagram itself sends it."""
     return ("edge_media_to_caption" in record and "shortcode" in record) or (
-        "code" in record and "media_type" in record and not isinstance(record.get("caption"), str)
+        "code" in record
+        and not isinstance(record.get("caption"), str)
+        and ("media_type" in record or isinstance(record.get("caption"), dict))
     )
 
 

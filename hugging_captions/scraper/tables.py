@@ -14,11 +14,12 @@ import json
 import logging
 import lzma
 import re
+import tempfile
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ DAMAGE = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 #: The package that pandas needs for each format, by how such a file begins.
 ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "a Parquet table")}
 
+_MEDIA_NAME = re.compile(r".*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf|html?)", re.IGNORECASE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATORS = "\t,;|"
 #: The line in which Excel names the separator, before the header.
@@ -113,6 +115,47 @@ class TextFile:
         if damaged:
             log.warning("%s: bytes that aren't UTF-8 (%d) are replaced by U+FFFD", self.path, damaged)
         return "utf-8-sig"
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether ``path`` is a zip archive and no Excel table, which is one as well."""
+    if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not any(name == "[Content_Types].xml" or name.startswith("xl/") for name in archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise TableError(f"cannot import {path}: not a zip archive, or a damaged one ({error})", "download it again") from error
+
+
+@contextmanager
+def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
+    """Unpack the files of a zip archive into a folder that exists as long as the context; pictures and films stay packed.
+
+    Raises:
+        TableError: it is damaged or encrypted, or would unpack to more than ``max_unpacked`` bytes or ``MAX_RATIO`` times its size.
+    """
+    limit = min(max_unpacked, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    if member.is_dir() or _MEDIA_NAME.fullmatch(member.filename):
+                        continue
+                    with archive.open(member) as packed:
+                        content = packed.read(limit + 1)
+                    limit -= len(content)
+                    if limit < 0:
+                        message = f"cannot import {path}: it unpacks to more than {max_unpacked:,} bytes, or to {MAX_RATIO} times its size"
+                        raise TableError(message, "if it should be that large, unpack it first")
+                    # a name of our own: that of the archive may lead anywhere
+                    parts = [part for part in Path(member.filename).parts if part not in ("..", "/", "")]
+                    target = Path(name, *parts)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(content)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:  # RuntimeError: encrypted
+            raise TableError(f"cannot import {path}: {error}", "unpack it, and import the folder") from error
+        yield Path(name)
 
 
 def find_separator(file: TextFile) -> str:
