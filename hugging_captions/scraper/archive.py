@@ -10,9 +10,12 @@ import json
 import logging
 import os
 import re
+import shutil
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -32,6 +35,8 @@ FORMATS = (
     "exports, a table with a caption column (CSV, TSV, Excel, Parquet), JSON with captions, plain text with one caption a line, "
     "a zip archive of these"
 )
+#: What ``--from -`` reads.
+STANDARD_INPUT = Path("-")
 #: Posts that are flushed to the disk together: below 1,000 the flushes begin to cost more than the reading.
 CHUNK = 2000
 
@@ -86,7 +91,9 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
         ResourceError: posts.jsonl can't be written.
     """
     for path in paths:
-        if not path.exists() and str(path) != "-":
+        if path == STANDARD_INPUT:
+            continue
+        if not path.exists():
             here = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
             raise InputError(f"cannot import {path}: it does not exist", f"there: {console.listed(here)}")
         if not path.is_file() and not path.is_dir():
@@ -133,16 +140,26 @@ def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: 
 
 def _readers(path: Path, result: ImportResult, max_unpacked: int, own: Sequence[Path]) -> Iterator[_Reader]:
     """Yield a reader for a file, or one for each file of a folder or zip archive; of Instagram's own export its posts alone."""
-    if path.is_dir() or tables.is_archive(path):
-        with ExitStack() as stack:
-            folder = path if path.is_dir() else stack.enter_context(tables.unpacked(path, max_unpacked))
-            files = [*_walk(folder, own)]
-            exported = [file for file in files if _EXPORT_NAME.fullmatch(file.name)]
-            for file in exported or files:
-                shown = path / file.relative_to(folder) if folder != path else file
-                yield _Reader(file, result, max_unpacked, True, shown)
-    else:
-        yield _Reader(path, result, max_unpacked, False, path)
+    with ExitStack() as stack:
+        source = stack.enter_context(_standard_input()) if path == STANDARD_INPUT else path
+        if not source.is_dir() and not tables.is_archive(source):
+            yield _Reader(source, result, max_unpacked, False, path)
+            return
+        folder = source if source.is_dir() else stack.enter_context(tables.unpacked(source, max_unpacked))
+        files = [*_walk(folder, own)]
+        exported = [file for file in files if _EXPORT_NAME.fullmatch(file.name)]
+        for file in exported or files:
+            yield _Reader(file, result, max_unpacked, True, path / file.relative_to(folder))
+
+
+@contextmanager
+def _standard_input() -> Iterator[Path]:
+    """Return a file with what comes in on stdin, for as long as the context: some formats are read twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "stdin")
+        with open(file, "wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        yield file
 
 
 class _Reader:

@@ -429,14 +429,17 @@ def test_a_post_keeps_the_name_that_it_was_given(shortcode: object, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["-", "pipe", "device", "empty"])
-def test_an_import_that_fails_writes_nothing(kind: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_import_that_fails_writes_nothing(
+    kind: str, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     path = {"-": Path("-"), "device": Path("/dev/null")}.get(kind, tmp_path / kind)
     if kind == "pipe":
         os.mkfifo(path)
     if kind == "empty":
         path.write_bytes(b"")
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(path)]) == 3
-    says = "for tag 'rmnp': no usable record in it" if kind == "empty" else "it is not a file or folder"
+    says = "for tag 'rmnp': no usable record in it" if kind in ("empty", "-") else "it is not a file or folder"
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith(f"error: cannot import {path}")
     assert error.endswith(says)

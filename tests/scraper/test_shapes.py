@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import zipfile
 from collections import Counter
@@ -243,3 +244,10 @@ def test_what_4cat_fills_in_for_a_partial_item_is_unknown() -> None:
     post = records.post_from_record(record, "rmnp", Counter(), "table")
     assert post is not None
     assert (post.likes, post.date_utc) == (None, None)
+
+
+@pytest.mark.parametrize("content", [json.dumps(ROWS), "caption\tlikes\nRain on the roof all night\t4\n"])
+def test_standard_input_is_a_file_like_any_other(content: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    assert load(root, Path("-")) == 0
+    assert [post.caption for post in stored(root)] == [*TEXTS] * (content[0] == "[") + ["Rain on the roof all night"] * (content[0] != "[")
