@@ -302,7 +302,7 @@ CHECKPOINT = [
     "scheduler.pt",
     "rng_state.pth",
     "trainer_state.json",
-    "model.safetensors",
+    "adapter_model.safetensors",
     "best.safetensors",
 ]
 
