@@ -21,7 +21,7 @@ from hugging_captions.storage import Store
 
 log = logging.getLogger("hugging_captions.benchmarks")
 
-OPTIONS = GenerateOptions(max_length=60, min_length=0, temperature=1.0, top_k=50, top_p=0.95, keep_all=True)
+OPTIONS = GenerateOptions(max_length=60, min_length=0, top_k=50, top_p=0.95, keep_all=True)
 PROMPTS = ["My day", "The view from up here", "Coffee", "Nothing beats the first snow of the year"]
 #: Likelihood of the end signal among the survivors: half of the texts are over within 17 tokens, 90 % within 58.
 HAZARD = 0.04
@@ -85,7 +85,7 @@ class Contest:
 
     def _settings(self, **more: Any) -> GenerationConfig:
         ids = {"eos_token_id": self.eos, "pad_token_id": self.eos, "bos_token_id": self.eos}
-        return GenerationConfig(do_sample=True, top_k=50, top_p=0.95, **({"max_length": 61} | ids | more))
+        return GenerationConfig(do_sample=True, temperature=OPTIONS.temperature, top_k=50, top_p=0.95, **({"max_length": 61} | ids | more))
 
     def _generate(self, size: int, seed: int) -> tuple[int, int]:
         ids = torch.tensor([[self.start, *self.tokenizer(PROMPTS[0])["input_ids"]]], device=self.device)
