@@ -194,14 +194,13 @@ class _Reader:
         Raises:
             TableError: there is none: the captions have a name that isn't known, and none of the posts may stay without one.
         """
-        waiting: list[Post] | None = []
+        waiting: list[Post] = []
         for post in posts:
-            if waiting is not None and post.caption is None and self._nameless:
-                waiting.append(post)
-                continue
-            yield from waiting or ()
-            waiting = None
-            yield post
+            waiting.append(post)
+            if post.caption is not None or not self._nameless:
+                yield from waiting
+                yield from posts
+                return
         if waiting:
             keys = console.listed(sorted(self._nameless or ()))
             problem = f"cannot import {self.path}: {console.count(len(waiting), 'record')} and no caption in any of them"

@@ -89,6 +89,9 @@ def iter_nodes(page: JSON) -> Iterator[JSON]:
 
 def iter_records(value: JSON) -> Iterator[JSON]:
     """Yield the records in one JSON value: the items of a list, the rows of a table, the posts that nest in it, or the value itself."""
+    if isinstance(value, dict) and isinstance(value.get("caption"), str):  # nearly every line of JSONL
+        yield value
+        return
     for item in _rows(value):
         record = item if isinstance(item, dict) else {}
         is_record = _is_media_node(record) or not {"instaloader", "source_platform"}.isdisjoint(record)
@@ -314,15 +317,15 @@ def iso_date(value: JSON) -> str | None:
     if not isinstance(value, (int, float, str)):
         return None
     text = str(value).strip()
-    zone = None
-    if (match := _ZONE.search(text)) and match[1] in _ZONES:
-        text, zone = text[: match.start()], timezone(timedelta(hours=_ZONES[match[1]]))
     try:
         if match := _UNIX_TIME.fullmatch(text):
             if not int(match[1]):
                 return None
             moment = datetime.fromtimestamp(int(match[1]) / (1000 if int(match[1]) > 1e11 else 1), UTC)
         else:
+            zone = None
+            if (match := _ZONE.search(text)) and match[1] in _ZONES:
+                text, zone = text[: match.start()], timezone(timedelta(hours=_ZONES[match[1]]))
             moment = datetime.fromisoformat(text)
             moment = moment.replace(tzinfo=moment.tzinfo or zone or UTC).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
