@@ -225,6 +225,9 @@ def tune_complaints(
         found += _ignored(given, [*_names(TrainOptions), "compile"], "without --train")
     if not command.generate:
         found += _ignored(given, _names(GenerateOptions), "without --generate")
+    if train.lora and (train.recipe == "classic" or train.base_model == "scratch"):
+        other = "--recipe classic" if train.recipe == "classic" else "--base-model scratch"
+        found.append(f"--lora {train.lora} and {other} can't go together: that one trains all weights")
     if train.recipe == "classic" or train.val_fraction == 0:
         found += _ignored(given, ["patience"], "with --recipe classic" if train.recipe == "classic" else "with --val-fraction 0")
     if generate.keep_all:

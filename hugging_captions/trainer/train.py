@@ -135,6 +135,8 @@ class _Training:
                     problem = f"--lora {options.lora} doesn't work with {self.base.model.config.model_type} models: {error}"
                     raise UsageError(problem, "give --lora 0, which trains all weights") from error
                 log.warning("there are no adapters for %s models: all weights are trained", self.base.model.config.model_type)
+                self.base = models.load_base(options.base_model, corpus.captions, hardware.seed)  # some layers have adapters already
+                self.model = self.base.model
                 self.recipe = fit(choose(replace(options, lora=0)), width, sum(map(len, self.data.train)))
         self.model = self.model.to(self.device)
         self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import tune_transformer
@@ -72,4 +73,6 @@ def test_it_trains_through_the_script(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "trained_models" / "lake"
     losses = [json.loads(line)["train_loss"] for line in (folder / "history.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
+    saved, base = (load_file(path / "model.safetensors") for path in (folder, tmp_path / "base"))
+    assert saved.keys() == base.keys()
     assert json.loads((folder / "run.json").read_text())["model_type"] == CONFIGS[name][0].removesuffix("Config").lower()
