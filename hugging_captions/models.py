@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import gguf_files
 from .console import listed
 from .errors import InputError, UsageError
-from .storage import Store
+from .storage import Store, sha256
 
 if TYPE_CHECKING:
     import torch
@@ -197,9 +197,9 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
         return _from_scratch(captions, seed)
     if name == "smollm2":
         file = gguf_files.packaged_file()
-        return _load_gguf(file) if file else _load_from_hub(gguf_files.HUB_NAME)
+        return _load_gguf(*file) if file else _load_from_hub(gguf_files.HUB_NAME)
     if Path(name).is_file():
-        return _refuse_not_finite(name, _load_gguf(Path(name)))
+        return _refuse_not_finite(name, _load_gguf(Path(name), sha256(Path(name))))
     if Path(name).is_dir():
         return _refuse_not_finite(name, _load_folder(Path(name), "the base model"))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
@@ -209,9 +209,9 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
     return _load_from_hub(name)
 
 
-def _load_gguf(path: Path) -> LoadedModel:
+def _load_gguf(path: Path, digest: str) -> LoadedModel:
     quiet_transformers()
-    folder, origin = gguf_files.converted(path)
+    folder, origin = gguf_files.converted(path, digest)
     return replace(_load_folder(folder, "the converted base model"), origin=origin)
 
 

@@ -52,6 +52,11 @@ def test_pull_and_clean_refuses(argv: list[str], says: str, root: Path, capsys: 
             ["--generate", "--rank", "none", "--attempts-per-caption", "2"],
             "--attempts-per-caption does nothing with --rank none, which takes the first: leave it out",
         ),
+        (["--train", "--recipe", "classic", "--lora", "8"], "--lora 8 and --recipe classic can't go together: that one trains all weights"),
+        (
+            ["--train", "--base-model", "scratch", "--lora", "8"],
+            "--lora 8 and --base-model scratch can't go together: that one trains all weights",
+        ),
         (["--generate", "--min-length", "60"], "--min-length 60 leaves no caption room to end before --max-length 60"),
         (
             ["--generate", "--top-k", "1", "--top-p", "0.5"],

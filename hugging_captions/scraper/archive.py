@@ -6,7 +6,6 @@ gzip- or xz-compressed or in a zip archive. Appends to text/<tag>/posts.jsonl.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -219,11 +218,11 @@ class _Reader:
             first, second = [*islice(filter(None, map(str.strip, handle)), 2), "", ""][:2]
         if match := _CAPTION_NAME.fullmatch(self.path.name):
             yield from self._text(file, "{}T{}:{}:{}Z".format(*match.groups()))
-        elif _JSON_START.match(first) or (first[:1] in ("[", "{") and _parse(first) is not None):
-            is_lines = second and (_parse(first) is not None or (first[0] == "{" and isinstance(_parse(second), dict)))
+        elif _JSON_START.match(first) or (first[:1] in ("[", "{") and records.parsed(first) is not None):
+            is_lines = second and (records.parsed(first) is not None or (first[0] == "{" and isinstance(records.parsed(second), dict)))
             for number, text in _numbered(file, bool(is_lines)):
                 if text.strip():
-                    yield from self._values(_parse(text), f"line {number}")
+                    yield from self._values(records.parsed(text), f"line {number}")
         elif separator := tables.find_separator(file):
             yield from self._table(partial(tables.read_rows, file, separator))
         elif not self._in_folder or _TEXT_NAME.fullmatch(self.path.name):
@@ -299,12 +298,3 @@ def _numbered(file: tables.TextFile, by_line: bool) -> Iterator[tuple[int, str]]
     """Yield the lines of a file with their numbers, or the whole of it as line 1."""
     with file.open() as handle:
         yield from enumerate(handle if by_line else [handle.read()], start=1)
-
-
-def _parse(text: str) -> JSON:
-    """Return the value of a JSON text, None where it isn't one (or is null, which holds no post either)."""
-    try:
-        value: JSON = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -98,7 +98,7 @@ def iter_records(value: JSON) -> Iterator[JSON]:
         if is_record or isinstance(record.get("caption"), str) or (isinstance(item, list) and _is_message(item)):
             yield item
         else:
-            yield from [*find_posts(item)] or [*_find_captions(item)] or [item]
+            yield from [*find_posts(item)] or [*_find(item, _has_caption)] or [item]
 
 
 def find_posts(value: JSON) -> Iterator[JSON]:
@@ -106,17 +106,21 @@ def find_posts(value: JSON) -> Iterator[JSON]:
 
     A post is an object with a shortcode, or a link to a post, and a caption, likes or a time; or a post of Instagram's own export.
     """
-    if isinstance(value, dict):
-        if (exported := _from_export(value)) is not None:
-            yield exported
-        elif is_post(value):
-            yield value
-        else:
-            for inner in value.values():
-                yield from find_posts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from find_posts(inner)
+    for record in _find(value, lambda record: is_post(record) or _from_export(record) is not None):
+        yield _from_export(record) or record
+
+
+def _find(value: JSON, wanted: Callable[[dict[str, JSON]], bool]) -> Iterator[dict[str, JSON]]:
+    """Yield the outermost objects in ``value`` that are ``wanted``, in order."""
+    if isinstance(value, dict) and wanted(value):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _find(inner, wanted)
+
+
+def _has_caption(record: Mapping[str, JSON]) -> bool:
+    return any(isinstance(text, str) and text for name, text in _plain_fields(record).items() if name in _SURE_CAPTIONS)
 
 
 def is_post(record: Mapping[str, JSON]) -> bool:
@@ -137,19 +141,6 @@ def has_caption_field(record: JSON) -> bool:
         return True
     known = {"instaloader", "source_platform", "edge_media_to_caption", "post_shortcode", "__import_meta"}
     return not known.isdisjoint(record) or not {"edgemediatocaption", *CAPTION_FIELDS}.isdisjoint(_plain_fields(record))
-
-
-def _find_captions(value: JSON) -> Iterator[JSON]:
-    """Yield the objects in ``value`` that have a caption and nothing that names the post."""
-    if isinstance(value, dict):
-        if any(isinstance(text, str) and text for name, text in _plain_fields(value).items() if name in _SURE_CAPTIONS):
-            yield value
-        else:
-            for inner in value.values():
-                yield from _find_captions(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _find_captions(inner)
 
 
 def _rows(value: JSON) -> Iterator[JSON]:
@@ -197,10 +188,11 @@ def _answers(entry: JSON) -> Iterator[JSON]:
             return
     plain = text.removeprefix("for (;;);").strip()
     for part in _EMBEDDED.findall(text) if plain.startswith("<") else [plain]:
-        yield from find_posts(_parsed(part) or [_parsed(line) for line in part.split("\n")])
+        yield from find_posts(parsed(part) or [parsed(line) for line in part.split("\n")])
 
 
-def _parsed(text: str) -> JSON:
+def parsed(text: str) -> JSON:
+    """Return the value of a JSON text, None where it isn't one (or is null, which holds no post either)."""
     try:
         value: JSON = json.loads(text)
     except (ValueError, RecursionError):

@@ -56,13 +56,8 @@ PROBE_TOKENS = 128
 
 def choose(options: TrainOptions) -> Recipe:
     """Return the recipe for the base model, with what ``options`` sets; ``fit`` then adapts it to model and corpus."""
-    by_default = options.lora is None and options.recipe != "classic" and options.base_model != "scratch"
-    if options.lora or by_default:
-        recipe = RECIPES["adapters"]
-    elif options.recipe == "classic":
-        recipe = RECIPES["classic"]
-    else:
-        recipe = RECIPES["scratch" if options.base_model == "scratch" else "all weights"]
+    name = "classic" if options.recipe == "classic" else "scratch" if options.base_model == "scratch" else "adapters"
+    recipe = RECIPES["all weights" if name == "adapters" and options.lora == 0 else name]
     return replace(
         recipe,
         lora=options.lora or recipe.lora,
