@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..console import printable
+from ..console import count, printable
 from ..errors import from_os_error
+from ..gguf_files import HUB_NAME
 from ..models import LoadedModel, describe_device
 from ..options import HardwareOptions, TrainOptions, as_json
 from ..storage import atomic_write
@@ -185,7 +186,9 @@ def _card(run: Line, history: Sequence[Line], samples: Sequence[str]) -> str:
     base, recipe, metrics = run["options"]["base_model"], run["recipe"], run["metrics"]
     origin = run["base_model_origin"] or {}
     known = origin.get("license") or licence(base)
-    head = ["base_model: " + base] * (base != "scratch") + [f"license: {known}"] * bool(known)
+    # a card on the hub must name a model there
+    hub = base if base != "smollm2" else "HuggingFaceTB/SmolLM2-135M-Instruct" if origin else HUB_NAME
+    head = ["base_model: " + hub] * (base != "scratch") + [f"license: {known}"] * bool(known)
     rights = "These weights were made from nothing but the captions."
     if base != "scratch":
         rights = f"The licence of the base model ({known or 'unknown here: see its own card'}) applies to these weights."
@@ -202,8 +205,8 @@ def _card(run: Line, history: Sequence[Line], samples: Sequence[str]) -> str:
 ![loss](loss.png)
 
 {_novelty(history)}{_samples(samples)}## How it was made
-Learning rate {recipe["learning_rate"]:g} ({recipe["schedule"]}), {recipe["batch_tokens"]:,} tokens a step, at most
-{recipe["epochs"]} epochs, {metrics["steps"]:,} steps at {metrics["tokens_per_second"]:,.0f} tokens a second on {run["hardware"]},
+Learning rate {recipe["learning_rate"]:g} ({recipe["schedule"]}), {recipe["batch_tokens"]:,} tokens a step, {_trained(recipe)}, at most
+{count(recipe["epochs"], "epoch")}, {metrics["steps"]:,} steps at {metrics["tokens_per_second"]:,.0f} tokens a second on {run["hardware"]},
 seed {run["seed"]}. The corpus has {run["captions"]:,} captions, {metrics["val_captions"]:,} of them held out
 (SHA-256 {run["corpus_sha256"][:16]}…); {metrics["cut_captions"]:,} were cut to the model's length.
 run.json holds every option, version and checksum; history.jsonl every logged step.
@@ -224,6 +227,10 @@ its output as a person's, and don't use it to advertise or to impersonate. {righ
 The captions themselves are not part of this folder.
 """
     )
+
+
+def _trained(recipe: Line) -> str:
+    return f"adapters of rank {recipe['lora']} on every linear layer, merged" if recipe["lora"] else "all weights"
 
 
 def _origin(origin: Line) -> str:
