@@ -52,6 +52,10 @@ class PullCommand:
     forget: tuple[str, ...] = option((), "remove these posts for good, or those in a file", nargs="+", type=str, metavar="SHORTCODE")
 
 
+#: What --feed takes: every feed of the scraper, and auto.
+FEEDS = ("auto", "search", "search-graphql", "sections", "web-info", "graphql", "graph-api")
+
+
 @dataclass(frozen=True)
 class PullOptions:
     """Where posts come from."""
@@ -63,7 +67,8 @@ class PullOptions:
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
     cookies: Path | None = option(None, "Netscape cookies.txt with Instagram's cookies", type=Path, metavar="PATH")
     cookies_from: str | None = option(None, "browser with Instagram's cookies (needs browser_cookie3)", type=str, metavar="BROWSER")
-    feed: str = option("auto", "which of Instagram's feeds to request", choices=("auto", "sections", "graphql"))
+    feed: tuple[str, ...] = option((), "feeds to walk; auto: the first that delivers (default: auto)", nargs="+", choices=FEEDS)
+    untagged: str = option("skip", "search results without the tag in their caption", choices=("skip", "keep"))
     max_posts: int | None = option(None, "stop after so many new posts, per tag", type=int, at_least=1, metavar="N")
     since: str | None = option(None, "skip posts before this day (UTC)", type=str, metavar="YYYY-MM-DD")
     until: str | None = option(None, "skip posts after this day (UTC)", type=str, metavar="YYYY-MM-DD")
@@ -204,6 +209,12 @@ def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions
         found.append(f"{_flags(sources)} are alternatives: choose one")
     if pull.cookies or pull.cookies_from:
         found += _ignored(given, ["login"], "with cookies")
+    if len(pull.feed) > 1 and "auto" in pull.feed:
+        found.append("--feed auto chooses by itself: give it alone, or name the feeds")
+    if {*pull.feed} == {"graph-api"}:
+        found += _ignored(given, ["login", "session_file", "cookies", "cookies_from"], "with --feed graph-api, which needs no session")
+    if pull.feed and {*pull.feed}.isdisjoint({"auto", "search", "search-graphql"}):
+        found += _ignored(given, ["untagged"], "with feeds that don't search")
     for rule in clean.skip_rule:
         found += _ignored(given, _OPTIONS_OF_RULES.get(rule, ()), f"with --skip-rule {rule}")
     if clean.language == "any":

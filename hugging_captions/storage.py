@@ -368,6 +368,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hugging_captions"
 
 
+def settings_file(name: str) -> Path:
+    """Return the path of a file of the user's settings: in ``hugging_captions`` of $XDG_CONFIG_HOME, or of ~/.config."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "hugging_captions" / name
+
+
 def data_file(name: str) -> Path:
     """Return the path of a file that the package brings with it in hugging_captions/data.
 

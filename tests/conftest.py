@@ -1,4 +1,4 @@
-"""What every test gets: no network but this machine's loopback, and an empty root folder."""
+"""What every test gets: no network but this machine's loopback, an empty root folder, and on request an Instagram of our own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import socket
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from instagram_server import SESSION_ID, FakeInstagram, route, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -85,3 +87,24 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=eos, eos_token_id=eos, **shape)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def instagram(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeInstagram]:
+    """Serve a fresh Instagram; no wait of instaloader's really waits."""
+    fake = FakeInstagram()
+    monkeypatch.setattr("instaloader.instaloadercontext.time.sleep", lambda seconds: None)
+    with serving(fake) as port:
+        route(port, monkeypatch)
+        yield fake
+
+
+@pytest.fixture
+def cookies(tmp_path: Path) -> Path:
+    """Return a Netscape cookies.txt with a session."""
+    path = tmp_path / "cookies.txt"
+    row = ".instagram.com\tTRUE\t/\tTRUE\t4102444800"
+    pairs = (("sessionid", SESSION_ID), ("ds_user_id", "1"), ("csrftoken", "abc"))
+    lines = [f"{row}\t{name}\t{value}" for name, value in pairs]
+    path.write_text("# Netscape HTTP Cookie File\n" + "\n".join(lines) + "\n")
+    return path

@@ -1,7 +1,7 @@
-"""A small Instagram on 127.0.0.1: login, test query, web_info, sections with cursors, GraphQL pages.
+"""A small Instagram on 127.0.0.1: login, test query, keyword search, tabs of sections, web_info, GraphQL pages, Meta's API.
 
 Payloads are written by hand in the shapes that were recorded. ``FakeInstagram.fault`` puts one fault
-before one page. ``route`` sends what requests would send to Instagram's two hosts here.
+before one page. ``route`` sends what requests would send to Instagram's hosts here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-HOSTS = ("https://www.instagram.com/", "https://i.instagram.com/")
+HOSTS = ("https://www.instagram.com/", "https://i.instagram.com/", "https://graph.facebook.com/")
+GRAPH_TOKEN = "planted-graph-token-5544332211"
+DOC_IDS = ("37324993597144881", "27606696395582173")
+START_PAGE = """<html><script>["DTSGInitialData",[],{"token":"planted-dtsg"}],["LSD",[],{"token":"planted-lsd"}]
+"IG_USER_EIMU":"17841400000000000"</script></html>"""
 SESSION_ID = "planted-session-cookie-1234567890"
 PASSWORD = "planted-password-0987654321"
 
@@ -47,8 +51,19 @@ def edge(code: str) -> dict[str, Any]:
     return {"node": node}
 
 
+def official(code: str) -> dict[str, Any]:
+    """Return a post as Meta's hashtag API sends it."""
+    return {
+        "id": f"1790{len(code)}", "caption": f"Found by the official way {code} #rmnp", "like_count": 31, "media_type": "IMAGE",
+        "permalink": f"https://www.instagram.com/p/{code}/", "timestamp": "2026-06-01T06:45:00+0000",
+    }  # fmt: skip
+
+
 class FakeInstagram:
     """The state of the server: the pages of each feed, the requests (and the section pages among them), and one fault.
+
+    ``sections`` are the pages of the tab recent and of web_info, ``tabs`` those of the other two; a feed without pages answers
+    without posts. ``searches`` are the pages of both forms of the keyword search, ``official`` those of each edge of Meta's API.
 
     ``fault`` is the number of the page request (from 1) from which on ``fault_path`` answers with it, ``fault_times`` times
     (instaloader tries most requests three times).
@@ -56,8 +71,15 @@ class FakeInstagram:
 
     def __init__(self) -> None:
         self.sections = [[section(*(media(f"s{page}x{i}") for i in range(6)))] for page in range(5)]
+        self.tabs: dict[str, list[list[Any]]] = {"top": [], "clips": []}
+        self.searches: list[list[Any]] = []
+        self.search_forms = {"rest", "graphql"}
+        self.doc_ids = DOC_IDS
+        self.start_page = START_PAGE
+        self.official: dict[str, list[list[str]]] = {"recent_media": [], "top_media": []}
+        self.graph_error: tuple[int, str] | None = None
         self.graphql_pages: list[list[str]] = []
-        self.endless = False
+        self.endless = self.web_info_top = False
         self.fault: tuple[int, Callable[[Handler], None]] | None = None
         self.fault_path = ""
         self.fault_times = 10**6
@@ -80,6 +102,73 @@ class FakeInstagram:
         if more:
             page["next_max_id"] = f"cursor{1 if self.endless and number else number + 1}"
         handler.answer(wrap(page))
+
+    def web_info(self, handler: Handler, tag: str) -> None:
+        """Answer web_info: the first page of recent, or with ``web_info_top`` that of top and an empty recent."""
+        if self.web_info_top:
+            top = {"sections": self.tabs["top"][0], "more_available": len(self.tabs["top"]) > 1, "next_max_id": "cursor1", "next_page": 1}
+            recent = {"sections": [], "more_available": False}
+            handler.answer({"data": {"name": tag, "top": top, "recent": recent}, "status": "ok"})
+        else:
+            self.page(handler, 0, lambda page: {"data": {"name": tag, "top": {"sections": []}, "recent": page}, "status": "ok"})
+
+    def tab(self, handler: Handler, tab: str, number: int) -> None:
+        """Answer page ``number`` of the tab top or clips."""
+        pages = self.tabs[tab]
+        if pages and self._faulty(handler):
+            return
+        more = number + 1 < len(pages)
+        page = {"sections": pages[number] if pages else [], "more_available": more, "next_page": number + 1, "status": "ok"}
+        handler.answer(page | ({"next_max_id": f"cursor{number + 1}"} if more else {}))
+
+    def search(self, handler: Handler, query: dict[str, str]) -> None:
+        """Answer the page of the keyword search in its REST form."""
+        pages = self.searches if "rest" in self.search_forms else []
+        if pages and self._faulty(handler):
+            return
+        number = int(query.get("next_max_id", "0"))
+        assert query["query"] == "#rmnp"
+        assert query.get("rank_token") == ("rank" if number else None)
+        grid = {"sections": pages[number] if pages else [], "refinements": [], "has_more": number + 1 < len(pages)}
+        grid |= {"next_max_id": "1" if self.endless else str(number + 1)} if grid["has_more"] else {}
+        handler.answer({"media_grid": grid, "rank_token": "rank", "status": "ok"})
+
+    def search_graphql(self, handler: Handler, form: dict[str, str]) -> None:
+        """Answer the page of the keyword search in its GraphQL form; a doc_id that it doesn't know is an error."""
+        pages = self.searches if "graphql" in self.search_forms else []
+        if pages and self._faulty(handler):
+            return
+        variables = json.loads(form["variables"])
+        assert (form["fb_dtsg"], form["lsd"], variables["query"]) == ("planted-dtsg", "planted-lsd", "#rmnp")
+        assert {"search_session_id", "serp_session_id"} <= variables.keys()
+        if form["doc_id"] != self.doc_ids["after" in variables]:
+            handler.answer({"errors": [{"message": "execution error", "severity": "CRITICAL"}], "data": None})
+            return
+        number = int(variables.get("after", 0))
+        items = [medium["media"] for part in (pages[number] if pages else []) for medium in part["layout_content"]["medias"]]
+        edges = [{"node": {"__typename": "XDTTopSerpHeaderUnit"}}, {"node": {"__typename": "XDTTopSerpMediaGridUnit", "items": items}}]
+        more = number + 1 < len(pages)
+        info = {"has_next_page": more, "end_cursor": str(number + 1) if more else None}
+        handler.answer({"data": {"xdt_fbsearch__top_serp_graphql": {"edges": edges, "page_info": info}}})
+
+    def graph_api(self, handler: Handler, path: str, query: dict[str, str]) -> None:
+        """Answer a request to Meta's hashtag API."""
+        assert "access_token" not in query
+        assert query["user_id"] == "17841400000000000"
+        if handler.headers["Authorization"] != f"Bearer {GRAPH_TOKEN}" or self.graph_error:
+            code, message = self.graph_error or (190, "Invalid OAuth access token.")
+            handler.answer({"error": {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "x"}}, 400)
+        elif path == "/ig_hashtag_search":
+            handler.answer({"data": [{"id": "17843853986012965"}]})
+        else:
+            pages = self.official[path.rsplit("/", 1)[1]]
+            number = int(query.get("after", 0))
+            answer: dict[str, Any] = {"data": [official(code) for code in (pages[number] if pages else [])]}
+            if pages:
+                answer["paging"] = {"cursors": {"after": str(number + 1)}}
+            if number + 1 < len(pages):
+                answer["paging"]["next"] = "https://graph.facebook.com/next"
+            handler.answer(answer)
 
     def graphql(self, handler: Handler, after: str | None) -> None:
         """Answer the GraphQL page that follows ``after``."""
@@ -127,13 +216,21 @@ class Handler(BaseHTTPRequestHandler):
         instagram = self.instagram
         instagram.requests.append((self.command, url.path))
         if url.path == "/api/v1/tags/web_info/":
-            instagram.page(
-                self, 0, lambda page: {"data": {"name": query["tag_name"], "top": {"sections": []}, "recent": page}, "status": "ok"}
-            )
+            instagram.web_info(self, query["tag_name"])
         elif url.path.startswith("/api/v1/tags/") and url.path.endswith("/sections/"):
-            instagram.page(self, int(query["max_id"].removeprefix("cursor")), lambda page: page)
+            number = int(query.get("max_id", "0").removeprefix("cursor"))
+            if query["tab"] == "recent":
+                instagram.page(self, number, lambda page: page)
+            else:
+                instagram.tab(self, query["tab"], number)
+        elif url.path == "/api/v1/fbsearch/web/top_serp/":
+            instagram.search(self, query)
+        elif url.path == "/api/graphql":
+            instagram.search_graphql(self, form)
+        elif url.path == "/ig_hashtag_search" or url.path.endswith("_media"):
+            instagram.graph_api(self, url.path, query)
         elif url.path == "/":
-            self.answer("<html></html>", cookies=["csrftoken=before"])
+            self.answer(instagram.start_page, cookies=["csrftoken=before"])
         elif url.path.endswith("/login/ajax/"):
             self._log_in(form)
         elif url.path.endswith("/two_factor/"):

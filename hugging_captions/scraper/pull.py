@@ -7,7 +7,9 @@ run continues there whatever ended the last one. Never rotates accounts, never e
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,8 +23,9 @@ from ..errors import InputError, InstagramError
 from ..options import PullOptions
 from ..posts import Post, PostLog
 from ..storage import Store, read_json, write_json
-from .feeds import FEEDS, BadRequestError, Cursor, FeedError, Page, RefusedError
-from .records import UnreadableRecordError, post_from_node
+from . import graph_api
+from .feeds import FEEDS, SEARCHES, BadRequestError, Cursor, FeedError, Page, RefusedError
+from .records import UnreadableRecordError, post_from_record
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -80,9 +83,10 @@ def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Sto
         except RefusedError as error:
             kept = f"{console.count(result.new, 'new post')} of this run kept"
             safe = datetime.now() + timedelta(minutes=error.wait_minutes)
+            when = f"not before {safe:%Y-%m-%d %H:%M}, " if error.wait_minutes else ""
             raise InstagramError(
                 f"the pull of tag {tag!r} stopped at page {result.pages + 1}: {error}; {kept}",
-                f"{error.advice}; not before {safe:%Y-%m-%d %H:%M}, resume with  {command}",
+                f"{error.advice}; {when}resume with  {command}",
             ) from error
         except KeyboardInterrupt:
             kept = f"{console.count(result.new, 'new post')} of tag {tag!r} kept"
@@ -96,97 +100,142 @@ class _Run:
     def __init__(self, tag: str, options: PullOptions, context: InstaloaderContext, store: Store, posts: PostLog, bar: tqdm[Post]) -> None:
         self._tag, self._options, self._context, self._posts, self._bar = tag, options, context, posts, bar
         self._path = store.pull_state(tag)
+        self._tag_pattern = re.compile(rf"[#＃]{re.escape(tag)}(?!\w)")
+        self._is_over = False
         self._catching_up = False  # walking again through pages that are here, because the cursor was lost
         self._states = self._load()
         self.result = PullResult(tag)
 
     def follow_feeds(self) -> None:
-        """Try the feeds in their order until one comes to an end or the requested pages are there."""
-        failures = []
-        for name in [self._options.feed] if self._options.feed != "auto" else FEEDS:
+        """Walk the first feed that delivers (auto), or every feed named, until its end or until the requested pages are there."""
+        failures, ends = [], []
+        named = [name for name in self._options.feed if name != "auto"]
+        for name in named or FEEDS:
             try:
-                self._follow(name)
-                return
+                ends.append((name, self._follow(name)))
             except FeedError as error:
                 failures.append(f"{name}: {error}")
                 log.warning("feed %s of tag %r failed: %s", name, self._tag, error)
-        if not self.result.new and not self.result.already_here:
+            if self._is_over or (ends and not named):
+                break
+        if not ends and not self.result.new and not self.result.already_here:
             place = f"; to start from the top, delete {self._path}" if any(state.cursor for state in self._states.values()) else ""
             raise InstagramError(
                 f"no feed delivers tag {self._tag!r} ({'; '.join(failures)})",
-                f"check the network and the session (DOCS.md, Pulling from Instagram){place}; posts you have come in with --from",
+                f"record the page in a browser and import it (DOCS.md, From a browser), or check network and session{place}",
             )
-        self.result.ended = "no further feed delivers: " + "; ".join(failures)
+        endings = [end if len(ends) == 1 else f"{name}: {end}" for name, end in ends]
+        self.result.ended = "; ".join(endings) or "no further feed delivers: " + "; ".join(failures)
 
-    def _follow(self, name: str) -> None:
-        """Walk one feed from where the last pull stopped, or from the top where that reached the end."""
+    def _follow(self, name: str) -> str:
+        """Walk one feed from where the last pull stopped, or from the top where that reached the end; return why it ended.
+
+        Raises:
+            FeedError: a page failed, or the whole feed has no post.
+        """
         state = self._states.get(name, FeedState())
         patience = 1 if state.finished else EMPTY_PAGES
+        from_top = state.finished or state.cursor is None
         state = FeedState() if state.finished else state
         seen: list[Cursor | None] = []
-        without_new = 0
-        while not self.result.ended:
+        without_new = found = 0
+        ended = ""
+        while not ended:
             try:
-                page = FEEDS[name](self._context, self._tag, state.cursor)
+                page = self._request(name, state.cursor)
             except BadRequestError as error:
                 if state.cursor is None or seen:
                     raise
-                self._catching_up = True
+                self._catching_up = from_top = True
                 log.warning("Instagram no longer knows where the last pull of tag %r stopped (%s): starting from the top", self._tag, error)
                 state = FeedState()
                 continue
             self.result.pages += 1
             seen.append(state.cursor)
-            new, is_whole = self._keep(page)
+            found += len(page.posts) + page.unreadable
+            new, is_whole = self._keep(page, name)
             if is_whole:  # otherwise the cursor stays before this page: the rest of it comes next time
                 self._catching_up &= not new
                 without_new = 0 if new or self._catching_up else without_new + 1
+                following = page.cursor
+                if following == page.next_tab:
+                    without_new = 0
+                elif following in seen or without_new >= patience:
+                    following, without_new = page.next_tab, 0
+                    ended = "" if following else "the feed repeats itself" if page.cursor in seen else "nothing new any more"
                 if page.cursor is None:
-                    self.result.ended = "the feed came to its end"
-                elif page.cursor in seen:
-                    self.result.ended = "the feed repeats itself"
-                elif without_new >= patience:
-                    self.result.ended = "nothing new any more"
-                state = FeedState(page.cursor, state.pages + 1, bool(self.result.ended))
-                self._states[name] = state
-                feeds = {feed: asdict(saved) for feed, saved in self._states.items()}
-                write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})
-            if not self.result.ended and self.result.new == self._options.max_posts:
-                self.result.ended = f"--max-posts {self._options.max_posts} reached"
-            elif not self.result.ended and self.result.pages >= self._options.caption_queries:
-                self.result.ended = "more to come: the same command continues"
+                    ended = "the feed came to its end"
+                if ended and from_top and not found:
+                    self.result.pages -= len(seen)
+                    raise FeedError("no post in its answers")
+                state = FeedState(following, state.pages + 1, bool(ended))
+                self._save(name, state)
+            ended = ended or self._budget_end()
+        return ended
 
-    def _keep(self, page: Page) -> tuple[int, bool]:
+    def _request(self, name: str, cursor: Cursor | None) -> Page:
+        if name == graph_api.FEED:
+            return graph_api.media(self._tag, cursor)
+        return FEEDS[name](self._context, self._tag, cursor)
+
+    def _budget_end(self) -> str:
+        """Return which limit of the options is reached, empty where none is."""
+        if self.result.new == self._options.max_posts:
+            self._is_over = True
+            return f"--max-posts {self._options.max_posts} reached"
+        if self.result.pages >= self._options.caption_queries:
+            self._is_over = True
+            return "more to come: the same command continues"
+        return ""
+
+    def _save(self, name: str, state: FeedState) -> None:
+        self._states[name] = state
+        feeds = {feed: asdict(saved) for feed, saved in self._states.items()}
+        write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})
+
+    def _keep(self, page: Page, feed: str) -> tuple[int, bool]:
         """Write the page's new posts; return how many, and whether all of them fitted under --max-posts."""
-        posts = list(self._read(page))
+        posts = list(self._read(page, feed))
         fresh = [post for post in {post.shortcode: post for post in posts}.values() if post.shortcode not in self._posts.shortcodes]
         room = len(fresh) if self._options.max_posts is None else self._options.max_posts - self.result.new
         written = self._posts.append(fresh[:room])
         self.result.new += written
         self.result.already_here += len(posts) - len(fresh)
-        self.result.notes["without the tag"] += sum(f"#{self._tag}" not in (post.caption or "").lower() for post in fresh[:room])
+        self.result.notes["without the tag"] += sum(not self._has_tag(post) for post in fresh[:room])
         self._bar.update(written)
         self._bar.set_postfix(pages=self.result.pages)
         level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
-        log.log(level, "page %d of tag %r: %d nodes, %d new posts", self.result.pages, self._tag, len(page.nodes), written)
+        log.log(level, "page %d of tag %r: %d posts, %d of them new", self.result.pages, self._tag, len(page.posts), written)
         return written, len(fresh) <= room
 
-    def _read(self, page: Page) -> Iterator[Post]:
-        """Yield the posts of ``page`` between --since and --until."""
-        for node in page.nodes:
+    def _read(self, page: Page, feed: str) -> Iterator[Post]:
+        """Yield the posts of ``page`` between --since and --until; of a search only those with the tag, unless --untagged keep."""
+        self._complain(page.unreadable, "not a post by its shape")
+        source = feed if feed == graph_api.FEED else "instagram"
+        for record in page.posts:
             try:
-                post = post_from_node(node, self._tag, "instagram")
+                post = post_from_record(record, self._tag, Counter(), source)
             except UnreadableRecordError as error:
-                self.result.notes["unreadable"] += 1
-                if self.result.notes["unreadable"] == 1:
-                    place = f"page {self.result.pages} of tag {self._tag!r}"
-                    log.warning("a node on %s can't be read (%s); skipped, and so are others like it", place, error)
+                self._complain(1, str(error))
+                continue
+            if post is None:
                 continue
             day = (post.date_utc or "")[:10]
-            if not day or (self._options.since or "") <= day <= (self._options.until or "9999"):
-                yield post
-            else:
+            if day and not (self._options.since or "") <= day <= (self._options.until or "9999"):
                 self.result.notes["out of --since/--until"] += 1
+            elif feed in SEARCHES and self._options.untagged == "skip" and not self._has_tag(post):
+                self.result.notes["without the tag skipped"] += 1
+            else:
+                yield post
+
+    def _has_tag(self, post: Post) -> bool:
+        return bool(self._tag_pattern.search(unicodedata.normalize("NFC", post.caption or "").lower()))
+
+    def _complain(self, count: int, reason: str) -> None:
+        if count and not self.result.notes["unreadable"]:
+            place = f"page {self.result.pages} of tag {self._tag!r}"
+            log.warning("a node on %s can't be read (%s); skipped, and so are others like it", place, reason)
+        self.result.notes["unreadable"] += count
 
     def _load(self) -> dict[str, FeedState]:
         """Return where the last pull stopped in each feed; none where that is unknown or posts have been lost since."""

@@ -39,6 +39,8 @@ _SURE_CAPTIONS = frozenset({"caption", "captiontext", "postcaption", "captions",
 #: Fields of ads, stories and comments, which can look like posts otherwise.
 _NOT_POSTS = frozenset({"adid", "expiringat", "commenturl", "repliescount"})
 _SHORTCODE = re.compile(r"[A-Za-z0-9_-]{9,40}")
+#: The lists of Instagram's answers whose every item is a post.
+_POST_LISTS = ("medias", "fill_items", "items")
 #: JSON in a page of HTML, where Instagram puts the first posts of a page.
 _EMBEDDED = re.compile(r"<script[^>]*application/json[^>]*>(.*?)</script>", re.DOTALL)
 
@@ -67,26 +69,6 @@ class UnreadableRecordError(ValueError):
     """A record that isn't a post; the message says what it lacks."""
 
 
-def iter_nodes(page: JSON) -> Iterator[JSON]:
-    """Yield every media node of one page, whatever its layout, in the page's order.
-
-    Reads ``tags/web_info`` (top, then recent), ``tags/<tag>/sections``, GraphQL hashtag pages
-    (top posts, then media) and plain ``items`` lists, bare or wrapped in ``data`` or ``graphql``.
-    A node that isn't an object is yielded too, so that it is counted.
-    """
-    for wrapper in ("data", "graphql", "hashtag"):
-        if isinstance(inner := at(page, wrapper), dict):
-            yield from iter_nodes(inner)
-    for sections in (at(page, "top", "sections"), at(page, "recent", "sections"), at(page, "sections")):
-        for content in _each(sections, "layout_content"):
-            for items in (at(content, "one_by_two_item", "clips", "items"), at(content, "medias"), at(content, "fill_items")):
-                yield from _each(items, "media")
-    for kind in ("edge_hashtag_to_top_posts", "edge_hashtag_to_media"):
-        yield from _each(at(page, kind, "edges"), "node")
-    for item in _list(at(page, "items")):
-        yield item.get("media", item) if isinstance(item, dict) else item
-
-
 def iter_records(value: JSON) -> Iterator[JSON]:
     """Yield the records in one JSON value: the items of a list, the rows of a table, the posts that nest in it, or the value itself."""
     if isinstance(value, dict) and isinstance(value.get("caption"), str):  # nearly every line of JSONL
@@ -110,6 +92,17 @@ def find_posts(value: JSON) -> Iterator[JSON]:
         yield _from_export(record) or record
 
 
+def count_unreadable(answer: JSON) -> int:
+    """Return how many items of the lists of posts in an answer of Instagram's are no posts by their shape."""
+    if isinstance(answer, list):
+        return sum(map(count_unreadable, answer))
+    if not isinstance(answer, dict) or is_post(answer):
+        return 0
+    lists = {name: items for name, items in answer.items() if name in _POST_LISTS and isinstance(items, list)}
+    broken = sum(next(find_posts(item), None) is None for items in lists.values() for item in items)
+    return broken + sum(count_unreadable(inner) for name, inner in answer.items() if name not in lists)
+
+
 def _find(value: JSON, wanted: Callable[[dict[str, JSON]], bool]) -> Iterator[dict[str, JSON]]:
     """Yield the outermost objects in ``value`` that are ``wanted``, in order."""
     if isinstance(value, dict) and wanted(value):
@@ -126,7 +119,7 @@ def _has_caption(record: Mapping[str, JSON]) -> bool:
 def is_post(record: Mapping[str, JSON]) -> bool:
     """Return whether ``record`` has the shape of a post; a user, a comment, an ad and a story don't."""
     fields = _plain_fields(record)
-    if not _NOT_POSTS.isdisjoint(fields) or fields.get("producttype") in ("story", "ad"):
+    if any(fields.get(name) is not None for name in _NOT_POSTS) or fields.get("producttype") in ("story", "ad"):
         return False
     has_name = any(isinstance(fields.get(name), str) and fields[name] for name in ("shortcode", "code"))
     if has_name or any(_LINK.search(str(fields.get(name))) for name in LINK_FIELDS):

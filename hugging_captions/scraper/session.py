@@ -94,6 +94,8 @@ def open_session(options: PullOptions) -> InstaloaderContext:
         _verify(loader)
         loader.save_session_to_file()
         return loader.context
+    elif {*options.feed} == {"graph-api"}:
+        return loader.context  # Meta's API wants a token instead
     else:
         log.warning("no session given: Instagram shows hashtags only to accounts; see --login, --session-file and --cookies")
         return loader.context
