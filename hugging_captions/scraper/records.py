@@ -49,7 +49,7 @@ FILLER_LIKES = 3
 #: More than people on Earth, and still a whole number for every program that reads posts.jsonl.
 _MOST_LIKES = 10**12
 
-_LINK = re.compile(r"instagram\.com/(?:[\w.]+/)?(?:p|reel|tv)/([A-Za-z0-9_-]+)")
+_LINK = re.compile(r"instagram\.com/(?:[\w.]+/)?(?:p|reels?|tv)/([A-Za-z0-9_-]+)")
 _COUNT = re.compile(
     r"""(?P<whole> \d{1,18} | \d{1,3}(?:,\d{3})+ ) (?:\.0*)? (?:\s*likes?)?  # 1204  1,234  12.0  12 likes
       | (?P<short> \d{1,6}(?:\.\d+)? ) \s* (?P<unit> [km] )                  # 1.2k  2M
