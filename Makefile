@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test faults fuzz lint docs bench bench-pull bench-clean bench-train bench-generate bench-base-models bench-load
+.PHONY: demo test faults fuzz lint docs check-docs bench bench-pull bench-clean bench-train bench-generate bench-base-models bench-load
 
 demo: $(VENV)/smollm2  ## the whole job on the example posts, into demo/
 	$(RUN) pull_and_clean.py --root demo --tag rmnp --from examples/rmnp_posts.jsonl
@@ -27,6 +27,9 @@ lint: $(VENV)/installed-dev  ## style and types
 
 docs: $(VENV)/installed  ## write the generated parts of DOCS.md
 	$(RUN) tools/docs.py
+
+check-docs: $(VENV)/installed-dev  ## run the commands of README.md and DOCS.md with a small model
+	$(RUN) tools/check_docs.py
 
 bench: bench-pull bench-clean bench-train bench-generate bench-base-models bench-load  ## this against what a user would run instead
 
