@@ -1,7 +1,7 @@
 """Write captions with a checkpoint, keep the good ones, report why the others were rejected.
 
 Reads trained_models/<corpus>/, text/<tag>/captions.txt and the prompts; writes
-text/generated_text/<corpus>_gen.txt, .jsonl, .csv and .json, and with --compare-base .compare.txt.
+text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import console, language, models, storage
+from .. import console, language, models, storage, versions
 from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError
 from ..options import GenerateOptions, HardwareOptions, as_json
 from ..storage import Store, corpus_name
@@ -79,10 +79,10 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     """
     corpus = corpus_name(tags)
     # .compare.txt of an earlier run must not stay next to other captions
-    paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".compare.txt")}
+    paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".html", ".compare.txt")}
     storage.refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
-    from . import novelty
+    from . import novelty, page
     from .candidates import Candidates
 
     loaded = _prepare(models.load_checkpoint(corpus, store), hardware)
@@ -101,8 +101,10 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
         "tags": list(tags), "prompts": prompts, "options": as_json(options), "seed": hardware.seed,
         "model_sha256": _model_sha256(store.model(corpus)), "kept": len(ranked), "attempts": len(candidates.attempts),
         "rejected": rejected, "figures": figures, "note": reference.note,
+        "base_model": _base_model(store.model(corpus)), "versions": versions("torch", "transformers"),
     }  # fmt: skip
-    _write(paths, ranked, record, comparison, hardware.overwrite)
+    html = page.page(tags, prompts, [page.Setting({}, ranked, candidates.attempts, rejected, figures)], reference.training, record)
+    _write(paths, ranked, record, html, comparison, hardware.overwrite)
     tokens, device = candidates.decoder.tokens, candidates.decoder.device
     log.info("%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), tokens, seconds, device)
     return GenerateResult(paths[".txt"], tuple(ranked), len(candidates.attempts), rejected, figures, reference.note)
@@ -242,7 +244,7 @@ def _report_missing(candidates: Candidates, kept: int, rejected: dict[str, int],
         log.warning("%s instead of %d after %s: %s", captions, wanted, attempts, biggest)
 
 
-def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, comparison: str | None, overwrite: bool) -> None:
+def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, html: str, comparison: str | None, overwrite: bool) -> None:
     """Replace the files together, once all are on disk; earlier ones are kept as .previous."""
     import pandas as pd
 
@@ -253,6 +255,7 @@ def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, 
         ".jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records),
         ".csv": pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n"),
         ".json": storage.json_bytes(record).decode(),
+        ".html": html,
     }
     if comparison is not None:
         texts[".compare.txt"] = comparison
@@ -271,6 +274,14 @@ def _as_text(cell: object) -> object:
 def _model_sha256(folder: Path) -> str | dict[str, str]:
     files = sorted(folder.glob("*.safetensors"))
     return storage.sha256(files[0]) if len(files) == 1 else {path.name: storage.sha256(path) for path in files}
+
+
+def _base_model(folder: Path) -> str | None:
+    """Return the name of the base model in the run.json of a model's folder, None where it has none."""
+    try:
+        return str(storage.read_json(folder / "run.json")["options"]["base_model"])
+    except (HuggingCaptionsError, KeyError, TypeError):
+        return None
 
 
 # -- the base model next to the tuned one
