@@ -6,8 +6,10 @@ text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -37,6 +39,8 @@ SAMPLE_CAPTIONS = 100
 #: The novelty figures that go into history.jsonl and the model card.
 SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
+#: What a spreadsheet may take for a formula, also behind spaces and in full-width forms, and such text behind apostrophes.
+_FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠])")
 
 
 @dataclass(frozen=True)
@@ -253,7 +257,7 @@ def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, 
     texts = {
         ".txt": "".join(storage.escape_caption(caption.text) + "\n" for caption in captions),
         ".jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records),
-        ".csv": pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n"),
+        ".csv": pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC),
         ".json": storage.json_bytes(record).decode(),
         ".html": html,
     }
@@ -267,8 +271,8 @@ def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, 
 
 
 def _as_text(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection): its first apostrophe is no part of the text."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def _model_sha256(folder: Path) -> str | dict[str, str]:

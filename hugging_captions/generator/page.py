@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ SAMPLES = 200
 NEAREST = 300
 #: Shorter runs of words are not marked: nearly every caption has one.
 LEAST = N_GRAMS[0]
+#: The reasons for which a sample stands next to the training caption that it copies.
+COPIES = ("exact_copy", "folded_copy", "near_copy", "copied_span")
 #: The figures in which settings are compared.
 COMPARED = ("mean_words", "novelty_4", "longest_copied_span", "copied_share", "distinct_2")
 MEANINGS = {
@@ -30,9 +33,9 @@ MEANINGS = {
     "mean_copied_span": "words of a caption that stand in one training caption in a row, mean",
     "longest_copied_span": "the most such words in any caption",
     "copied_share": "their share of the caption's words, mean",
-    "exact_copies": REASONS["exact_copy"],
-    "folded_copies": REASONS["folded_copy"],
-    "near_copies": REASONS["near_copy"],
+    "exact_copies": "captions that are training captions",
+    "folded_copies": "captions that are, but for case, punctuation, emoji and tags",
+    "near_copies": "captions that share most of their words with a training caption",
     "distinct_1": "share of words that are different ones",
     "distinct_2": "share of pairs of words that are different ones",
     "distinct_3": "share of runs of 3 words that are different ones",
@@ -80,8 +83,9 @@ def page(
         note=record.get("note"),
         least=LEAST,
         comparison=_comparison(settings) if several else None,
-        prompts=[_prompt(prompt, settings, training) for prompt in prompts],
-        rejections=_rejections(settings, training),
+        prompts=_by_prompt(prompts, settings, training),
+        rejections=_rejections(settings),
+        samples=_samples(settings, training),
         figures=[_figures(setting) for setting in settings],
         run=pages.rows({key: value for key, value in record.items() if key not in _ELSEWHERE}),
         options=pages.rows(record.get("options", {})),
@@ -89,12 +93,20 @@ def page(
     )
 
 
-def _prompt(prompt: str, settings: Sequence[Setting], training: Sequence[str]) -> dict[str, object]:
-    columns = []
-    for setting in settings:
-        items = [_item(caption, training) for caption in setting.captions if caption.prompt == prompt]
-        columns.append({"name": setting.name, "captions": items})
-    return {"name": f"“{prompt}”" if prompt else "Without a prompt", "columns": columns}
+def _by_prompt(prompts: Sequence[str], settings: Sequence[Setting], training: Sequence[str]) -> list[dict[str, object]]:
+    """Return each prompt with what is shown of its captions, by setting."""
+    found: dict[tuple[str, int], list[dict[str, object]]] = defaultdict(list)
+    for number, setting in enumerate(settings):
+        for caption in setting.captions:
+            found[caption.prompt, number].append(_item(caption, training))
+    names = [setting.name for setting in settings]
+    return [
+        {
+            "name": f"“{prompt}”" if prompt else "Without a prompt",
+            "columns": [{"name": name, "captions": found[prompt, number]} for number, name in enumerate(names)],
+        }
+        for prompt in prompts
+    ]
 
 
 def _item(caption: Caption, training: Sequence[str], setting: str = "") -> dict[str, object]:
@@ -132,33 +144,36 @@ def _comparison(settings: Sequence[Setting]) -> dict[str, object]:
         rows.append([setting.name, *counts, *(shown(setting.figures["kept"].get(key)) for key in COMPARED)])
     if held_out := settings[0].figures.get("held out"):
         rows.append(["held-out captions", *[""] * 4, *(shown(held_out.get(key)) for key in COMPARED)])
-    return {"head": ["setting", "kept", "attempts", "share kept", "mean score", *COMPARED], "rows": rows}
+    return {"head": ["setting", "kept", "attempts", "share kept", "mean score", *(key.replace("_", " ") for key in COMPARED)], "rows": rows}
 
 
-def _rejections(settings: Sequence[Setting], training: Sequence[str]) -> dict[str, object] | None:
-    """Return how many attempts were rejected for each reason under each setting, and samples from all prompts and settings."""
-    found: dict[str, list[tuple[Setting, Caption]]] = {}
+def _rejections(settings: Sequence[Setting]) -> dict[str, object]:
+    """Return a table of the attempts that were rejected for each reason under each setting."""
+    reasons = sum((Counter(setting.rejected) for setting in settings), Counter[str]()).most_common()
+    attempts = [max(1, len(setting.attempts)) for setting in settings]
+    counts = {reason: [setting.rejected.get(reason, 0) for setting in settings] for reason, _ in reasons}
+    rows = [[reason, *(f"{count:,} ({count / all_:.0%})" for count, all_ in zip(found, attempts))] for reason, found in counts.items()]
+    names = [setting.name for setting in settings] if len(settings) > 1 else ["attempts (share of all)"]
+    return {"head": ["reason", *names], "rows": rows}
+
+
+def _samples(settings: Sequence[Setting], training: Sequence[str]) -> list[dict[str, object]]:
+    """Return rejected attempts of each reason, from all prompts and settings; what a copy is a copy of."""
+    found: dict[str, list[tuple[Setting, Caption]]] = defaultdict(list)
     for setting in settings:
         for caption in setting.attempts:
             if caption.reason is not None:
-                found.setdefault(caption.reason, []).append((setting, caption))
-    if not found:
-        return None
-    attempts = [len(setting.attempts) for setting in settings]
-    reasons = sorted(found, key=lambda reason: -len(found[reason]))
-    rows = []
-    for reason in reasons:
-        counts = [setting.rejected.get(reason, 0) for setting in settings]
-        rows.append([reason, *(f"{count:,} ({count / max(1, all_):.0%})" for count, all_ in zip(counts, attempts))])
+                found[caption.reason].append((setting, caption))
     samples = []
-    for reason in reasons:
-        some = pages.evenly(found[reason], SAMPLES)
-        items = [_item(caption, training if "cop" in reason else (), setting.name * (len(settings) > 1)) for setting, caption in some]
-        number = len(found[reason])
-        shown_ = f"{len(some)} of {number:,} attempts, evenly spaced" if len(some) < number else f"all {number:,}"
-        samples.append({"name": reason, "means": REASONS[reason], "shown": shown_, "captions": items})
-    names = [setting.name if len(settings) > 1 else "attempts (share of all)" for setting in settings]
-    return {"head": ["reason", *names], "rows": rows, "samples": samples}
+    for reason, all_ in sorted(found.items(), key=lambda item: -len(item[1])):
+        some = pages.evenly(all_, SAMPLES)
+        copied_from = training if reason in COPIES else ()
+        items = [_item(caption, copied_from, setting.name if len(settings) > 1 else "") for setting, caption in some]
+        number = f"{len(some)} of them, evenly spaced" if len(some) < len(all_) else "all of them"
+        samples.append(
+            {"name": f"{reason}, {console.count(len(all_), 'attempt')}", "means": REASONS[reason], "shown": number, "captions": items}
+        )
+    return samples
 
 
 def _figures(setting: Setting) -> dict[str, object]:
