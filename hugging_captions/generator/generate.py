@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -250,14 +250,11 @@ def _report_missing(candidates: Candidates, kept: int, rejected: dict[str, int],
 
 def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, html: str, comparison: str | None, overwrite: bool) -> None:
     """Replace the files together, once all are on disk; earlier ones are kept as .previous."""
-    import pandas as pd
-
     records = [caption.record() for caption in captions]
-    cells = [{key: _as_text(cell) for key, cell in line.items()} for line in records]
     texts = {
         ".txt": "".join(storage.escape_caption(caption.text) + "\n" for caption in captions),
         ".jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records),
-        ".csv": pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC),
+        ".csv": as_csv(records),
         ".json": storage.json_bytes(record).decode(),
         ".html": html,
     }
@@ -270,9 +267,16 @@ def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, 
         storage.keep_previous(list(paths.values()), overwrite)
 
 
-def _as_text(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection): its first apostrophe is no part of the text."""
-    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+def as_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return a table with a row for each record.
+
+    A text that a spreadsheet could take for a formula begins with an apostrophe that is no part of it (OWASP, CSV injection).
+    """
+    import pandas as pd
+
+    cells = [{key: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for key, cell in row.items()} for row in records]
+    # with quotes around every text: a bare carriage return would end the row for some readers
+    return str(pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
 
 
 def _model_sha256(folder: Path) -> str | dict[str, str]:

@@ -99,14 +99,11 @@ def _by_prompt(prompts: Sequence[str], settings: Sequence[Setting], training: Se
     for number, setting in enumerate(settings):
         for caption in setting.captions:
             found[caption.prompt, number].append(_item(caption, training))
-    names = [setting.name for setting in settings]
-    return [
-        {
-            "name": f"“{prompt}”" if prompt else "Without a prompt",
-            "columns": [{"name": name, "captions": found[prompt, number]} for number, name in enumerate(names)],
-        }
-        for prompt in prompts
-    ]
+    shown_prompts: list[dict[str, object]] = []
+    for prompt in prompts:
+        columns = [{"name": setting.name, "captions": found[prompt, number]} for number, setting in enumerate(settings)]
+        shown_prompts.append({"name": f"“{prompt}”" if prompt else "Without a prompt", "columns": columns})
+    return shown_prompts
 
 
 def _item(caption: Caption, training: Sequence[str], setting: str = "") -> dict[str, object]:
