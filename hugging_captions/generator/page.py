@@ -161,7 +161,7 @@ def _samples(settings: Sequence[Setting], training: Sequence[str]) -> list[dict[
         for caption in setting.attempts:
             if caption.reason is not None:
                 found[caption.reason].append((setting, caption))
-    samples = []
+    samples: list[dict[str, object]] = []
     for reason, all_ in sorted(found.items(), key=lambda item: -len(item[1])):
         some = pages.evenly(all_, SAMPLES)
         copied_from = training if reason in COPIES else ()
