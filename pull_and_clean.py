@@ -99,7 +99,7 @@ def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Stor
     for result in cleaner.clean(tags, clean, store):
         print(result.summary(verbose))
         if report:
-            print(f"drawn as {cleaner.draw(result, store)}")
+            print(f"report: {cleaner.report(result, store)}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class PullCommand:
 
     explain: str | None = option(None, "show what becomes of each sentence of this post, and stop", type=str, metavar="SHORTCODE")
     review: int | None = option(None, "print so many dropped and changed captions by reason, and stop", type=int, at_least=1, metavar="N")
-    report: bool = option(False, "draw the cleaning as text/<tag>/cleaning.png")
+    report: bool = option(False, "write a page on the cleaning: text/<tag>/cleaning.html")
     forget: tuple[str, ...] = option((), "remove these posts for good, or those in a file", nargs="+", type=str, metavar="SHORTCODE")
 
 

@@ -104,6 +104,7 @@ class Store:
     dropped = partialmethod(_in_text, "dropped.jsonl")
     cleaning = partialmethod(_in_text, "cleaning.json")
     cleaning_picture = partialmethod(_in_text, "cleaning.png")
+    cleaning_page = partialmethod(_in_text, "cleaning.html")
 
     def tags_with_captions(self) -> list[str]:
         """Return the tags that have a captions.txt here, sorted."""
@@ -120,6 +121,11 @@ class Store:
 
     def generated(self, corpus: str, suffix: str) -> Path:
         return self.root / "text" / GENERATED / f"{corpus}_gen{suffix}"
+
+    def generated_pages(self) -> list[tuple[Path, Path]]:
+        """Return the pages of generated captions, earlier ones too, each with where the record of its run is."""
+        pages = sorted((self.root / "text" / GENERATED).glob("[!.]*_gen.html*"))
+        return [(page, page.with_name(page.name.replace("_gen.html", "_gen.json"))) for page in pages]
 
     def novelty_indices(self, tag: str) -> list[Path]:
         """Return the word indices that earlier versions kept of corpora that ``tag`` is part of: they hold its captions."""

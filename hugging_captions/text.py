@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 #: The ranges of nearly all emoji, for a class of characters.
 EMOJI = r"\ufe0f\u2190-\u2bff\U0001f000-\U0001faff"
@@ -57,13 +58,41 @@ def word_count(text: str, enough: int | None = None) -> int:
 def fold(text: str) -> str:
     """Return what two captions share that differ only in case, punctuation, emoji, tags, handles or spacing."""
     bare = TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
-    return " ".join(unicodedata.normalize("NFKC", bare).casefold().translate(_WORDS_ONLY).split())
+    return " ".join(_words_only(bare).split())
+
+
+def _words_only(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().translate(_WORDS_ONLY)
 
 
 def folded_words(text: str) -> list[str]:
     """Return the words of ``fold(text)``, each character of an unspaced script as one."""
     folded = fold(text)
     return (_UNSPACED.sub(r" \1 ", folded) if _UNSPACED.search(folded) else folded).split()
+
+
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Return where in ``text`` each of its ``folded_words`` stands: its first character and the one behind its last."""
+    bare = TAG_OR_HANDLE.sub(lambda match: " " * len(match[0]), text)
+    places: list[tuple[int, int]] = []
+    start, in_word = 0, False
+    while start < len(bare):
+        end = start + 1
+        while end < len(bare) and bare[end] >= "\u0300" and unicodedata.category(bare[end])[0] == "M":  # belongs to the letter before it
+            end += 1
+        for char in _folded_letter(bare[start:end]):
+            if char != " " and in_word:
+                places[-1] = places[-1][0], end
+            elif char != " ":
+                places.append((start, end))
+            in_word = char != " "
+        start = end
+    return places
+
+
+@lru_cache(1 << 14)
+def _folded_letter(letter: str) -> str:
+    return _UNSPACED.sub(r" \1 ", _words_only(letter))
 
 
 class _WordsOnly(dict[int, int]):

@@ -115,6 +115,8 @@ LINKED = [
     "text/rmnp/cleaning.json",
     "text/rmnp/cleaning.png",
     "text/rmnp/.cleaning.png.tmp",
+    "text/rmnp/cleaning.html",
+    "text/rmnp/.cleaning.html.tmp",
 ]
 
 

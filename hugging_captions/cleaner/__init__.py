@@ -1,13 +1,13 @@
 """The clean corpus of a hashtag, and a reason for every post that is not in it.
 
-Reads text/<tag>/posts.jsonl; ``clean`` writes captions.txt, dropped.jsonl and cleaning.json next to it, ``draw``
-cleaning.png. ``explain`` shows one post sentence by sentence, ``review`` samples of what was dropped and changed. ``forget`` removes
-posts from posts.jsonl as well.
+Reads text/<tag>/posts.jsonl; ``clean`` writes captions.txt, dropped.jsonl and cleaning.json next to it, ``report``
+cleaning.html and cleaning.png. ``explain`` shows one post sentence by sentence, ``review`` samples of what was dropped and
+changed. ``forget`` removes posts from posts.jsonl as well.
 """
 
 from .forget import forget
 from .pipeline import clean
-from .report import draw, review
+from .report import report, review
 from .rules import explain
 
-__all__ = ["clean", "draw", "explain", "forget", "review"]
+__all__ = ["clean", "explain", "forget", "report", "review"]

@@ -1,7 +1,8 @@
 """Remove posts from a corpus for good, and name the models that were trained on them.
 
 Rewrites text/<tag>/posts.jsonl without them and cleans again with the same options, so captions.txt,
-dropped.jsonl and cleaning.json are without them too. A model can't forget: it has to be trained again.
+dropped.jsonl and cleaning.json are without them too. Pages that quote the corpus are removed. A model can't forget: it has to
+be trained again.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from .pipeline import clean
 
 @dataclass(frozen=True)
 class ForgetResult:
-    """How many posts of each tag were removed, and the folders of models that may have learned them."""
+    """How many posts of each tag were removed, the pages that were, and the folders of models that may have learned the posts."""
 
     removed: dict[str, int]
+    pages: tuple[Path, ...]
     models: tuple[Path, ...]
     missing: tuple[str, ...]
 
     def summary(self) -> str:
         """Return the lines for stdout."""
         lines = [f"#{tag}: {count:,} post{'s' * (count != 1)} forgotten" for tag, count in self.removed.items()]
+        lines += [f"{page} quoted this corpus and was removed" for page in self.pages]
         lines += [f"{folder} was trained on this corpus: train it again, or remove it" for folder in self.models]
         return "\n".join(lines)
 
@@ -66,8 +69,9 @@ def forget(given: Sequence[str], tags: Sequence[str], store: Store) -> ForgetRes
         for tag in tags:
             for index in store.novelty_indices(tag):  # of earlier versions; it holds the words of the captions
                 index.unlink(missing_ok=True)
+        pages = _remove_pages(tags, sorted(written), store)
     missing = tuple(code for code in shortcodes if not any(code in codes for codes in found.values()))
-    return ForgetResult({tag: len(codes) for tag, codes in found.items()}, tuple(_models_trained_on(tags, store)), missing)
+    return ForgetResult({tag: len(codes) for tag, codes in found.items()}, pages, tuple(_models_trained_on(tags, store)), missing)
 
 
 def _read_shortcodes(given: Sequence[str]) -> tuple[str, ...]:
@@ -153,14 +157,24 @@ def _clean_again(tags: Sequence[str], options: CleanOptions, store: Store) -> No
             path.unlink(missing_ok=True)
 
 
+def _remove_pages(tags: Sequence[str], cleaned: Sequence[str], store: Store) -> tuple[Path, ...]:
+    """Remove the reports on the cleaning of ``cleaned`` and the pages of generated captions, which quote captions of ``tags``."""
+    found = [path for tag in cleaned if (path := store.cleaning_page(tag)).exists()]
+    found += [page for page, record in store.generated_pages() if _is_of(record, page.name.split("_gen.")[0], tags)]
+    for path in found:
+        path.unlink()
+    return tuple(found)
+
+
 def _models_trained_on(tags: Sequence[str], store: Store) -> list[Path]:
-    """Return the folders below trained_models whose run.json names one of ``tags``, and unfinished trainings of them."""
-    found = []
-    for folder in store.model_folders():
-        try:
-            trained_on = set(json.loads((folder / "run.json").read_text(encoding="utf-8"))["tags"])
-        except (OSError, ValueError, KeyError, TypeError):
-            trained_on = set(folder.name.split(".")[0].split("+"))
-        if trained_on & set(tags):
-            found.append(folder)
-    return found
+    """Return the folders below trained_models of models of ``tags``, unfinished trainings too."""
+    return [folder for folder in store.model_folders() if _is_of(folder / "run.json", folder.name.split(".")[0], tags)]
+
+
+def _is_of(record: Path, corpus: str, tags: Sequence[str]) -> bool:
+    """Return whether the tags in ``record``, or else in the name of the corpus, are some of ``tags``."""
+    try:
+        made_of = set(json.loads(record.read_text(encoding="utf-8"))["tags"])
+    except (OSError, ValueError, KeyError, TypeError):
+        made_of = set(corpus.split("+"))
+    return bool(made_of & set(tags))

@@ -12,7 +12,6 @@ import logging
 import multiprocessing
 import os
 import pickle
-import platform
 import signal
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from typing import IO
 
 import orjson
 
-from .. import __version__, console
+from .. import console, versions
 from ..errors import InputError, NothingLeftError, ResourceError, from_os_error
 from ..options import CleanOptions, as_arguments, as_json
 from ..posts import parse_post
@@ -81,10 +80,10 @@ class CleanResult:
     def summary(self, verbose: bool = False) -> str:
         """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
         rows: list[tuple[object, ...]] = [("posts", self.posts, "")]
-        rows += [(f"  {reason}", count, _share(count, self.posts)) for reason, count in self.dropped.items()]
-        rows.append(("kept", self.kept, _share(self.kept, self.posts)))
+        rows += [(f"  {reason}", count, share(count, self.posts)) for reason, count in self.dropped.items()]
+        rows.append(("kept", self.kept, share(self.kept, self.posts)))
         evaluated = sum(self.languages.values())
-        languages = ", ".join(f"{code} {_share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
+        languages = ", ".join(f"{code} {share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
         changed = ", ".join(f"{name} {count:,}" for name, count in self.changed.items())
         lines = [
             console.table(rows, (f"#{self.tag}", "posts", "share")),
@@ -97,7 +96,8 @@ class CleanResult:
         return "\n".join(lines)
 
 
-def _share(count: int, of: int) -> str:
+def share(count: int, of: int) -> str:
+    """Return ``count`` as a percentage of ``of``."""
     return f"{100 * count / max(1, of):.1f} %"
 
 
@@ -341,7 +341,7 @@ def _write(
             checksum = _write_captions(result, islice(verdicts, result.posts), found, captions, dropped)
             _put_in_order(result)
             record = _record(result, options) | {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": checksum}
-            cleaning.write(json_bytes(record | {"versions": _versions(), "cleaned_with": tags}))
+            cleaning.write(json_bytes(record | {"versions": versions(*_PACKAGES), "cleaned_with": tags}))
         if not any(result.kept for result in results):
             raise _nothing_left(results, options, store)
 
@@ -384,12 +384,6 @@ def _record(result: CleanResult, options: CleanOptions) -> dict[str, object]:
     # The number of workers changes no result.
     chosen = {name: value for name, value in as_json(options).items() if name != "workers"}
     return {"tag": result.tag, **counted, "options": chosen}
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {"hugging_captions": __version__, "python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: Store) -> NothingLeftError:

@@ -1,36 +1,43 @@
-"""A cleaning to look at: cleaning.png, and samples of what was dropped or changed.
+"""A cleaning to look at: a page, a picture, and samples of what was dropped or changed.
 
-``draw`` reads text/<tag>/captions.txt and writes the picture next to it; ``review`` reads posts.jsonl and dropped.jsonl.
+``report`` reads text/<tag>/captions.txt, dropped.jsonl and cleaning.json and writes cleaning.html and cleaning.png next to them;
+``review`` reads posts.jsonl and dropped.jsonl.
 """
 
 from __future__ import annotations
 
+import io
 import random
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from .. import console
+from .. import console, pages
 from ..errors import InputError, from_os_error
 from ..options import CleanOptions
 from ..posts import Post, read_posts
-from ..storage import Store, atomic_write, read_captions
+from ..storage import Store, atomic_writes, read_captions, read_json
 from ..text import word_count
 from . import rules
-from .pipeline import SCRIPT, CleanResult
+from .pipeline import SCRIPT, CleanResult, share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+T = TypeVar("T")
 
 #: Bars of languages; the rest is one more.
 LANGUAGES = 8
 #: Words at which the distribution of lengths ends; longer captions are in its last bar.
 MOST_WORDS = 80
-
-
+#: Captions that the page shows of what was kept, and posts of each reason.
+SAMPLES = 20
+#: The lengths that the page shows, as shares of the captions that are shorter.
+QUANTILES = {"shortest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "longest": 1.0}
 #: Posts that are cleaned again for each changed caption that is shown, at most.
 LOOKED_AT = 40
 #: The seed of the samples: the same cleaning shows the same captions.
@@ -47,19 +54,10 @@ def review(tag: str, count: int, options: CleanOptions, store: Store) -> str:
     rules.refuse_unknown(options)
     if not store.dropped(tag).exists():
         raise InputError(f"cannot review tag {tag!r}: it was not cleaned yet", f"run  {store.command(SCRIPT, '--tag', tag, '--skip-pull')}")
-    by_reason: dict[str, list[dict[str, str]]] = {}
-    try:
-        with open(store.dropped(tag), "rb") as handle:
-            for line in handle:
-                row = orjson.loads(line)
-                by_reason.setdefault(row["reason"], []).append(row)
-    except OSError as error:
-        raise from_os_error(error, "read", store.dropped(tag)) from error
     lines = []
-    for reason in (name for name in rules.rule_names() if name in by_reason):
-        rows = by_reason[reason]
-        lines.append(f"dropped by {reason}: {len(rows):,}")
-        for row in random.Random(SEED).sample(rows, min(count, len(rows))):
+    for reason, (number, rows) in _dropped(tag, count, store).items():
+        lines.append(f"dropped by {reason}: {number:,}")
+        for row in rows:
             lines += [f"  {row['shortcode']}  ({row['detail']})", *_indented(row.get("caption", ""))]
     lines.append("changed and kept")
     for before, after in islice(_changed(tag, count * LOOKED_AT, options, store), count):
@@ -67,15 +65,35 @@ def review(tag: str, count: int, options: CleanOptions, store: Store) -> str:
     return "\n".join(lines)
 
 
+def _dropped(tag: str, most: int, store: Store) -> dict[str, tuple[int, list[dict[str, str]]]]:
+    """Return by reason, in the order of the rules, the number of posts in dropped.jsonl and up to ``most`` of them, drawn at random."""
+    rng, seen = random.Random(SEED), Counter[str]()
+    samples: dict[str, list[dict[str, str]]] = {name: [] for name in rules.rule_names()}
+    try:
+        with open(store.dropped(tag), "rb") as handle:
+            for line in handle:
+                row = orjson.loads(line)
+                _draw_one(samples[row["reason"]], row, seen[row["reason"]], most, rng)
+                seen[row["reason"]] += 1
+    except OSError as error:
+        raise from_os_error(error, "read", store.dropped(tag)) from error
+    return {name: (seen[name], rows) for name, rows in samples.items() if rows}
+
+
+def _draw_one(sample: list[T], item: T, seen: int, most: int, rng: random.Random) -> None:
+    """Give ``item``, before which ``seen`` others came, the same chance as those to be in ``sample``, which holds ``most``."""
+    if seen < most:
+        sample.append(item)
+    elif (place := rng.randrange(seen + 1)) < most:
+        sample[place] = item
+
+
 def _changed(tag: str, most: int, options: CleanOptions, store: Store) -> Iterable[tuple[Post, str]]:
     """Yield posts in a random order whose captions the rules change and keep, with what they become."""
     rng = random.Random(SEED)
     sample: list[Post] = []
     for number, post in enumerate(read_posts(store.posts(tag), lambda number, reason: None)):
-        if len(sample) < most:
-            sample.append(post)
-        elif (place := rng.randrange(number + 1)) < most:
-            sample[place] = post
+        _draw_one(sample, post, number, most, rng)
     rng.shuffle(sample)
     for post in sample:
         verdict = rules.examine(post, options)
@@ -87,24 +105,71 @@ def _indented(text: str) -> list[str]:
     return [f"      {console.printable(line)}" for line in text.splitlines() if line.strip()]
 
 
-def draw(result: CleanResult, store: Store) -> Path:
-    """Draw the cleaning of one tag as text/<tag>/cleaning.png and return its path.
+def report(result: CleanResult, store: Store) -> Path:
+    """Write the cleaning of one tag as text/<tag>/cleaning.html, with the picture in it and next to it, and return the page's path.
 
     Raises:
-        ResourceError: it can't be written.
+        InputError: a file of the cleaning can't be read.
+        ResourceError: they can't be written.
     """
+    captions = read_captions(store.captions(result.tag))
+    words = sorted(map(word_count, captions))
+    png = _draw(result, words)
+    page = pages.render("cleaning.html", picture=pages.picture(png), **_figures(result, words), **_samples(captions, result, store))
+    with atomic_writes([store.cleaning_picture(result.tag), store.cleaning_page(result.tag)], binary=True) as [picture, html]:
+        picture.write(png)
+        html.write(page.encode())
+    return store.cleaning_page(result.tag)
+
+
+def _figures(result: CleanResult, words: Sequence[int]) -> dict[str, Any]:
+    """Return what the page says in figures: ``words`` are the lengths of the kept captions, sorted."""
+    counts = {"posts": result.posts, **result.dropped, "kept": result.kept}
+    kept = f"{console.count(result.kept, 'caption')} kept ({share(result.kept, result.posts)})"
+    return {
+        "title": f"Cleaning of #{result.tag}",
+        "summary": f"{console.count(result.posts, 'post')}, {kept}, about {result.tokens:,} tokens to train on.",
+        "posts": _shares(counts, result.posts),
+        "changed": _shares(result.changed, result.posts),
+        "languages": _shares(_commonest(result.languages), sum(result.languages.values())),
+        "lengths": [(name, words[round(place * (len(words) - 1))]) for name, place in QUANTILES.items()] if words else [],
+    }
+
+
+def _shares(counts: Mapping[str, int], of: int) -> list[tuple[str, str, str]]:
+    return [(name, f"{count:,}", share(count, of)) for name, count in counts.items()]
+
+
+def _samples(captions: Sequence[str], result: CleanResult, store: Store) -> dict[str, Any]:
+    """Return captions that were kept, posts that were dropped by each rule, and how the tag was cleaned."""
+    means = {rule.name: rule.description for rule in rules.RULES}
+    record = read_json(store.cleaning(result.tag))
+    named = ("cleaned_with", "damaged_lines", "posts_sha256", "captions_sha256", "command")
+    return {
+        "kept": random.Random(SEED).sample(captions, min(SAMPLES, len(captions))),
+        "dropped": [
+            {"name": name, "means": means[name], "count": console.count(count, "post"), "posts": rows}
+            for name, (count, rows) in _dropped(result.tag, SAMPLES, store).items()
+        ],
+        "run": pages.rows({name: record[name] for name in named if name in record}),
+        "options": pages.rows(record["options"]),
+        "versions": pages.rows(record["versions"]),
+    }
+
+
+def _draw(result: CleanResult, words: Sequence[int]) -> bytes:
+    """Return the picture of a cleaning as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     waterfall, lengths, languages = figure.subplots(1, 3, width_ratios=(3, 2, 2))
     figure.suptitle(f"#{result.tag}: {result.posts:,} posts, {result.kept:,} captions kept")
     _draw_waterfall(waterfall, result)
-    _draw_lengths(lengths, [word_count(caption) for caption in read_captions(store.captions(result.tag))])
+    _draw_lengths(lengths, words)
     _draw_languages(languages, result.languages)
-    path = store.cleaning_picture(result.tag)
-    with atomic_write(path, binary=True) as handle:
-        figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
-    return path
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
+    return png.getvalue()
 
 
 def _draw_waterfall(axes: Axes, result: CleanResult) -> None:
@@ -121,16 +186,21 @@ def _draw_waterfall(axes: Axes, result: CleanResult) -> None:
     axes.set_xlabel("posts")
 
 
-def _draw_lengths(axes: Axes, words: list[int]) -> None:
+def _draw_lengths(axes: Axes, words: Sequence[int]) -> None:
     axes.hist([min(count, MOST_WORDS) for count in words], bins=range(0, MOST_WORDS + 5, 4), color="tab:green")
     axes.set_xlabel(f"words in a kept caption\n(last bar: {MOST_WORDS} and more)")
     axes.set_ylabel("captions")
 
 
+def _commonest(languages: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of ``LANGUAGES`` languages, and that of all others together."""
+    shown = dict(list(languages.items())[:LANGUAGES])
+    rest = sum(languages.values()) - sum(shown.values())
+    return shown | ({"others": rest} if rest else {})
+
+
 def _draw_languages(axes: Axes, counts: dict[str, int]) -> None:
-    shown = dict(list(counts.items())[:LANGUAGES])
-    if rest := sum(counts.values()) - sum(shown.values()):
-        shown["others"] = rest
+    shown = _commonest(counts)
     axes.bar(range(len(shown)), list(shown.values()), color="tab:blue")
     axes.set_xticks(range(len(shown)), list(shown), rotation=45, ha="right", rotation_mode="anchor")
     axes.set_xlabel("language of the evaluated captions")

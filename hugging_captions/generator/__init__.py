@@ -1,7 +1,7 @@
 """A checkpoint to captions that a person could post.
 
 Reads trained_models/<corpus>/ (the model and its run.json) and text/<tag>/captions.txt; writes
-text/generated_text/<corpus>_gen.txt, .jsonl, .csv and .json, and with --compare-base .compare.txt.
+text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt.
 """
 
 from .generate import generate, sample

@@ -1,22 +1,24 @@
 """Write captions with a checkpoint, keep the good ones, report why the others were rejected.
 
 Reads trained_models/<corpus>/, text/<tag>/captions.txt and the prompts; writes
-text/generated_text/<corpus>_gen.txt, .jsonl, .csv and .json, and with --compare-base .compare.txt.
+text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
+import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import console, language, models, storage
+from .. import console, language, models, storage, versions
 from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError
 from ..options import GenerateOptions, HardwareOptions, as_json
 from ..storage import Store, corpus_name
@@ -37,6 +39,8 @@ SAMPLE_CAPTIONS = 100
 #: The novelty figures that go into history.jsonl and the model card.
 SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
+#: What a spreadsheet may take for a formula, also behind spaces and in full-width forms, and such text behind apostrophes.
+_FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠])")
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,10 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     """
     corpus = corpus_name(tags)
     # .compare.txt of an earlier run must not stay next to other captions
-    paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".compare.txt")}
+    paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".html", ".compare.txt")}
     storage.refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
-    from . import novelty
+    from . import novelty, page
     from .candidates import Candidates
 
     loaded = _prepare(models.load_checkpoint(corpus, store), hardware)
@@ -101,8 +105,10 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
         "tags": list(tags), "prompts": prompts, "options": as_json(options), "seed": hardware.seed,
         "model_sha256": _model_sha256(store.model(corpus)), "kept": len(ranked), "attempts": len(candidates.attempts),
         "rejected": rejected, "figures": figures, "note": reference.note,
+        "base_model": _base_model(store.model(corpus)), "versions": versions("torch", "transformers"),
     }  # fmt: skip
-    _write(paths, ranked, record, comparison, hardware.overwrite)
+    html = page.page(tags, prompts, [page.Setting({}, ranked, candidates.attempts, rejected, figures)], reference.training, record)
+    _write(paths, ranked, record, html, comparison, hardware.overwrite)
     tokens, device = candidates.decoder.tokens, candidates.decoder.device
     log.info("%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), tokens, seconds, device)
     return GenerateResult(paths[".txt"], tuple(ranked), len(candidates.attempts), rejected, figures, reference.note)
@@ -242,17 +248,15 @@ def _report_missing(candidates: Candidates, kept: int, rejected: dict[str, int],
         log.warning("%s instead of %d after %s: %s", captions, wanted, attempts, biggest)
 
 
-def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, comparison: str | None, overwrite: bool) -> None:
+def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, html: str, comparison: str | None, overwrite: bool) -> None:
     """Replace the files together, once all are on disk; earlier ones are kept as .previous."""
-    import pandas as pd
-
     records = [caption.record() for caption in captions]
-    cells = [{key: _as_text(cell) for key, cell in line.items()} for line in records]
     texts = {
         ".txt": "".join(storage.escape_caption(caption.text) + "\n" for caption in captions),
         ".jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records),
-        ".csv": pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n"),
+        ".csv": as_csv(records),
         ".json": storage.json_bytes(record).decode(),
+        ".html": html,
     }
     if comparison is not None:
         texts[".compare.txt"] = comparison
@@ -263,14 +267,29 @@ def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, 
         storage.keep_previous(list(paths.values()), overwrite)
 
 
-def _as_text(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+def as_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return a table with a row for each record.
+
+    A text that a spreadsheet could take for a formula begins with an apostrophe that is no part of it (OWASP, CSV injection).
+    """
+    import pandas as pd
+
+    cells = [{key: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for key, cell in row.items()} for row in records]
+    # with quotes around every text: a bare carriage return would end the row for some readers
+    return str(pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
 
 
 def _model_sha256(folder: Path) -> str | dict[str, str]:
     files = sorted(folder.glob("*.safetensors"))
     return storage.sha256(files[0]) if len(files) == 1 else {path.name: storage.sha256(path) for path in files}
+
+
+def _base_model(folder: Path) -> str | None:
+    """Return the name of the base model in the run.json of a model's folder, None where it has none."""
+    try:
+        return str(storage.read_json(folder / "run.json")["options"]["base_model"])
+    except (HuggingCaptionsError, KeyError, TypeError):
+        return None
 
 
 # -- the base model next to the tuned one

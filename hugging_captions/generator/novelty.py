@@ -186,12 +186,14 @@ def _sorted_positions(words: np.ndarray) -> np.ndarray:
 class Reference:
     """What captions are compared with: the index of the training captions and the held-out ones.
 
-    ``index`` is None where captions.txt is gone; ``note`` says what could not be checked.
+    ``index`` is None where captions.txt is gone; ``note`` says what could not be checked. ``training`` are the captions by
+    their number in ``Copied.nearest``.
     """
 
     index: CopyIndex | None
     held_out: tuple[str, ...] = ()
     note: str = ""
+    training: tuple[str, ...] = ()
 
     def search(self, texts: Sequence[str]) -> list[Copied | None]:
         """Return what each text shares with the training captions, None where that is not known."""
@@ -213,7 +215,7 @@ def load_reference(tags: Sequence[str], store: Store) -> Reference:
     hashes, note = _held_out_hashes(captions, store.model(corpus_name(tags)) / "run.json")
     is_held_out = [f"{hash64(caption):016x}" in hashes for caption in captions] if hashes else [False] * len(captions)
     index = CopyIndex(["" if held_out else caption for caption, held_out in zip(captions, is_held_out)])
-    return Reference(index, tuple(caption for caption, held_out in zip(captions, is_held_out) if held_out), note)
+    return Reference(index, tuple(caption for caption, held_out in zip(captions, is_held_out) if held_out), note, tuple(captions))
 
 
 def _read_corpus(tags: Sequence[str], store: Store) -> list[str]:
@@ -285,10 +287,11 @@ def table(columns: Mapping[str, Figures]) -> str:
     """Return the figures of several sets of captions next to each other."""
     import pandas as pd
 
-    return pd.DataFrame({name: {key: _shown(value) for key, value in figures.items()} for name, figures in columns.items()}).to_string()
+    return pd.DataFrame({name: {key: shown(value) for key, value in figures.items()} for name, figures in columns.items()}).to_string()
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """Return a figure as text: counts with commas, shares with three decimals, ``-`` where there is none."""
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

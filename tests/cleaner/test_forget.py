@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from conftest import ROOT
 
 import pull_and_clean
 from hugging_captions.storage import Store, read_captions
+from hugging_captions.text import word_count
 
 CAPTIONS = (
     "The lake froze over in the night",
@@ -164,11 +168,47 @@ def test_nothing_to_forget_is_an_error(content: str, message: str, root: Path, c
     assert message in capsys.readouterr().err
 
 
-def test_a_report_is_drawn(root: Path) -> None:
-    assert run(root, "--from", str(ROOT / "examples" / "rmnp_posts.jsonl"), "--report") == 0
-    picture = Store(root).cleaning_picture("rmnp").read_bytes()
+def test_a_report_has_the_figures_and_samples_of_the_cleaning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root, "--from", str(ROOT / "examples" / "rmnp_posts.jsonl"), "--report", "--workers", "1") == 0
+    store = Store(root)
+    assert capsys.readouterr().out.endswith(f"report: {store.cleaning_page('rmnp')}\n")
+    picture, page = store.cleaning_picture("rmnp").read_bytes(), store.cleaning_page("rmnp").read_text(encoding="utf-8")
     assert picture.startswith(b"\x89PNG")
-    assert len(picture) > 20_000
+    assert f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}"' in page
+    record = json.loads(store.cleaning("rmnp").read_text(encoding="utf-8"))
+    for name, count in {"posts": record["posts"], "kept": record["kept"], **record["dropped"], "en": record["languages"]["en"]}.items():
+        assert f'<th scope="row">{name}</th><td>{count:,}</td>' in page
+    shown = {reason: part.count("<li>") for reason, part in re.findall("<summary>([a-z-]+), .*?</summary>(.*?)</details>", page, re.DOTALL)}
+    assert shown == {reason: min(count, 20) for reason, count in record["dropped"].items()}
+    rows = [json.loads(line) for line in store.dropped("rmnp").read_text(encoding="utf-8").splitlines()]
+    handles = next(row for row in rows if row["reason"] == "handles")
+    assert f"<bdi>{handles['shortcode']}</bdi> · <bdi>{html.escape(handles['detail'])}</bdi>" in page
+    median = sorted(word_count(caption) for caption in read_captions(store.captions("rmnp")))[record["kept"] // 2]
+    assert f'<th scope="row">median</th><td>{median}</td>' in page
+    assert f'<th scope="row">posts_sha256</th><td>{record["posts_sha256"]}</td>' in page
+    assert '<th scope="row">min_likes</th><td>10</td>' in page
+    assert run(root, "--skip-pull", "--report", "--workers", "1") == 0
+    assert store.cleaning_page("rmnp").read_text(encoding="utf-8") == page
+
+
+def test_pages_that_quote_the_corpus_go_too(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(corpus.root, "--skip-pull", "--language", "any", "--report") == 0
+    gone, kept = [], []
+    for name, tags in (("rmnp_warm", ["rmnp"]), ("rmnp+estes", None), ("rmnp_other", ["rmnp_other"]), ("estes", ["estes"])):
+        for suffix in ("", ".previous"):
+            page, record = corpus.generated(name, f".html{suffix}"), corpus.generated(name, f".json{suffix}")
+            page.parent.mkdir(exist_ok=True)
+            page.write_text(CAPTIONS[1])
+            if tags:
+                record.write_text(json.dumps({"tags": tags}))
+            (kept if name in ("rmnp_other", "estes") else gone).append(page)
+    capsys.readouterr()
+    assert run(corpus.root, "--forget", "code1") == 0
+    out = capsys.readouterr().out
+    for page in (*gone, corpus.cleaning_page("rmnp")):
+        assert not page.exists()
+        assert f"{page} quoted this corpus and was removed\n" in out
+    assert all(page.exists() for page in kept)
 
 
 def test_the_next_pull_does_not_take_forgotten_posts_for_lost_ones(corpus: Store) -> None:

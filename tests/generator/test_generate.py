@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import csv
 import errno
+import html
+import io
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
+from markupsafe import escape
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, MambaConfig, PreTrainedConfig
 
 import tune_transformer
 from hugging_captions import dataset, generator, models
 from hugging_captions.dataset.batches import encode_captions
 from hugging_captions.generator.candidates import Candidates
-from hugging_captions.generator.novelty import Reference
+from hugging_captions.generator.generate import as_csv
+from hugging_captions.generator.novelty import Reference, shown
 from hugging_captions.options import GenerateOptions, HardwareOptions
 from hugging_captions.storage import Store, read_captions, write_captions
-from hugging_captions.text import hash64
+from hugging_captions.text import hash64, word_count
 
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -251,6 +257,51 @@ def test_the_csv_has_the_rows_of_the_jsonl_and_no_formula(trained: Store) -> Non
         assert (row["prompt"], row["text"]) == (safe + prompt, safe + record["text"])
         assert {key: str(record[key]) for key in ("tokens", "ended", "copied_span", "score", "seed", "row")}.items() <= row.items()
         assert row["nearest"] == ("" if record["nearest"] is None else str(record["nearest"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_changed"),
+    [
+        *[(text, True) for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "＝1", "＋1", "－1", "＠x")],
+        *[(text, True) for text in ("  =1", "\n\n+1", "\r\n @x", "\u3000＝1", "\x00=1", "\ufeff-1", "'=1", "' =", "''  =1")],
+        *[(text, False) for text in ("", "x=1", "x\r=1", 'say "hi", then\n=1', "'tis", " x", "1-1", "🌲 = trees")],
+    ],
+)
+def test_a_cell_of_the_csv_is_no_formula_and_comes_back(text: str, is_changed: bool) -> None:
+    table = as_csv([{"text": text, "row": 0}, {"text": text, "row": 1}])
+    rows = list(csv.reader(io.StringIO(table, newline="")))
+    assert rows == [["text", "row"], ["'" * is_changed + text, "0"], ["'" * is_changed + text, "1"]]
+    assert pd.read_csv(io.StringIO(table, newline=""), keep_default_na=False)["row"].tolist() == [0, 1]
+
+
+def test_the_page_shows_the_run(trained: Store) -> None:
+    prompts = ["Hello", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}"]
+    argv = [*BASICS[2:], *(f"--prompt={prompt}" for prompt in prompts), "--keep-all", "--max-length", "60"]
+    assert _main(trained, *BASICS, "--max-copied-span", "5") == 0
+    first = trained.generated("corgi", ".html").read_bytes()
+    page, records = first.decode(), _records(trained)
+    rows = [html.unescape(re.sub("<.*?>", "", row)) for row in re.findall('<p class="caption" dir="auto">(.*?)</p>', page)]
+    assert rows[:12] == [record["text"] for record in records]
+    for record in records:
+        copied = f' · {record["copied_span"]} words copied</p><p class="near" dir="auto">caption {record["nearest"]}: '
+        facts = f"score {record['score']:.2f} · {word_count(record['text'])} words · {record['tokens']} tokens"
+        assert facts + (copied if record["copied_span"] >= 3 else "</p></li>") in page
+    run = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
+    for reason, count in run["rejected"].items():
+        assert f'<th scope="row">{reason}</th><td>{count} ({count / run["attempts"]:.0%})</td>' in page
+    for name in ("novelty_4", "mean_copied_span"):
+        figures = [shown(run["figures"][column][name]) for column in ("kept", "attempts", "held out")]
+        assert f'<th scope="row">{name}</th><td>{"</td><td>".join(figures)}</td>' in page
+    assert set(run["versions"]) == {"hugging_captions", "python", "torch", "transformers"}
+    for name, value in {**run["versions"], "model_sha256": run["model_sha256"], "temperature": 0.7, "base_model": "scratch"}.items():
+        assert f'<th scope="row">{name}</th><td>{value}</td>' in page
+    assert _main(trained, *BASICS, "--max-copied-span", "5") == 0
+    assert trained.generated("corgi", ".html").read_bytes() == first
+    assert _main(trained, *argv) == 0
+    assert trained.generated("corgi", ".html.previous").read_bytes() == first
+    page = trained.generated("corgi", ".html").read_text(encoding="utf-8")
+    assert not re.search("<script|<img", page)
+    assert all(f"<bdi>“{escape(prompt)}”</bdi></h3>" in page for prompt in prompts)
 
 
 def test_the_nearest_caption_is_a_line_of_captions_txt(trained: Store) -> None:

@@ -7,11 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hugging_captions.generator import novelty
 from hugging_captions.generator.novelty import CopyIndex
 from hugging_captions.storage import Store, write_captions
-from hugging_captions.text import folded_words, hash64
+from hugging_captions.text import folded_words, hash64, word_places
 
 CORPUS = ["One two three four five.", "Six seven, eight nine! One two three.", "ten 🌲", "#tags #only", "今日は雨です"]
 
@@ -60,6 +62,16 @@ def test_the_longest_matches_are_those_of_a_plain_search() -> None:
 def test_kinds_of_copies(text: str, kind: str | None, span: int, nearest: int | None) -> None:
     found = CopyIndex(CORPUS).search([text])[0]
     assert (found.kind, found.span, found.nearest) == (kind, span, nearest)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.one_of(st.characters(), st.sampled_from("ab #@1é'- \u0301½ﬁｶﾞ日กำ가ß\nİ")), max_size=12))
+def test_each_folded_word_has_its_place_in_the_text(text: str) -> None:
+    words, places = folded_words(text), word_places(text)
+    assert len(words) == len(places)
+    for word, (begin, end) in zip(words, places):
+        found = folded_words(text[begin:end])
+        assert word in (*found, "".join(found))
 
 
 def test_near_copies_are_those_of_a_plain_search() -> None:
