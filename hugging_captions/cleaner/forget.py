@@ -6,7 +6,6 @@ dropped.jsonl and cleaning.json are without them too. A model can't forget: it h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from ..errors import BusyError, InputError, NothingLeftError, from_os_error
 from ..options import CleanOptions
 from ..posts import parse_post
-from ..storage import Store, atomic_write, read_json, write_json
+from ..storage import Store, atomic_write, owner, read_json, write_json
 from .pipeline import clean
 
 
@@ -154,13 +153,11 @@ def _clean_again(tags: Sequence[str], options: CleanOptions, store: Store) -> No
 
 
 def _models_trained_on(tags: Sequence[str], store: Store) -> list[Path]:
-    """Return the folders below trained_models whose run.json names one of ``tags``, and unfinished trainings of them."""
+    """Return the folders below trained_models whose record names one of ``tags``, and unfinished trainings of them."""
     found = []
     for folder in store.model_folders():
-        try:
-            trained_on = set(json.loads((folder / "run.json").read_text(encoding="utf-8"))["tags"])
-        except (OSError, ValueError, KeyError, TypeError):
-            trained_on = set(folder.name.split(".")[0].split("+"))
-        if trained_on & set(tags):
+        known = owner(folder)
+        trained_on = folder.name.split(".")[0].split("+") if known is None else known[0]
+        if set(trained_on) & set(tags):
             found.append(folder)
     return found
