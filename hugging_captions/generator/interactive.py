@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..console import count
 from ..errors import UsageError
 from ..options import SAMPLING, GenerateOptions, HardwareOptions, with_setting
 from ..storage import Store, corpus_name, escape_caption, unescape_caption
@@ -56,7 +57,7 @@ class Session:
         self._answers: list[_Answer] = []
         self._lines: list[str] = []
         self._is_saved = False
-        log.info("ready: a prompt gives %d captions, /help says what else", options.num_captions)
+        log.info("ready: a prompt gives %s, /help says what else", count(options.num_captions, "caption"))
 
     def answer(self, line: str) -> list[str]:
         """Return what to show for one line: captions as in captions.txt, or nothing for a command that begins with ``/``.
