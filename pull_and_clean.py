@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pull_and_clean(arguments: argparse.Namespace) -> None:
     """Import or pull the posts of each tag, then clean them and print the result."""
+    options.repeat(arguments, build_parser())
     command = options.from_arguments(options.PullCommand, arguments)
     run = options.from_arguments(options.RunOptions, arguments)
     pull = options.from_arguments(options.PullOptions, arguments)

@@ -2,6 +2,7 @@
 
     python tune_transformer.py --tag rmnp --train --generate --max-length 60 --min-length 20
     python tune_transformer.py --tag rmnp --train --base-model scratch
+    python tune_transformer.py --tag rmnp --interactive
 
 Reads text/<tag>/captions.txt; writes trained_models/<tag>/ and text/generated_text/<tag>_gen.*.
 DOCS.md has every option.
@@ -13,9 +14,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from hugging_captions import console, options
-from hugging_captions.storage import Store, corpus_name, normalise_tags
+from hugging_captions.storage import Store, corpus_name, normalise_name, normalise_tags
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,41 +35,63 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def tune(arguments: argparse.Namespace) -> None:
     """Train, generate, or both, and print what came out."""
+    options.repeat(arguments, build_parser())
     command = options.from_arguments(options.TuneCommand, arguments)
     run = options.from_arguments(options.RunOptions, arguments)
     train = options.from_arguments(options.TrainOptions, arguments)
     generate = options.from_arguments(options.GenerateOptions, arguments)
+    if command.interactive and not hasattr(arguments, "num_captions"):
+        generate = replace(generate, num_captions=options.FEW_CAPTIONS)
     hardware = options.from_arguments(options.HardwareOptions, arguments)
     tags = normalise_tags(run.tag)
     complaints = options.tune_complaints(command, tags, train, generate, hardware, options.given(arguments))
     options.raise_if_any(complaints, "tune_transformer.py")
-    store = Store(run.root)
+    store, name = Store(run.root), normalise_name(command.name)
     first = console.is_main_process()  # of the processes that torchrun started, one writes
     with ExitStack() as stack:
         if command.train and first:
-            stack.enter_context(store.lock("trained_models", [corpus_name(tags)]))
+            stack.enter_context(store.lock("trained_models", [corpus_name(tags, name)]))
         if command.generate and first:
-            stack.enter_context(store.lock("text/generated_text", [corpus_name(tags)]))
+            stack.enter_context(store.lock("text/generated_text", [corpus_name(tags, name)]))
         if command.train:
-            print_training(tags, train, hardware, store)
+            print_training(tags, train, hardware, store, name)
         if command.generate and first:
-            print_generation(tags, generate, hardware, store)
+            print_generation(tags, generate, hardware, store, name)
+        if command.interactive and first:
+            answer_prompts(tags, generate, hardware, store, name)
 
 
-def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
+def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store, name: str) -> None:
     """Train on the captions of ``tags``, and print where the model is and how good it became."""
     from hugging_captions import generator, trainer
 
-    result = trainer.train(tags, train, hardware, store, generator.sample)
+    result = trainer.train(tags, train, hardware, store, generator.sample, name)
     if console.is_main_process():
         print(result.summary())
 
 
-def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:
+def print_generation(
+    tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store, name: str
+) -> None:
     """Write captions with the model of ``tags``; print the best ten, what was rejected and the novelty figures."""
     from hugging_captions import generator
 
-    print(generator.generate(tags, generate, hardware, store).summary())
+    print(generator.generate(tags, generate, hardware, store, name).summary())
+
+
+def answer_prompts(
+    tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store, name: str
+) -> None:
+    """Load the model of ``tags`` and print captions for each prompt that is typed or piped in."""
+    from hugging_captions import generator
+
+    session = generator.Session(tags, generate, hardware, store, name)
+
+    def answer(line: str) -> None:
+        for caption in session.answer(line):
+            print(console.printable(caption), flush=True)
+
+    console.converse(answer)
 
 
 if __name__ == "__main__":

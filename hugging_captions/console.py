@@ -17,12 +17,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from . import __version__
-from .errors import DISK_ERRNOS, HuggingCaptionsError, ResourceError, UsageError, from_os_error, is_out_of_memory
+from .errors import DISK_ERRNOS, HuggingCaptionsError, InputError, ResourceError, UsageError, from_os_error, is_out_of_memory
 
 T = TypeVar("T")
 
@@ -106,14 +107,16 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     """Parse ``argv``, do the ``work``, and turn whatever happens into an exit code.
 
     An expected failure is one ``error:`` line and, where there is one, a ``hint:`` line; a
-    traceback is shown only with ``--verbose``. SIGTERM is treated like Ctrl-C. The command line
-    itself is ``arguments.command_line``, for messages that say how to go on.
+    traceback is shown only with ``--verbose``. SIGTERM is treated like Ctrl-C. ``@FILE`` as the first
+    argument stands for the arguments in that file. The command line itself is ``arguments.command_line``,
+    for messages that say how to go on.
     """
     arguments = argparse.Namespace(verbose=False)
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no letter for it must not end the run
     try:
+        argv = _expanded(argv)
         arguments = parser.parse_args(argv, argparse.Namespace(verbose=False))
         arguments.command_line = shlex.join(["python", parser.prog, *argv])
         set_up_logging(arguments.verbose)
@@ -135,6 +138,75 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
             return known.exit_code
         _report(f"unexpected {type(error).__name__}: {error} (this is a bug; --verbose shows where)", "", arguments.verbose)
         return 1
+
+
+def _expanded(argv: Sequence[str]) -> list[str]:
+    """Return ``argv`` with the lines of FILE in place of a first argument ``@FILE``.
+
+    Each line is one argument, without the blanks around it; empty lines and those that begin with # are skipped.
+
+    Raises:
+        InputError: the file can't be read.
+        UsageError: it begins with another ``@FILE``.
+    """
+    if not argv or not argv[0].startswith("@"):
+        return list(argv)
+    path, hint = argv[0][1:], "write one option or value a line"
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {path or 'a file without a name'}: {error.strerror}", hint) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text", hint) from error
+    lines = [line for line in map(str.strip, text.split("\n")) if line and not line.startswith("#")]
+    if "\0" in text or (lines and lines[0].startswith("@")):
+        why = "is not text" if "\0" in text else f"begins with {lines[0]}: a file of arguments can't include another, or itself"
+        raise UsageError(f"{path} {why}", hint)
+    return [*lines, *argv[1:]]
+
+
+def converse(answer: Callable[[str], None]) -> None:
+    """Call ``answer`` with each line of stdin until it ends. An expected failure is one line; Ctrl-C stops one answer.
+
+    Prompts go to stderr where stdout isn't the terminal, so that it holds nothing but answers.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C while waiting for a pipe, or SIGTERM.
+    """
+    terminal = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    if terminal:
+        with suppress(ImportError):
+            import readline  # noqa: F401 - input() has a history with it
+    while True:
+        try:
+            answer(_read_line(terminal))
+        except EOFError:
+            return
+        except KeyboardInterrupt as interrupt:
+            if str(interrupt):
+                raise
+            sys.stderr.write("\nstopped; Ctrl-D ends\n")
+        except HuggingCaptionsError as error:
+            _report(str(error), error.hint, verbose=False)
+
+
+def _read_line(terminal: bool) -> str:
+    """Return the next line of stdin; raise EOFError at its end."""
+    sys.stderr.flush()
+    if terminal and sys.stdout.isatty():
+        return input("> ")
+    if terminal:
+        sys.stderr.write("> ")
+        sys.stderr.flush()
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(str(interrupt) or ("" if terminal else "interrupted")) from None
+    if not line:
+        raise EOFError
+    return line
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
+import logging
 import operator
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import UsageError
+from .storage import read_json
+
+log = logging.getLogger(__name__)
 
 O = TypeVar("O")  # noqa: E741 - one of the option classes below
 
@@ -40,6 +45,7 @@ class RunOptions:
     tag: tuple[str, ...] = option((), "hashtag; several make one corpus and one model", nargs="+", metavar="TAG")
     root: Path = option(Path("."), "folder that holds text/ and trained_models/", type=Path, metavar="DIR")
     verbose: bool = option(False, "show details, examples and tracebacks")
+    options_from: Path | None = option(None, "repeat the options of a run.json, _gen.json or cleaning.json", type=Path, metavar="FILE")
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class TuneCommand:
 
     train: bool = option(False, "fine-tune the base model on the captions")
     generate: bool = option(False, "write captions with the model of this tag")
+    interactive: bool = option(False, "read prompts, one a line, and print captions at once")
+    name: str | None = option(None, "name of this run: results are called <tag>_<NAME>", type=str, metavar="NAME")
 
 
 @dataclass(frozen=True)
@@ -133,10 +141,14 @@ class GenerateOptions:
     num_captions: int = option(40, "captions to write for each prompt", at_least=1, metavar="N")
     max_length: int = option(60, "most tokens in a caption, prompt included", at_least=2, metavar="N")
     min_length: int = option(8, "fewest tokens in a caption, prompt included", at_least=0, metavar="N")
-    temperature: float = option(0.7, "sampling temperature: lower is safer, higher more varied", above=0, at_most=10, metavar="T")
-    top_k: int = option(50, "sample among the k likeliest tokens; 0: all", at_least=0, metavar="K")
-    top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", above=0, at_most=1, metavar="P")
-    repetition_penalty: float = option(1.0, "above 1 makes tokens that already occurred less likely", above=0, at_most=10, metavar="F")
+    temperature: float = option(
+        0.7, "sampling temperature: lower is safer, higher more varied", nargs="+", above=0, at_most=10, metavar="T"
+    )
+    top_k: int = option(50, "sample among the k likeliest tokens; 0: all", nargs="+", at_least=0, metavar="K")
+    top_p: float = option(0.95, "sample among the likeliest tokens that sum to p", nargs="+", above=0, at_most=1, metavar="P")
+    repetition_penalty: float = option(
+        1.0, "above 1 makes tokens that already occurred less likely", nargs="+", above=0, at_most=10, metavar="F"
+    )
     rank: str = option("score", "how captions are chosen and ordered", choices=("score", "likelihood", "contrast", "none"))
     max_copied_span: int = option(8, "reject captions that copy more words in a row", at_least=1, metavar="WORDS")
     keep_language: str | None = option(None, "reject captions in another language (ISO 639-1)", type=str, metavar="CODE")
@@ -175,14 +187,105 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
 
 
 def from_arguments(options_class: type[O], arguments: argparse.Namespace) -> O:
-    """Return the ``options_class`` that the parsed ``arguments`` describe; defaults stand for what isn't given."""
+    """Return the ``options_class`` that the parsed ``arguments`` describe; defaults stand for what isn't given.
+
+    Where one of ``SAMPLING`` has several values they are a tuple, which ``combinations`` takes apart.
+    """
     values = {name: value for name in _names(options_class) if (value := getattr(arguments, name, None)) is not None}
-    return options_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    return options_class(**{name: _as_field(name, value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _as_field(name: str, values: list[Any]) -> Any:
+    if name in SAMPLING:
+        values = list(dict.fromkeys(values))
+    return values[0] if name in SAMPLING and len(values) == 1 else tuple(values)
+
+
+def combinations(options: GenerateOptions) -> list[GenerateOptions]:
+    """Return the options for each combination of the values of ``SAMPLING``, the last one varying fastest."""
+    values = [value if isinstance(value := getattr(options, name), tuple) else (value,) for name in SAMPLING]
+    return [dataclasses.replace(options, **dict(zip(SAMPLING, chosen))) for chosen in itertools.product(*values)]
+
+
+def several(options: GenerateOptions) -> list[str]:
+    """Return the names of the options that have several values."""
+    return [name for name in SAMPLING if isinstance(getattr(options, name), tuple)]
+
+
+def with_setting(options: GenerateOptions, flag: str, text: str) -> GenerateOptions:
+    """Return ``options`` with another value of one of ``SAMPLING``, whose ``flag`` is written without the hyphens before it.
+
+    Raises:
+        UsageError: there is no such option, or the value is none or outside its limits.
+    """
+    name = flag.replace("-", "_")
+    if name not in SAMPLING:
+        raise UsageError(f"/{flag} is neither a command nor a setting", "see  /help")
+    default = getattr(GenerateOptions(), name)
+    try:
+        changed = dataclasses.replace(options, **{name: type(default)(text)})
+    except ValueError:
+        raise UsageError(f"/{flag} needs a number, not {text!r}", f"for example  /{flag} {default}") from None
+    if complaints := _out_of_range(changed):
+        raise UsageError(complaints[0].removeprefix("--"))
+    return changed
 
 
 def given(arguments: argparse.Namespace) -> frozenset[str]:
     """Return the names of the options on the command line."""
-    return frozenset(vars(arguments))
+    return frozenset(vars(arguments)) - frozenset(getattr(arguments, "repeated", ()))
+
+
+def repeat(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Add to ``arguments`` the options, tags, name and command of the record that --options-from names, as far as they aren't given.
+
+    --root and --overwrite are not repeated: where to write is up to this run. Options that a record of an earlier version
+    lacks keep their defaults, with a warning.
+
+    Args:
+        parser: that of the script; it checks the values.
+
+    Raises:
+        InputError: the record is missing or damaged.
+        UsageError: the record has no options, options that this script doesn't have, or a value that can't be.
+    """
+    path: Path | None = getattr(arguments, "options_from", None)
+    if path is None:
+        return
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
+        raise UsageError(f"{path} holds no options of a run", "give a run.json, _gen.json or cleaning.json")
+    options = {name: record[name] for name in ("seed",) if name in record} | record["options"]  # earlier versions kept it there alone
+    actions = {action.dest: action for action in parser._actions}
+    known = {name: actions[name] for group in _RECORDED for name in _names(group) if name in actions}
+    if unknown := sorted(map(str, options.keys() - known.keys())):
+        raise UsageError(
+            f"{path} has options that {parser.prog} doesn't have: {', '.join(unknown[:8])}",
+            "give the record of the same script and version, or remove them from a copy of it",
+        )
+    argv = [word for name, value in options.items() if name != "overwrite" for word in _spelled(_FLAGS[name], value, known[name].nargs)]
+    argv += _spelled("--tag", record.get("cleaned_with") or record.get("tags"), "+")
+    argv += _spelled("--name", record.get("name"), None) if "name" in actions else []
+    if not vars(arguments).keys() & {*_COMMANDS, *_names(PullCommand), *_names(PullOptions)}:
+        argv += [_FLAGS[name] for name in _COMMANDS if name in actions and _FLAGS[name] in str(record.get("command")).split()]
+    try:
+        found = vars(parser.parse_args(argv))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}", error.hint) from error
+    arguments.repeated = found.keys() - vars(arguments).keys()
+    vars(arguments).update({name: found[name] for name in arguments.repeated})
+    _warn_of_defaults(path, record, options)
+
+
+def _warn_of_defaults(path: Path, record: dict[str, Any], options: dict[str, Any]) -> None:
+    """Warn if the record at ``path`` lacks some options of the groups that it has ``options`` of."""
+    own = {name for group in _RECORDED if set(_names(group)) & options.keys() for name in _names(group)}
+    missing = sorted(own - options.keys() - {"workers", "overwrite"})
+    if missing:
+        versions = record.get("versions")
+        version = versions.get("hugging_captions") if isinstance(versions, dict) else None
+        default = "has its default" if len(missing) == 1 else "have their defaults"
+        log.warning("%s is of another version (%s): %s %s", path, version or "unknown", _flags(missing), default)
 
 
 # -- what can't be combined: one sentence for each complaint
@@ -228,13 +331,19 @@ def tune_complaints(
     """Return what is wrong with a command line of tune_transformer.py; ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
     found += _out_of_range(train) + _out_of_range(generate) + _out_of_range(hardware)
-    if not (command.train or command.generate):
-        return [*found, "nothing to do: give --train, --generate or both"]
+    if not (command.train or command.generate or command.interactive):
+        return [*found, "nothing to do: give --train, --generate or --interactive"]
+    if command.interactive:
+        if others := sorted(given & {"train", "generate"}):
+            found.append(f"--interactive is a command of its own: give it without {_flags(others)}")
+        found += _ignored(given, ["prompt", "prompt_file", "compare_base"], "with --interactive, which reads prompts")
+        if many := several(generate):
+            found.append(f"--interactive takes one value of {_flags(many)}")
     if train.base_model == "builtin":
         found.append("--base-model builtin is gone: give smollm2, a better model, or scratch to learn from the captions alone")
     if not command.train:
         found += _ignored(given, [*_names(TrainOptions), "compile"], "without --train")
-    if not command.generate:
+    if not (command.generate or command.interactive):
         found += _ignored(given, _names(GenerateOptions), "without --generate")
     if train.lora and (train.recipe == "classic" or train.base_model == "scratch"):
         other = "--recipe classic" if train.recipe == "classic" else "--base-model scratch"
@@ -262,6 +371,13 @@ def _names(options_class: type) -> list[str]:
     return [item.name for item in dataclasses.fields(options_class)]
 
 
+#: --num-captions of --interactive: what a person reads at once.
+FEW_CAPTIONS = 5
+#: Sampling options that take several values: every combination is generated.
+SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty")
+#: What a record of a run has options of, and the commands that it can name.
+_RECORDED = (CleanOptions, TrainOptions, GenerateOptions, HardwareOptions)
+_COMMANDS = ("train", "generate", "interactive", "skip_pull")
 _PULLING = tuple(name for name in _names(PullOptions) if name not in ("from_paths", "skip_pull"))
 #: The options that a command of pull_and_clean.py does not use.
 _IGNORED_WITH: dict[str, tuple[str, ...]] = {
@@ -309,11 +425,12 @@ def _out_of_range(options: Any) -> list[str]:
     found = []
     for item in dataclasses.fields(options):
         value = getattr(options, item.name)
-        for limit, is_within in _LIMITS.items():
-            bound = item.metadata.get(limit)
-            if value is not None and bound is not None and not is_within(value, bound):
-                found.append(f"{_flag(item)} must be {limit.replace('_', ' ')} {bound}, not {value}")
-                break
+        for one in value if isinstance(value, tuple) else (value,):
+            for limit, is_within in _LIMITS.items():
+                bound = item.metadata.get(limit)
+                if one is not None and bound is not None and not is_within(one, bound):
+                    found.append(f"{_flag(item)} must be {limit.replace('_', ' ')} {bound}, not {one}")
+                    break
     return found
 
 
@@ -323,14 +440,25 @@ def as_json(options: Any) -> dict[str, Any]:
     return values
 
 
-def as_arguments(options: Any) -> list[str]:
-    """Return the command-line arguments for the fields of ``options`` that are not at their defaults."""
+def as_arguments(*groups: Any) -> list[str]:
+    """Return the command-line arguments for the fields of these options that are not at their defaults."""
     found: list[str] = []
-    for item in dataclasses.fields(options):
-        value = getattr(options, item.name)
-        if value != item.default:
-            found += [_flag(item), *map(str, () if value is True else value if isinstance(value, tuple) else [value])]
+    for group in groups:
+        for item in dataclasses.fields(group):
+            value = getattr(group, item.name)
+            if value != item.default:
+                found += _spelled(_flag(item), value, item.metadata.get("nargs"))
     return found
+
+
+def _spelled(flag: str, value: Any, nargs: Any) -> list[str]:
+    """Return the arguments that give an option this value of a dataclass or of JSON; None and false give none."""
+    if value is None or isinstance(value, bool):
+        return [flag] if value else []
+    texts = list(map(str, value)) if isinstance(value, (list, tuple)) else [str(value)]
+    if nargs != "+" or any(text.startswith("-") for text in texts):
+        return [word for text in texts for word in ([f"{flag}={text}"] if text.startswith("-") else [flag, text])]
+    return [flag, *texts] if texts else []
 
 
 # A comparison with NaN is false, so NaN is outside every limit.

@@ -29,6 +29,8 @@ from .text import hash64
 GENERATED = "generated_text"
 #: Bytes of a tag's or a corpus's name. The longest file name made of it has 40 more, and most file systems allow 255.
 LONGEST_NAME = 200
+#: Bytes of a --name, which is part of them.
+LONGEST_RUN_NAME = 60
 
 
 def normalise_tag(tag: str) -> str:
@@ -66,16 +68,34 @@ def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(normalise_tag, tags)))
 
 
-def corpus_name(tags: Sequence[str]) -> str:
-    """Return the name of the corpus that several tags make: ``rmnp+estespark``.
+def normalise_name(name: str | None) -> str:
+    """Return the ``name`` of a run in NFC, an empty string for None.
 
-    A name longer than ``LONGEST_NAME`` bytes is cut and ends in a hash of all its tags.
+    Raises:
+        UsageError: it is empty, longer than ``LONGEST_RUN_NAME`` bytes, or holds anything but letters, digits, underscores, hyphens.
     """
-    name = "+".join(tags)
-    if len(name.encode()) <= LONGEST_NAME:
-        return name
-    ending = f"+{hash64(name):016x}"
-    return name.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
+    if name is None:
+        return ""
+    plain = unicodedata.normalize("NFC", name)
+    if not plain or not all(char in "_-" or unicodedata.category(char)[0] in "LMN" for char in plain):
+        why = "it must be letters, digits, underscores and hyphens"
+    elif len(plain.encode()) > LONGEST_RUN_NAME:
+        why = f"it is longer than {LONGEST_RUN_NAME} bytes"
+    else:
+        return plain
+    raise UsageError(f"{name!r} can't be used as a name: {why}", "give it without spaces, dots or slashes: --name warm")
+
+
+def corpus_name(tags: Sequence[str], name: str = "") -> str:
+    """Return the name of the corpus that several tags make, ``rmnp+estespark``, or of a run on it called ``name``: ``rmnp_warm``.
+
+    One longer than ``LONGEST_NAME`` bytes is cut and gets a hash of all its tags.
+    """
+    corpus, ending = "+".join(tags), f"_{name}" if name else ""
+    if len(corpus.encode() + ending.encode()) <= LONGEST_NAME:
+        return corpus + ending
+    ending = f"+{hash64(corpus):016x}{ending}"
+    return corpus.encode()[: LONGEST_NAME - len(ending.encode())].decode(errors="ignore") + ending
 
 
 class Store:
@@ -118,6 +138,19 @@ class Store:
     def training(self, corpus: str) -> Path:
         """Return the folder of an unfinished training; it becomes ``model(corpus)`` in one rename."""
         return self.root / "trained_models" / f"{corpus}.training"
+
+    def find_model(self, tags: Sequence[str], name: str) -> str:
+        """Return the corpus whose model writes for ``tags`` under ``name``: that of the same name if there is one, else the one without.
+
+        Raises:
+            UsageError: what is there belongs to another tag or name.
+        """
+        named = corpus_name(tags, name)
+        self.recover_model(named)
+        if name and (not self.model(named).is_dir() or owner(self.model(named)) not in (None, (tuple(tags), name))):
+            return self.find_model(tags, "")
+        refuse_foreign(self.model(named), tags, name)
+        return named
 
     def generated(self, corpus: str, suffix: str) -> Path:
         return self.root / "text" / GENERATED / f"{corpus}_gen{suffix}"
@@ -289,7 +322,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise from_os_error(error, "read", path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
 
 
@@ -300,6 +333,27 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise from_os_error(error, "read", path) from error
+
+
+#: In the checkpoints of an unfinished training: its tags and its name.
+OWNER = "owner.json"
+
+
+def owner(path: Path) -> tuple[tuple[str, ...], str] | None:
+    """Return whose ``path`` is, a model's folder or the .json of generated captions: the tags and the name, None if no record says so."""
+    for record in (path / "run.json", path / "checkpoints" / OWNER) if path.is_dir() else (path,):
+        with suppress(InputError, KeyError, TypeError, AttributeError):
+            found = read_json(record)
+            return tuple(found["tags"]), found.get("name") or ""
+    return None
+
+
+def refuse_foreign(path: Path, tags: Sequence[str], name: str) -> None:
+    """Raise a ``UsageError`` if what is at ``path`` belongs to other ``tags`` or another ``name``: tags may hold underscores too."""
+    found = owner(path)
+    if found is not None and found != (tuple(tags), name):
+        theirs = f"tag {'+'.join(found[0])!r}" + (f" with --name {found[1]}" if found[1] else "")
+        raise UsageError(f"{path} belongs to {theirs}", "choose another --name" if name else "give that tag and name")
 
 
 def refuse_loss(paths: Sequence[Path], overwrite: bool) -> None:

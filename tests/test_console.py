@@ -123,7 +123,7 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
                 "--explain and --forget and --from are commands of their own: give one at a time",
             ],
         ),
-        ("tune_transformer.py", ["--tag", "x"], ["nothing to do: give --train, --generate or both"]),
+        ("tune_transformer.py", ["--tag", "x"], ["nothing to do: give --train, --generate or --interactive"]),
         ("tune_transformer.py", [], ["--tag is missing", "nothing to do"]),
         (
             "tune_transformer.py",
@@ -180,7 +180,7 @@ def test_every_option_is_long_kebab_case_and_explained(script: object) -> None:
 
 def test_options_become_json() -> None:
     run = options.RunOptions(tag=("rmnp",), root=Path("x"))
-    assert options.as_json(run) == {"tag": ["rmnp"], "root": "x", "verbose": False}
+    assert options.as_json(run) == {"tag": ["rmnp"], "root": "x", "verbose": False, "options_from": None}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_pull_and_clean_refuses(argv: list[str], says: str, root: Path, capsys: 
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        ([], "nothing to do: give --train, --generate or both"),
+        ([], "nothing to do: give --train, --generate or --interactive"),
         (["--generate", "--lora", "8", "--epochs", "3"], "--epochs and --lora do nothing without --train: leave them out"),
         (["--generate", "--compile", "on"], "--compile does nothing without --train: leave it out"),
         (["--train", "--prompt", "x"], "--prompt does nothing without --generate: leave it out"),

@@ -7,7 +7,7 @@ be trained again.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import BusyError, InputError, NothingLeftError, from_os_error
 from ..options import CleanOptions
 from ..posts import parse_post
-from ..storage import Store, atomic_write, read_json, write_json
+from ..storage import Store, atomic_write, owner, read_json, write_json
 from .pipeline import clean
 
 
@@ -160,7 +160,7 @@ def _clean_again(tags: Sequence[str], options: CleanOptions, store: Store) -> No
 def _remove_pages(tags: Sequence[str], cleaned: Sequence[str], store: Store) -> tuple[Path, ...]:
     """Remove the reports on the cleaning of ``cleaned`` and the pages of generated captions, which quote captions of ``tags``."""
     found = [path for tag in cleaned if (path := store.cleaning_page(tag)).exists()]
-    found += [page for page, record in store.generated_pages() if _is_of(record, page.name.split("_gen.")[0], tags)]
+    found += [page for page, record in store.generated_pages() if _is_of(record, tags)]
     for path in found:
         path.unlink()
     return tuple(found)
@@ -168,13 +168,11 @@ def _remove_pages(tags: Sequence[str], cleaned: Sequence[str], store: Store) -> 
 
 def _models_trained_on(tags: Sequence[str], store: Store) -> list[Path]:
     """Return the folders below trained_models of models of ``tags``, unfinished trainings too."""
-    return [folder for folder in store.model_folders() if _is_of(folder / "run.json", folder.name.split(".")[0], tags)]
+    return [folder for folder in store.model_folders() if _is_of(folder, tags)]
 
 
-def _is_of(record: Path, corpus: str, tags: Sequence[str]) -> bool:
-    """Return whether the tags in ``record``, or else in the name of the corpus, are some of ``tags``."""
-    try:
-        made_of = set(json.loads(record.read_text(encoding="utf-8"))["tags"])
-    except (OSError, ValueError, KeyError, TypeError):
-        made_of = set(corpus.split("+"))
-    return bool(made_of & set(tags))
+def _is_of(result: Path, tags: Sequence[str]) -> bool:
+    """Return whether the record of ``result``, a model's folder or a _gen.json, or else its name, has some of ``tags``."""
+    known = owner(result)
+    made_of = re.split(r"_gen\.|\.", result.name)[0].split("+") if known is None else known[0]
+    return not set(made_of).isdisjoint(tags)

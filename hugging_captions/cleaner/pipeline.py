@@ -335,12 +335,14 @@ def _write(
     """Write the three files of each tag from the ``verdicts`` of all posts and the duplicates ``found`` among the survivors."""
     tags = [result.tag for result in results]
     paths = [path(tag) for tag in tags for path in (store.captions, store.dropped, store.cleaning)]
+    command = store.command(SCRIPT, "--tag", *tags, "--skip-pull", *as_arguments(replace(options, workers=None)))
     with atomic_writes(paths, binary=True) as handles:
         for i, result in enumerate(results):
             captions, dropped, cleaning = handles[3 * i : 3 * i + 3]
             checksum = _write_captions(result, islice(verdicts, result.posts), found, captions, dropped)
             _put_in_order(result)
-            record = _record(result, options) | {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": checksum}
+            record = _record(result, options) | {"command": command}
+            record |= {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": checksum}
             cleaning.write(json_bytes(record | {"versions": versions(*_PACKAGES), "cleaned_with": tags}))
         if not any(result.kept for result in results):
             raise _nothing_left(results, options, store)

@@ -1,9 +1,11 @@
 """A checkpoint to captions that a person could post.
 
 Reads trained_models/<corpus>/ (the model and its run.json) and text/<tag>/captions.txt; writes
-text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt.
+text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt. ``Session`` answers one
+prompt after the other.
 """
 
 from .generate import generate, sample
+from .interactive import Session
 
-__all__ = ["generate", "sample"]
+__all__ = ["Session", "generate", "sample"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .. import console, language
@@ -175,8 +175,16 @@ class _Quota:
 class Candidates:
     """The attempts of one run. ``attempts`` holds every caption that was evaluated, by prompt, then row."""
 
-    def __init__(self, loaded: LoadedModel, prompts: Sequence[str], options: GenerateOptions, seed: int, reference: Reference) -> None:
-        """Prepare to continue each of ``prompts``.
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        prompts: Sequence[str],
+        options: GenerateOptions,
+        seed: int,
+        reference: Reference,
+        kept: Iterable[str] = (),
+    ) -> None:
+        """Prepare to continue each of ``prompts``; what says the same as an earlier caption, one of ``kept``, is a duplicate.
 
         Raises:
             UsageError: no attempt can succeed: a prompt is too long, can't be encoded or is a copy; or --min-length is too high.
@@ -190,7 +198,7 @@ class Candidates:
         least = 0 if options.keep_all or options.rank == "none" else math.ceil(options.num_captions * options.attempts_per_caption)
         allowed = options.num_captions if options.keep_all else max(options.num_captions * MOST_ATTEMPTS, least)
         self._quotas = [_Quota(prompt, options.num_captions, least, 1 if options.top_k == 1 else allowed) for prompt in encoded]
-        self._kept: set[str] = set()
+        self._kept = set(map(identity, kept))
         self._current = 0
 
     @property

@@ -6,13 +6,10 @@ text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from .. import console, language, models, storage, versions
 from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError
-from ..options import GenerateOptions, HardwareOptions, as_json
+from ..options import GenerateOptions, HardwareOptions, as_arguments, as_json, combinations, several
 from ..storage import Store, corpus_name
 from ..text import holds_private_data, word_count
 from . import selection
+from .results import GenerateResult, Setting, Values, label, result_paths, write
 
 if TYPE_CHECKING:  # imports torch: a usage error is reported before that
     from .candidates import Candidates, Caption
@@ -39,79 +37,138 @@ SAMPLE_CAPTIONS = 100
 #: The novelty figures that go into history.jsonl and the model card.
 SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
-#: What a spreadsheet may take for a formula, also behind spaces and in full-width forms, and such text behind apostrophes.
-_FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠])")
 
 
 @dataclass(frozen=True)
-class GenerateResult:
-    """The kept captions, by prompt and best first, where they are, and why the others were rejected."""
+class Writer:
+    """A checkpoint that is ready to write.
 
-    path: Path
-    captions: tuple[Caption, ...]
-    attempts: int
-    rejected: dict[str, int]
-    figures: dict[str, Figures]
-    note: str
+    ``model`` names its folder, ``reference`` is what its captions are compared with; ``base`` is None where it isn't needed or here.
+    """
 
-    def summary(self) -> str:
-        """Return the best ten captions, the rejected ones by reason and the novelty table, for stdout."""
-        from .candidates import REASONS
-        from .novelty import table
+    model: str
+    loaded: models.LoadedModel
+    reference: Reference
+    base: models.LoadedModel | None
 
-        best = sorted(self.captions, key=lambda caption: -(caption.score or 0.0))[:10]
-        parts = ["\n".join(f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(best, 1))]
-        if self.rejected:
-            shares = [[REASONS[name], count, f"{count / self.attempts:.0%}"] for name, count in self.rejected.items()]
-            parts.append(console.table(shares, (f"rejected of {console.count(self.attempts, 'attempt')}", "captions", "share")))
-        parts.append(table(self.figures) + (f"\n{self.note}" if self.note else ""))
-        kept = f"{console.count(len(self.captions), 'caption')} of {console.count(self.attempts, 'attempt')} -> {self.path}"
-        return "\n\n".join([*parts, kept])
+    def attempt(
+        self, prompts: Sequence[str], options: GenerateOptions, seed: int, label: str = "", shown: Sequence[str] = ()
+    ) -> tuple[list[Caption], list[Caption]]:
+        """Return the captions to keep, by prompt and best first, and all attempts, each with the reason why it isn't kept.
+
+        Args:
+            options: with one value of each.
+            label: of these options, for warnings.
+            shown: captions that must not come again.
+        """
+        from .candidates import Candidates
+
+        start = time.perf_counter()
+        candidates = Candidates(self.loaded, prompts, options, seed, self.reference, shown)
+        ranked = candidates.collect()
+        seconds, decoder = time.perf_counter() - start, candidates.decoder
+        kept = choose(rank(ranked, options.rank, self.base), options.rank, options.num_captions)
+        _report_missing(candidates, len(kept), label)
+        log.info(
+            "%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), decoder.tokens, seconds, decoder.device
+        )
+        return kept, candidates.attempts
 
 
-def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store) -> GenerateResult:
-    """Write ``options.num_captions`` captions for each prompt in the voice of ``tags``.
+def open_writer(tags: Sequence[str], name: str, options: GenerateOptions, hardware: HardwareOptions, store: Store) -> Writer:
+    """Load the checkpoint that writes for ``tags`` under ``name``, and what its captions are compared with.
+
+    Raises:
+        InputError: there is no usable checkpoint.
+        UsageError: the checkpoint belongs to another tag or name.
+    """
+    from . import novelty
+
+    model = store.find_model(tags, name)
+    loaded = _prepare(models.load_checkpoint(model, store), hardware)
+    needs_base = options.compare_base or options.rank == "contrast"
+    return Writer(model, loaded, novelty.load_reference(tags, store, model), _load_base(model, store, loaded) if needs_base else None)
+
+
+def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str = "") -> GenerateResult:
+    """Write ``options.num_captions`` captions for each prompt and each combination of the sampling options in the voice of ``tags``.
 
     They are the best of ``options.attempts_per_caption`` times as many attempts. The same options, seed and machine give the
     same bytes. Where fewer than asked for are fit to be kept, more attempts are made, and if that doesn't help, fewer
-    captions are written, with a warning.
+    captions are written, with a warning. Every setting gets the same prompts and random numbers.
+
+    Args:
+        name: of this run: the files are called <corpus>_<name>_gen, and the model of that name is used if there is one.
 
     Raises:
         InputError: there is no usable checkpoint, or no prompt file.
         NothingLeftError: not one attempt was good enough.
-        UsageError: a prompt can't be used, --keep-language isn't a language, or a .previous would be lost.
+        UsageError: a prompt can't be used, --keep-language isn't a language, a .previous would be lost, or the files belong to
+            another tag or name.
     """
-    corpus = corpus_name(tags)
-    # .compare.txt of an earlier run must not stay next to other captions
-    paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".html", ".compare.txt")}
+    paths = result_paths(tags, name, store)
     storage.refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
-    from . import novelty, page
-    from .candidates import Candidates
+    writer = open_writer(tags, name, options, hardware, store)
+    combined = combinations(options)
+    values = [{name: getattr(one, name) for name in several(options)} for one in combined]
+    runs = [writer.attempt(prompts, one, hardware.seed, label(own)) for one, own in zip(combined, values)]
+    settings = settings_of(values, runs, writer.reference, corpus_name(tags, name))
+    comparison = _compare_settings(writer.base, settings, combined) if options.compare_base else None
+    record = record_of(tags, name, prompts, options, hardware, writer, settings, store)
+    write(paths, settings, record, writer.reference.training, comparison, hardware.overwrite)
+    return GenerateResult(paths[".txt"], settings, writer.reference.note)
 
-    loaded = _prepare(models.load_checkpoint(corpus, store), hardware)
-    reference = novelty.load_reference(tags, store)
-    candidates = Candidates(loaded, prompts, options, hardware.seed, reference)
-    start = time.perf_counter()
-    kept = candidates.collect()
-    seconds = time.perf_counter() - start
-    base = _load_base(corpus, store, loaded) if options.compare_base or options.rank == "contrast" else None
-    ranked = choose(rank(kept, options.rank, base), options.rank, options.num_captions)
-    rejected = dict(Counter(caption.reason for caption in candidates.attempts if caption.reason).most_common())
-    _report_missing(candidates, len(ranked), rejected, corpus)
-    figures = all_figures(ranked, candidates.attempts, reference)
-    comparison = compare(base, ranked, options) if options.compare_base else None
-    record: dict[str, object] = {
-        "tags": list(tags), "prompts": prompts, "options": as_json(options), "seed": hardware.seed,
-        "model_sha256": _model_sha256(store.model(corpus)), "kept": len(ranked), "attempts": len(candidates.attempts),
-        "rejected": rejected, "figures": figures, "note": reference.note,
-        "base_model": _base_model(store.model(corpus)), "versions": versions("torch", "transformers"),
+
+def settings_of(
+    values: Sequence[Values], runs: Sequence[tuple[Sequence[Caption], Sequence[Caption]]], reference: Reference, corpus: str
+) -> tuple[Setting, ...]:
+    """Return the settings with their ``values``, their kept captions and attempts (``runs``), and their figures.
+
+    Raises:
+        NothingLeftError: no caption was kept in any of them.
+    """
+    if not any(kept for kept, _ in runs):
+        raise nothing_left(corpus, [attempts for _, attempts in runs])
+    figures = all_figures(runs, reference)
+    return tuple(
+        Setting(own, tuple(kept), tuple(attempts), count_reasons(attempts), measured)
+        for own, (kept, attempts), measured in zip(values, runs, figures)
+    )
+
+
+def count_reasons(attempts: Sequence[Caption]) -> dict[str, int]:
+    """Return how many of ``attempts`` were rejected for each reason, the commonest first."""
+    return dict(Counter(caption.reason for caption in attempts if caption.reason).most_common())
+
+
+def nothing_left(corpus: str, attempts: Sequence[Sequence[Caption]]) -> NothingLeftError:
+    """Return the error to raise if no caption of these attempts is kept."""
+    every = [caption for own in attempts for caption in own]
+    return NothingLeftError(
+        f"cannot generate for tag {corpus!r}: none of {console.count(len(every), 'attempt')} was good enough ({_biggest(every)})",
+        "train longer, raise --max-length, or see what it writes with --keep-all",
+    )
+
+
+def record_of(
+    tags: Sequence[str], name: str, prompts: Sequence[str], options: GenerateOptions, hardware: HardwareOptions,
+    writer: Writer, settings: Sequence[Setting], store: Store, script: str = "--generate",
+) -> dict[str, object]:  # fmt: skip
+    """Return the .json file: the run, the command that repeats it, and its counts and figures, by setting where there are several."""
+    named = ["--name", name] if name else []
+    counts = settings[0].counts()
+    if len(settings) > 1:
+        every = [caption for setting in settings for caption in setting.attempts]
+        counts = {"kept": sum(len(setting.captions) for setting in settings), "attempts": len(every), "rejected": count_reasons(every)}
+        counts["settings"] = [setting.values | setting.counts() for setting in settings]
+    return {
+        "tags": list(tags), "name": name or None,
+        "command": store.command("tune_transformer.py", "--tag", *tags, script, *named, *as_arguments(options, hardware)),
+        "prompts": list(prompts), "options": as_json(options) | as_json(hardware), "seed": hardware.seed,
+        "model": writer.model, "model_sha256": _model_sha256(store.model(writer.model)), **counts, "note": writer.reference.note,
+        "base_model": _base_model(store.model(writer.model)), "versions": versions("torch", "transformers"),
     }  # fmt: skip
-    html = page.page(tags, prompts, [page.Setting({}, ranked, candidates.attempts, rejected, figures)], reference.training, record)
-    _write(paths, ranked, record, html, comparison, hardware.overwrite)
-    tokens, device = candidates.decoder.tokens, candidates.decoder.device
-    log.info("%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), tokens, seconds, device)
-    return GenerateResult(paths[".txt"], tuple(ranked), len(candidates.attempts), rejected, figures, reference.note)
 
 
 def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: HardwareOptions) -> models.Sample | None:
@@ -130,7 +187,7 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     model.model.eval()
     captions = Candidates(model, [""], options, hardware.seed, reference).collect("sampling for the model card")
     model.model.train(was_training)
-    columns = all_figures(captions, captions, reference)
+    columns = all_figures([(captions, captions)], reference)[0]
     figures: dict[str, object] = {"sampled": len(captions), "ended_share": sum(caption.ended for caption in captions) / len(captions)}
     figures |= {key: columns["kept"][key] for key in SAMPLE_FIGURES}
     figures |= {f"held_out_{key}": columns["held out"][key] for key in SAMPLE_FIGURES}
@@ -206,77 +263,39 @@ def choose(ranked: Sequence[Caption], by: str, wanted: int) -> list[Caption]:
     return [caption for caption in ranked if caption.reason is None]
 
 
-def all_figures(kept: Sequence[Caption], attempts: Sequence[Caption], reference: Reference) -> dict[str, Figures]:
-    """Return the figures of the kept captions, of all attempts and of the held-out human captions.
+def all_figures(runs: Sequence[tuple[Sequence[Caption], Sequence[Caption]]], reference: Reference) -> list[dict[str, Figures]]:
+    """Return for each run (kept captions, attempts) the figures of both and of the held-out human captions.
 
-    What depends on the amount of text is measured on as many of each as the smallest set has.
+    What depends on the amount of text is measured on as many of each as the smallest set of all has.
     """
     from . import novelty
 
     held_out = list(reference.held_out)
-    size = min(len(texts) for texts in (kept, attempts, held_out) if texts)
-    figures = {
-        name: novelty.figures([caption.text for caption in captions], [caption.copied for caption in captions], size)
-        for name, captions in (("kept", kept), ("attempts", attempts))
-    }
-    if held_out:
-        figures["held out"] = novelty.figures(held_out, reference.search(held_out), size)
-    return figures
+    size = min(len(texts) for texts in (*(texts for run in runs for texts in run), held_out) if texts)
+
+    def measured(captions: Sequence[Caption]) -> Figures:
+        return novelty.figures([caption.text for caption in captions], [caption.copied for caption in captions], size)
+
+    people = {"held out": novelty.figures(held_out, reference.search(held_out), size)} if held_out else {}
+    return [{"kept": measured(kept), "attempts": measured(attempts)} | people for kept, attempts in runs]
 
 
-def _report_missing(candidates: Candidates, kept: int, rejected: dict[str, int], corpus: str) -> None:
-    """Warn where there are fewer captions than were asked for.
-
-    Raises:
-        NothingLeftError: there is none.
-    """
+def _report_missing(candidates: Candidates, kept: int, label: str) -> None:
+    """Warn where there are fewer captions than were asked for, in the setting that ``label`` names."""
     from .candidates import REASONS
 
-    attempts, wanted = console.count(len(candidates.attempts), "attempt"), candidates.wanted
+    attempts, wanted, of = console.count(len(candidates.attempts), "attempt"), candidates.wanted, f"{label}: " if label else ""
     for prompt, reason in candidates.failing():
-        log.warning("gave up on the prompt %s: each of its attempts %s", console.shorten(repr(prompt), 50), REASONS[reason])
+        log.warning("%sgave up on the prompt %s: each of its attempts %s", of, console.shorten(repr(prompt), 50), REASONS[reason])
     if fixed := candidates.fixed():
-        log.warning("these settings (--top-k, --top-p, --temperature) leave no choice of tokens: one caption for each of %s", fixed)
-    biggest = ", ".join(f"{count:,} {name}" for name, count in list(rejected.items())[:3])
-    if not kept:
-        raise NothingLeftError(
-            f"cannot generate for tag {corpus!r}: none of {attempts} was good enough ({biggest})",
-            "train longer, raise --max-length, or see what it writes with --keep-all",
-        )
-    if kept < wanted:
+        log.warning("%sthese settings (--top-k, --top-p, --temperature) leave no choice of tokens: one caption for each of %s", of, fixed)
+    if kept < wanted and (kept or label):
         captions = console.count(kept, "caption")
-        log.warning("%s instead of %d after %s: %s", captions, wanted, attempts, biggest)
+        log.warning("%s%s instead of %d after %s: %s", of, captions, wanted, attempts, _biggest(candidates.attempts))
 
 
-def _write(paths: dict[str, Path], captions: Sequence[Caption], record: object, html: str, comparison: str | None, overwrite: bool) -> None:
-    """Replace the files together, once all are on disk; earlier ones are kept as .previous."""
-    records = [caption.record() for caption in captions]
-    texts = {
-        ".txt": "".join(storage.escape_caption(caption.text) + "\n" for caption in captions),
-        ".jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records),
-        ".csv": as_csv(records),
-        ".json": storage.json_bytes(record).decode(),
-        ".html": html,
-    }
-    if comparison is not None:
-        texts[".compare.txt"] = comparison
-    with storage.atomic_writes([paths[suffix] for suffix in texts]) as handles:
-        for handle, text in zip(handles, texts.values()):
-            handle.write(text)
-            handle.flush()  # a full disk must be found before the earlier files are moved
-        storage.keep_previous(list(paths.values()), overwrite)
-
-
-def as_csv(records: Sequence[Mapping[str, object]]) -> str:
-    """Return a table with a row for each record.
-
-    A text that a spreadsheet could take for a formula begins with an apostrophe that is no part of it (OWASP, CSV injection).
-    """
-    import pandas as pd
-
-    cells = [{key: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for key, cell in row.items()} for row in records]
-    # with quotes around every text: a bare carriage return would end the row for some readers
-    return str(pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
+def _biggest(attempts: Sequence[Caption]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in list(count_reasons(attempts).items())[:3])
 
 
 def _model_sha256(folder: Path) -> str | dict[str, str]:
@@ -310,6 +329,15 @@ def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.L
         why = "its run.json does not name the base model"
     log.warning("no comparison with the base model: %s", why)
     return None
+
+
+def _compare_settings(base: models.LoadedModel | None, settings: Sequence[Setting], combined: Sequence[GenerateOptions]) -> str:
+    """Return the comparisons of all settings, each below its name where there are several."""
+    parts = []
+    for setting, options in zip(settings, combined):
+        if setting.captions:
+            parts.append((f"{label(setting.values)}\n\n" if setting.values else "") + compare(base, setting.captions, options))
+    return "\n".join(parts)
 
 
 def log_likelihood(base: models.LoadedModel, caption: Caption) -> float:

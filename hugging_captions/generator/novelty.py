@@ -20,7 +20,7 @@ import emoji
 import numpy as np
 
 from ..errors import InputError
-from ..storage import Store, corpus_name, read_captions, read_json
+from ..storage import Store, read_captions, read_json
 from ..text import fold, folded_words, hash64
 
 log = logging.getLogger(__name__)
@@ -200,8 +200,8 @@ class Reference:
         return [None] * len(texts) if self.index is None else list(self.index.search(texts))
 
 
-def load_reference(tags: Sequence[str], store: Store) -> Reference:
-    """Return an index of the training captions of ``tags``, and the captions that the checkpoint has not seen.
+def load_reference(tags: Sequence[str], store: Store, model: str) -> Reference:
+    """Return an index of the training captions of ``tags``, and the captions that the checkpoint of corpus ``model`` has not seen.
 
     Held out are those whose hash is in run.json; all others count as training captions, also those that were added since.
     What can't be checked is logged and stands in ``note``.
@@ -212,7 +212,7 @@ def load_reference(tags: Sequence[str], store: Store) -> Reference:
         note = f"copies and novelty could not be checked: {error}"
         log.warning("%s", note)
         return Reference(None, note=note)
-    hashes, note = _held_out_hashes(captions, store.model(corpus_name(tags)) / "run.json")
+    hashes, note = _held_out_hashes(captions, store.model(model) / "run.json")
     is_held_out = [f"{hash64(caption):016x}" in hashes for caption in captions] if hashes else [False] * len(captions)
     index = CopyIndex(["" if held_out else caption for caption, held_out in zip(captions, is_held_out)])
     return Reference(index, tuple(caption for caption, held_out in zip(captions, is_held_out) if held_out), note, tuple(captions))

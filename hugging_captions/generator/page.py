@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .. import console, pages
 from ..pages import Marked
 from ..text import folded_words, word_count, word_places
 from .candidates import REASONS, Caption
-from .novelty import N_GRAMS, Figures, shown
+from .novelty import N_GRAMS, shown
+from .results import Setting, comparison, label
 
 #: Rejected attempts that are shown for each reason.
 SAMPLES = 200
@@ -24,8 +24,6 @@ NEAREST = 300
 LEAST = N_GRAMS[0]
 #: The reasons for which a sample stands next to the training caption that it copies.
 COPIES = ("exact_copy", "folded_copy", "near_copy", "copied_span")
-#: The figures in which settings are compared.
-COMPARED = ("mean_words", "novelty_4", "longest_copied_span", "copied_share", "distinct_2")
 MEANINGS = {
     "captions": "how many there are",
     "mean_words": "words in a caption, mean",
@@ -47,22 +45,6 @@ MEANINGS = {
 _ELSEWHERE = ("options", "versions", "figures", "rejected", "note", "settings", "tags")
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A run: the sampling options in which it differs from the other ones (none: a single run), and what it gave."""
-
-    values: Mapping[str, float | int | str]
-    captions: Sequence[Caption]
-    attempts: Sequence[Caption]
-    rejected: Mapping[str, int]
-    figures: Mapping[str, Figures]
-
-    @property
-    def name(self) -> str:
-        """Return the options that differ, as a heading."""
-        return ", ".join(f"{name} {value}" for name, value in self.values.items()) or "All prompts"
-
-
 def page(
     tags: Sequence[str], prompts: Sequence[str], settings: Sequence[Setting], training: Sequence[str], record: Mapping[str, Any]
 ) -> str:
@@ -82,7 +64,7 @@ def page(
         summary=f"{console.count(kept, 'caption')} kept of {console.count(attempts, 'attempt')}{many}, by a model of these tags{base}.",
         note=record.get("note"),
         least=LEAST,
-        comparison=_comparison(settings) if several else None,
+        comparison=dict(zip(("head", "rows"), comparison(settings))) if several else None,
         prompts=_by_prompt(prompts, settings, training),
         rejections=_rejections(settings),
         samples=_samples(settings, training),
@@ -93,6 +75,10 @@ def page(
     )
 
 
+def _name(setting: Setting) -> str:
+    return label(setting.values) or "All prompts"
+
+
 def _by_prompt(prompts: Sequence[str], settings: Sequence[Setting], training: Sequence[str]) -> list[dict[str, object]]:
     """Return each prompt with what is shown of its captions, by setting."""
     found: dict[tuple[str, int], list[dict[str, object]]] = defaultdict(list)
@@ -101,7 +87,7 @@ def _by_prompt(prompts: Sequence[str], settings: Sequence[Setting], training: Se
             found[caption.prompt, number].append(_item(caption, training))
     shown_prompts: list[dict[str, object]] = []
     for prompt in prompts:
-        columns = [{"name": setting.name, "captions": found[prompt, number]} for number, setting in enumerate(settings)]
+        columns = [{"name": _name(setting), "captions": found[prompt, number]} for number, setting in enumerate(settings)]
         shown_prompts.append({"name": f"“{prompt}”" if prompt else "Without a prompt", "columns": columns})
     return shown_prompts
 
@@ -130,27 +116,13 @@ def _mark(text: str, run: Sequence[str], most: int | None = None) -> Marked:
     return Marked("…" * (left > 0) + text[left:begin], text[begin:end], text[end:right] + "…" * (right < len(text)))
 
 
-def _comparison(settings: Sequence[Setting]) -> dict[str, object]:
-    """Return a table with a row for each setting, and one for the held-out captions."""
-    rows = []
-    for setting in settings:
-        scores = [caption.score for caption in setting.captions if caption.score is not None]
-        share = f"{len(setting.captions) / max(1, len(setting.attempts)):.0%}"
-        mean = shown(sum(scores) / len(scores) if scores else None)
-        counts = [len(setting.captions), len(setting.attempts), share, mean]
-        rows.append([setting.name, *counts, *(shown(setting.figures["kept"].get(key)) for key in COMPARED)])
-    if held_out := settings[0].figures.get("held out"):
-        rows.append(["held-out captions", *[""] * 4, *(shown(held_out.get(key)) for key in COMPARED)])
-    return {"head": ["setting", "kept", "attempts", "share kept", "mean score", *(key.replace("_", " ") for key in COMPARED)], "rows": rows}
-
-
 def _rejections(settings: Sequence[Setting]) -> dict[str, object]:
     """Return a table of the attempts that were rejected for each reason under each setting."""
     reasons = sum((Counter(setting.rejected) for setting in settings), Counter[str]()).most_common()
     attempts = [max(1, len(setting.attempts)) for setting in settings]
     counts = {reason: [setting.rejected.get(reason, 0) for setting in settings] for reason, _ in reasons}
     rows = [[reason, *(f"{count:,} ({count / all_:.0%})" for count, all_ in zip(found, attempts))] for reason, found in counts.items()]
-    names = [setting.name for setting in settings] if len(settings) > 1 else ["attempts (share of all)"]
+    names = [_name(setting) for setting in settings] if len(settings) > 1 else ["attempts (share of all)"]
     return {"head": ["reason", *names], "rows": rows}
 
 
@@ -165,7 +137,7 @@ def _samples(settings: Sequence[Setting], training: Sequence[str]) -> list[dict[
     for reason, all_ in sorted(found.items(), key=lambda item: -len(item[1])):
         some = pages.evenly(all_, SAMPLES)
         copied_from = training if reason in COPIES else ()
-        items = [_item(caption, copied_from, setting.name if len(settings) > 1 else "") for setting, caption in some]
+        items = [_item(caption, copied_from, _name(setting) if len(settings) > 1 else "") for setting, caption in some]
         number = f"{len(some)} of them, evenly spaced" if len(some) < len(all_) else "all of them"
         samples.append(
             {"name": f"{reason}, {console.count(len(all_), 'attempt')}", "means": REASONS[reason], "shown": number, "captions": items}
@@ -176,4 +148,4 @@ def _samples(settings: Sequence[Setting], training: Sequence[str]) -> list[dict[
 def _figures(setting: Setting) -> dict[str, object]:
     columns = list(setting.figures.values())
     rows = [[key, *(shown(figures.get(key)) for figures in columns), MEANINGS.get(key, "")] for key in columns[0]]
-    return {"name": setting.name, "head": ["figure", *setting.figures, "meaning"], "rows": rows}
+    return {"name": _name(setting), "head": ["figure", *setting.figures, "meaning"], "rows": rows}

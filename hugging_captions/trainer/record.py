@@ -79,10 +79,8 @@ class Clock:
         return {phase: round(self.elapsed(phase), 3) for phase in ("load", "train", "evaluate", "save", "sample")}
 
 
-def run_json(
-    tags: Sequence[str], corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: HardwareOptions, device: str, base: LoadedModel
-) -> Line:
-    """Return run.json without the results: ``options`` are those of the command, ``recipe`` is what follows from them.
+def run_json(corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: HardwareOptions, device: str, base: LoadedModel) -> Line:
+    """Return run.json without tags and results: ``options`` are those of the command, ``recipe`` is what follows from them.
 
     ``document`` names the tokens before and after a caption; ``held_out`` has a hash (``text.hash64``, hexadecimal) of each
     held-out caption.
@@ -90,7 +88,6 @@ def run_json(
     from accelerate import PartialState
 
     return {
-        "tags": list(tags),
         "corpus_sha256": corpus.sha256,
         "captions": len(corpus.captions),
         "options": as_json(options) | as_json(hardware),

@@ -21,8 +21,8 @@ from ..dataset.batches import TokenBatches
 from ..dataset.corpus import MIN_CAPTIONS_FOR_SPLIT, Corpus
 from ..errors import HuggingCaptionsError, InputError, UsageError, is_out_of_memory
 from ..models import LoadedModel, Sample
-from ..options import HardwareOptions, TrainOptions, as_json
-from ..storage import Store, corpus_name, refuse_loss, write_json
+from ..options import HardwareOptions, TrainOptions, as_arguments, as_json
+from ..storage import OWNER, Store, corpus_name, refuse_foreign, refuse_loss, write_json
 from . import record
 from .recipe import CLASSIC_BLOCK, choose, estimate_memory, fit
 from .record import Clock, Line
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SCRIPT = "tune_transformer.py"
 #: Options that change when or where something is written, never the weights.
 _NO_EFFECT = ("resume", "save_minutes", "report_to")
 #: torch.compile takes a minute or more: --compile auto is for trainings of more steps than this, and only on a GPU.
@@ -66,7 +67,7 @@ class TrainResult:
 
 
 def train(
-    tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, sample: Sampler | None = None
+    tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, sample: Sampler | None = None, name: str = ""
 ) -> TrainResult:
     """Fine-tune on the captions of ``tags`` and save the weights with the best held-out loss.
 
@@ -76,6 +77,7 @@ def train(
     Args:
         sample: called with the finished model if captions were held out; its figures go into history.jsonl, its
             captions into the model card. If it fails, that is a warning.
+        name: of this run: the model's folder is called <corpus>_<name>.
 
     Raises:
         InputError: captions or the base model are missing or unusable, or the loss became NaN.
@@ -86,13 +88,17 @@ def train(
     """
     if not console.is_main_process():
         logging.getLogger("hugging_captions").setLevel(logging.ERROR)
-    name = corpus_name(tags)
+    folder = corpus_name(tags, name)
     if options.report_to != "none" and find_spec(options.report_to) is None:
         raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
-    store.recover_model(name)
-    refuse_loss([store.model(name)], hardware.overwrite)
+    store.recover_model(folder)
+    for path in (store.model(folder), store.training(folder)):
+        refuse_foreign(path, tags, name)
+    refuse_loss([store.model(folder)], hardware.overwrite)
+    command = store.command(SCRIPT, "--tag", *tags, "--train", *["--name", name] * bool(name), *as_arguments(options, hardware))
+    about: Line = {"tags": list(tags), "name": name or None, "command": command}
     corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
-    training = _Training(corpus, options, hardware, store.training(name))
+    training = _Training(corpus, options, hardware, store.training(folder), about)
     metrics, history = training.fit()
     if console.is_main_process():
         model = training.save()
@@ -100,23 +106,26 @@ def train(
         try:
             drawn = training.sample(model, sample)
         finally:  # after Ctrl-C too: the training is finished
-            training.write_record(tags, metrics, history, drawn)
-            store.publish_model(name, hardware.overwrite)
+            training.write_record(metrics, history, drawn)
+            store.publish_model(folder, hardware.overwrite)
     training.processes.wait_for_everyone()
-    return TrainResult(store.model(name), metrics)
+    return TrainResult(store.model(folder), metrics)
 
 
 class _Training:
-    """One training from its loaded base model to its record; ``folder`` is that of the unfinished training."""
+    """One training from its loaded base model to its record.
 
-    def __init__(self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path) -> None:
+    ``folder`` is that of the unfinished training, ``about`` what run.json says of the run before it begins: tags, name, command.
+    """
+
+    def __init__(self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path, about: Line) -> None:
         log.info("loading base model %s", options.base_model)
         from accelerate import PartialState
         from transformers import set_seed
 
         models.quiet_transformers()
         self.clock = Clock()
-        self.corpus, self.options, self.hardware, self.folder = corpus, options, hardware, folder
+        self.corpus, self.options, self.hardware, self.folder, self.about = corpus, options, hardware, folder, about
         self.device = models.choose_device(hardware.device)
         self.precision = models.choose_precision(self.device, hardware.precision)
         self.processes = PartialState(cpu=self.device == "cpu")  # several processes meet here, each on its own card
@@ -151,6 +160,8 @@ class _Training:
         settings |= asdict(self.recipe) | {"seed": self.hardware.seed, "precision": self.precision, "device": self.device}
         checkpoints = Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
         resumed = checkpoints.open(self.options.resume, self.hardware.overwrite)
+        if console.is_main_process():
+            write_json(checkpoints.folder / OWNER, self.about)
         patience = self.options.patience if self.options.recipe != "classic" else self.recipe.epochs
         evaluation = Evaluation(
             self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock,
@@ -303,13 +314,13 @@ class _Training:
             log.warning("the model card has no sample: %s", (str(error).splitlines() or [type(error).__name__])[0])
             return None
 
-    def write_record(self, tags: Sequence[str], metrics: Line, history: list[Line], drawn: Sample | None) -> None:
+    def write_record(self, metrics: Line, history: list[Line], drawn: Sample | None) -> None:
         """Write history.jsonl, the model card and, last, run.json, which marks the folder as complete."""
         if drawn:
             place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
             history.append(place | drawn.figures)
             record.append_history(self.folder / "history.jsonl", history[-1:])
-        run = record.run_json(tags, self.corpus, self.options, self.recipe, self.hardware, self.device, self.base)
+        run = self.about | record.run_json(self.corpus, self.options, self.recipe, self.hardware, self.device, self.base)
         run |= {"metrics": metrics, "seconds": self.clock.seconds()}
         record.write_card(self.folder, run, history, drawn.captions if drawn else ())
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)

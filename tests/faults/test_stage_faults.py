@@ -70,7 +70,9 @@ class Stage:
         for name in RESULTS[self.name]:
             if name.endswith(but):
                 continue
-            assert (root / name).read_bytes() == (self.after / name).read_bytes(), name
+            # cleaning.json has the command, which names the root
+            found, expected = ((folder / name).read_bytes().replace(bytes(folder), b"ROOT") for folder in (root, self.after))
+            assert found == expected, name
         extra = _names(root) - _names(self.after)
         assert not [name for name in extra if ".previous" not in name], extra
 

@@ -9,6 +9,8 @@ import io
 import itertools
 import json
 import re
+import shlex
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +26,8 @@ import tune_transformer
 from hugging_captions import dataset, generator, models
 from hugging_captions.dataset.batches import encode_captions
 from hugging_captions.generator.candidates import Candidates
-from hugging_captions.generator.generate import as_csv
 from hugging_captions.generator.novelty import Reference, shown
+from hugging_captions.generator.results import as_csv
 from hugging_captions.options import GenerateOptions, HardwareOptions
 from hugging_captions.storage import Store, read_captions, write_captions
 from hugging_captions.text import hash64, word_count
@@ -472,3 +474,119 @@ def test_a_caption_that_reaches_the_limit_is_cut_after_its_last_whole_sentence(t
         assert line["text"].endswith((".", "!"))
         if line["ended"]:
             assert whole[line["row"]] == line
+
+
+def _json(store: Store, corpus: str = "corgi") -> dict:
+    return json.loads(store.generated(corpus, ".json").read_text(encoding="utf-8"))
+
+
+def test_every_combination_of_several_values_in_one_set_of_files(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--prompt", "Hello", "--prompt", "", "--num-captions", "3", "--max-length", "30", "--min-length", "0", "--device", "cpu"]
+    assert _main(trained, *few, "--temperature", "0.5", "0.9", "--top-k", "20", "40") == 0
+    printed = capsys.readouterr().out
+    rows, record = _records(trained), _json(trained)
+    combined = [(0.5, 20), (0.5, 40), (0.9, 20), (0.9, 40)]
+    assert [(row["temperature"], row["top_k"]) for row in rows] == [pair for pair in combined for _ in range(6)]
+    assert read_captions(trained.generated("corgi", ".txt")) == [row["text"] for row in rows]
+    with open(trained.generated("corgi", ".csv"), encoding="utf-8", newline="") as handle:
+        assert [(float(row["temperature"]), int(row["top_k"])) for row in csv.DictReader(handle)] == [
+            pair for pair in combined for _ in range(6)
+        ]
+    assert [(setting["temperature"], setting["top_k"], setting["kept"]) for setting in record["settings"]] == [
+        (*pair, 6) for pair in combined
+    ]
+    assert record["options"]["temperature"] == [0.5, 0.9]
+    assert record["kept"] == 24
+    for line, (temperature, top_k) in zip(printed.splitlines()[2:], combined):
+        assert line.startswith(f"temperature {temperature}, top_k {top_k} ")
+    assert {len(line) <= 80 for line in printed.splitlines()[:7]} == {True}
+    assert printed.splitlines()[6].startswith("held out ")
+    for temperature, top_k in combined:  # the same as each alone, from the same random numbers
+        assert _main(trained, *few, "--temperature", str(temperature), "--top-k", str(top_k)) == 0
+        own = [{**row, "temperature": temperature, "top_k": top_k} for row in _records(trained)]
+        assert own == [row for row in rows if (row["temperature"], row["top_k"]) == (temperature, top_k)]
+
+
+def test_a_setting_that_keeps_nothing_is_a_warning(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """At a high temperature nearly every token is as likely as the end, which comes too late."""
+    argv = [*BASICS, "--max-length", "12", "--min-length", "9", "--num-captions", "2", "--top-k", "0", "--top-p", "1"]
+    assert _main(trained, *argv, "--temperature", "0.1", "10") == 0
+    captured = capsys.readouterr()
+    assert "warning: temperature 10.0: 0 captions instead of 2 after " in captured.err
+    assert [setting["kept"] for setting in _json(trained)["settings"]] == [2, 0]
+    assert [line.split()[2] for line in captured.out.splitlines()[2:4]] == ["2", "0"]
+
+
+def test_a_name_keeps_results_apart_and_what_is_not_its_own_stays(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    few = [*BASICS, "--num-captions", "2"]
+    assert _main(trained, *few, "--name", "warm") == 0
+    warm = trained.generated("corgi_warm", ".txt").read_bytes()
+    assert _main(trained, *few, "--name", "cold", "--seed", "9") == 0
+    assert trained.generated("corgi_warm", ".txt").read_bytes() == warm
+    assert trained.generated("corgi_cold", ".txt").read_bytes() != warm
+    assert (_json(trained, "corgi_warm")["name"], _json(trained, "corgi_warm")["model"]) == ("warm", "corgi")
+    shutil.copytree(trained.model("corgi"), trained.model("corgi_warm"))
+    run = json.loads((trained.model("corgi") / "run.json").read_text(encoding="utf-8"))
+    try:
+        for model, owner in (("corgi_warm", {"tags": ["corgi"], "name": "warm"}), ("corgi", {"tags": ["corgi_warm"]})):
+            (trained.model("corgi_warm") / "run.json").write_text(json.dumps(run | owner), encoding="utf-8")
+            assert _main(trained, *few, "--name", "warm") == 0
+            assert _json(trained, "corgi_warm")["model"] == model
+        before = {path: path.read_bytes() for path in trained.generated("x", "").parent.glob("corgi_warm_gen.*")}
+        argv = ["--root", str(trained.root), "--tag", "corgi_warm", "--generate", "--overwrite"]
+        assert tune_transformer.main(argv) == 2
+        belongs = (
+            f"error: {trained.generated('corgi_warm', '.json')} belongs to tag 'corgi' with --name warm\nhint: give that tag and name\n"
+        )
+        assert capsys.readouterr().err.endswith(belongs)
+        assert {path: path.read_bytes() for path in before} == before
+        (trained.model("corgi_warm") / "run.json").write_text(json.dumps(run | {"tags": ["corgi"], "name": "warm"}), encoding="utf-8")
+        assert tune_transformer.main([*argv, "--name", "x"]) == 2  # the model of another tag isn't this one's
+        assert f"{trained.model('corgi_warm')} belongs to tag 'corgi' with --name warm" in capsys.readouterr().err
+    finally:
+        shutil.rmtree(trained.model("corgi_warm"))
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "a.b", "x" * 61, "a b", "a+b", "\\", "é" * 31])
+def test_what_is_no_name_is_refused_in_one_line(name: str, trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, f"--name={name}") == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: {name!r} can't be used as a name: ")
+    assert hint.startswith("hint: ")
+
+
+def test_the_record_repeats_the_run_to_the_byte(trained: Store) -> None:
+    argv = [
+        *BASICS[2:],
+        "--prompt=-x",
+        "--prompt",
+        'Hello "w1"',
+        "--temperature",
+        "0.5",
+        "0.9",
+        "--seed",
+        "4",
+        "--keep-all",
+        "--name",
+        "again",
+    ]
+    assert _main(trained, *argv) == 0
+    folder = trained.generated("x", "").parent
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.glob("corgi_again_gen.*") if path.suffix != ".previous"}
+
+    before = files()
+    assert len(before) == 4
+    _main(trained, *BASICS, "--name", "again")
+    assert files() != before
+    assert tune_transformer.main(shlex.split(json.loads(before["corgi_again_gen.json"])["command"])[2:]) == 0
+    assert files() == before
+    record = folder / "record.json"
+    record.write_bytes(before["corgi_again_gen.json"])
+    _main(trained, *BASICS, "--name", "again")
+    assert tune_transformer.main(["--root", str(trained.root), "--overwrite", "--options-from", str(record)]) == 0
+    assert files() == before
+    assert _main(trained, "--options-from", str(record), "--temperature", "0.7", "--prompt", "Hello") == 0
+    rows = [json.loads(line) for line in files()["corgi_again_gen.jsonl"].splitlines()]
+    assert (len(rows), {row["prompt"] for row in rows}, {row["seed"] for row in rows}) == (12, {"Hello"}, {4})

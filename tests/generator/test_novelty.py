@@ -121,7 +121,7 @@ def test_held_out_captions_are_no_part_of_the_index(root: Path) -> None:
     store.model("corgi").mkdir(parents=True)
     run = {"corpus_sha256": "", "held_out": [f"{hash64(caption):016x}" for caption in held_out]}
     (store.model("corgi") / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    reference = novelty.load_reference(["corgi"], store)
+    reference = novelty.load_reference(["corgi"], store, "corgi")
     assert reference.held_out == tuple(held_out)
     found = reference.search(captions)
     assert [copied is not None and copied.kind == "exact" for copied in found] == [caption not in held_out for caption in captions]
@@ -130,7 +130,7 @@ def test_held_out_captions_are_no_part_of_the_index(root: Path) -> None:
 
 
 def test_without_captions_it_says_what_it_could_not_check(root: Path) -> None:
-    reference = novelty.load_reference(["corgi"], Store(root))
+    reference = novelty.load_reference(["corgi"], Store(root), "corgi")
     path = Store(root).captions("corgi")
     assert reference.index is None
     assert reference.note == f"copies and novelty could not be checked: cannot read {path}: No such file or directory"

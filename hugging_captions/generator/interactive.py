@@ -1,0 +1,125 @@
+"""One prompt after the other, with a model that is loaded once.
+
+Reads what ``generate`` reads; /save writes the same files, called <corpus>_interactive_gen if the run has no name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..console import count
+from ..errors import UsageError
+from ..options import SAMPLING, GenerateOptions, HardwareOptions, with_setting
+from ..storage import Store, corpus_name, escape_caption, unescape_caption
+from .generate import nothing_left, open_writer, read_prompts, record_of, settings_of
+from .results import Values, result_paths, write
+
+if TYPE_CHECKING:  # imports torch
+    from .candidates import Caption
+
+log = logging.getLogger(__name__)
+
+#: The name under which a session without one is saved.
+DEFAULT_NAME = "interactive"
+HELP = (
+    r"a line: captions that begin with it (\n is a line break); an empty line: more for the same prompt",
+    "/temperature 0.8, /top-k 50, /top-p 0.9, /repetition-penalty 1.1: for the next captions",
+    "/save: write all captions so far; Ctrl-C: stop these captions; Ctrl-D: end",
+)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    prompt: str
+    options: GenerateOptions
+    kept: list[Caption]
+    attempts: list[Caption]
+
+
+class Session:
+    """A loaded model and what it has written so far. The same lines give the same captions."""
+
+    def __init__(self, tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str = "") -> None:
+        """Load the model of ``tags``, that of ``name`` if there is one.
+
+        Raises:
+            InputError: there is no usable checkpoint.
+            UsageError: --keep-language isn't a language, or the checkpoint belongs to another tag or name.
+        """
+        read_prompts(options)
+        self._tags, self._given, self._hardware, self._store = tags, options, hardware, store
+        self._name = name or DEFAULT_NAME
+        self._writer = open_writer(tags, name, options, hardware, store)
+        self._options, self._prompt = options, ""
+        self._answers: list[_Answer] = []
+        self._lines: list[str] = []
+        self._is_saved = False
+        log.info("ready: a prompt gives %s, /help says what else", count(options.num_captions, "caption"))
+
+    def answer(self, line: str) -> list[str]:
+        """Return what to show for one line: captions as in captions.txt, or nothing for a command that begins with ``/``.
+
+        After an interrupt the session is as it was before the line.
+
+        Raises:
+            NothingLeftError: no attempt was good enough.
+            UsageError: the prompt, the command or its value can't be used, or saving would replace what must stay.
+        """
+        line = line.strip()
+        self._lines.append(line)
+        try:
+            if not line.startswith("/"):
+                return self._write(unescape_caption(line) or self._prompt)
+            command, _, value = line[1:].partition(" ")
+            self._obey(command, value.strip())
+            return []
+        except KeyboardInterrupt:
+            self._lines.pop()
+            raise
+
+    def _obey(self, command: str, value: str) -> None:
+        if command == "save":
+            self._save()
+        elif command == "help":
+            for text in HELP:
+                log.info("%s", text)
+        else:
+            self._options = with_setting(self._options, command, value)
+
+    def _write(self, prompt: str) -> list[str]:
+        """Return captions for ``prompt``, none of which was shown before; the same prompt and options again have another seed."""
+        options = self._options
+        read_prompts(replace(options, prompt=(prompt,)))
+        earlier = [one for one in self._answers if one.prompt == prompt]
+        seed = self._hardware.seed + sum(one.options == options for one in earlier)
+        kept, attempts = self._writer.attempt([prompt], options, seed, shown=[caption.text for one in earlier for caption in one.kept])
+        self._prompt = prompt
+        self._answers.append(_Answer(prompt, options, kept, attempts))
+        if not kept:
+            raise nothing_left(corpus_name(self._tags), [attempts])
+        return [escape_caption(caption.text) for caption in kept]
+
+    def _save(self) -> None:
+        """Write the captions so far, by setting in their order; files of this session are replaced, earlier ones kept as .previous."""
+        if not any(one.kept for one in self._answers):
+            raise UsageError("there is no caption to save yet")
+        used = list(dict.fromkeys(one.options for one in self._answers))
+        vary = [name for name in SAMPLING if len({getattr(options, name) for options in used}) > 1]
+        values: list[Values] = [{name: getattr(options, name) for name in vary} for options in used]
+        runs = [_joined([one for one in self._answers if one.options == options]) for options in used]
+        settings = settings_of(values, runs, self._writer.reference, corpus_name(self._tags, self._name))
+        prompts = list(dict.fromkeys(one.prompt for one in self._answers))
+        run = self._tags, self._name, prompts, self._given, self._hardware
+        record = record_of(*run, self._writer, settings, self._store, "--interactive") | {"lines": self._lines}
+        with self._store.lock("text/generated_text", [corpus_name(self._tags, self._name)]):
+            paths = result_paths(self._tags, self._name, self._store)
+            write(paths, settings, record, self._writer.reference.training, None, self._hardware.overwrite, again=self._is_saved)
+        self._is_saved = True
+        log.info("saved %s", paths[".txt"])
+
+
+def _joined(answers: Sequence[_Answer]) -> tuple[list[Caption], list[Caption]]:
+    return [caption for one in answers for caption in one.kept], [caption for one in answers for caption in one.attempts]

@@ -1,0 +1,161 @@
+"""What a generation gave: one or several settings, the table that compares them, and the files.
+
+Writes text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import console, storage
+from ..storage import Store, corpus_name
+
+if TYPE_CHECKING:  # imports torch: a usage error is reported before that
+    from .candidates import Caption
+    from .novelty import Figures
+
+
+#: The sampling options that vary, by name.
+Values = dict[str, float | int | str]
+#: The ends of the files' names; .compare.txt of an earlier run must not stay next to other captions.
+_SUFFIXES = (".txt", ".jsonl", ".csv", ".json", ".html", ".compare.txt")
+#: The figures in which settings are compared.
+COMPARED = ("novelty_4", "distinct_2")
+#: What a spreadsheet may take for a formula, also behind spaces and in full-width forms, and such text behind apostrophes.
+_FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠])")
+
+
+def label(values: Values) -> str:
+    """Return the values for people: ``temperature 0.7, top_p 0.9``."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one combination of the sampling options gave.
+
+    ``values`` are those of the options that vary, by name: empty where there is one combination. ``captions`` are the kept ones,
+    by prompt and best first; ``attempts`` all that were evaluated, each with its reason; ``rejected`` counts the reasons.
+    """
+
+    values: Values
+    captions: tuple[Caption, ...]
+    attempts: tuple[Caption, ...]
+    rejected: dict[str, int]
+    figures: dict[str, Figures]
+
+    def counts(self) -> dict[str, object]:
+        """Return what the .json file says of this setting alone."""
+        return {"kept": len(self.captions), "attempts": len(self.attempts), "rejected": self.rejected, "figures": self.figures}
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """What each setting gave, and where it is."""
+
+    path: Path
+    settings: tuple[Setting, ...]
+    note: str
+
+    @property
+    def captions(self) -> list[Caption]:
+        """Return the kept captions of all settings, in the order of the files."""
+        return [caption for setting in self.settings for caption in setting.captions]
+
+    def summary(self) -> str:
+        """Return for stdout the best ten captions, the rejected ones by reason and the novelty table, or a table of the settings."""
+        head, rows = comparison(self.settings)
+        parts = self._one(self.settings[0]) if len(self.settings) == 1 else [console.table(rows, head)]
+        parts[-1] += f"\n{self.note}" if self.note else ""
+        attempts = sum(len(setting.attempts) for setting in self.settings)
+        kept = f"{console.count(len(self.captions), 'caption')} of {console.count(attempts, 'attempt')} -> {self.path}"
+        return "\n\n".join([*parts, kept])
+
+    def _one(self, setting: Setting) -> list[str]:
+        from .candidates import REASONS
+        from .novelty import table
+
+        best = sorted(setting.captions, key=lambda caption: -(caption.score or 0.0))[:10]
+        parts = ["\n".join(f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(best, 1))]
+        if setting.rejected:
+            attempts = len(setting.attempts)
+            shares = [[REASONS[name], count, f"{count / attempts:.0%}"] for name, count in setting.rejected.items()]
+            parts.append(console.table(shares, (f"rejected of {console.count(attempts, 'attempt')}", "captions", "share")))
+        return [*parts, table(setting.figures)]
+
+
+def comparison(settings: Sequence[Setting]) -> tuple[list[str], list[list[str]]]:
+    """Return a header, and a row for each setting and for the held-out captions where there are some."""
+    from .novelty import shown
+
+    rows = []
+    for setting in settings:
+        scores = [caption.score for caption in setting.captions if caption.score is not None]
+        cells = [len(setting.captions), len(setting.attempts), sum(scores) / len(scores) if scores else None]
+        rows.append([label(setting.values), *map(shown, cells), *(shown(setting.figures["kept"].get(name)) for name in COMPARED)])
+    if people := settings[0].figures.get("held out"):
+        rows.append(["held out", shown(people["captions"]), "", "", *(shown(people.get(name)) for name in COMPARED)])
+    return ["setting", "kept", "attempts", "mean score", *COMPARED], rows
+
+
+def result_paths(tags: Sequence[str], name: str, store: Store) -> dict[str, Path]:
+    """Return the path of each file of a generation by the end of its name.
+
+    Raises:
+        UsageError: what is there belongs to another tag or name.
+    """
+    paths = {suffix: store.generated(corpus_name(tags, name), suffix) for suffix in _SUFFIXES}
+    storage.refuse_foreign(paths[".json"], tags, name)
+    return paths
+
+
+def write(
+    paths: dict[str, Path],
+    settings: Sequence[Setting],
+    record: dict[str, Any],
+    training: Sequence[str],
+    comparison: str | None,
+    overwrite: bool,
+    again: bool = False,
+) -> None:
+    """Replace the files together, once all are on disk; earlier ones are kept as .previous, unless they are this session's (``again``).
+
+    A row names its setting where there are several. The page shows the ``training`` captions that are copied.
+    """
+    from .page import page
+
+    captions = [caption for setting in settings for caption in setting.captions]
+    records = [setting.values | caption.record() for setting in settings for caption in setting.captions]
+    texts = {
+        ".txt": "".join(storage.escape_caption(caption.text) + "\n" for caption in captions),
+        ".jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records),
+        ".csv": as_csv(records),
+        ".json": storage.json_bytes(record).decode(),
+        ".html": page(record["tags"], record["prompts"], settings, training, record),
+    }
+    if comparison is not None:
+        texts[".compare.txt"] = comparison
+    with storage.atomic_writes([paths[suffix] for suffix in texts]) as handles:
+        for handle, text in zip(handles, texts.values()):
+            handle.write(text)
+            handle.flush()  # a full disk must be found before the earlier files are moved
+        if not again:
+            storage.keep_previous(list(paths.values()), overwrite)
+
+
+def as_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return a table with a row for each record.
+
+    A text that a spreadsheet could take for a formula begins with an apostrophe that is no part of it (OWASP, CSV injection).
+    """
+    import pandas as pd
+
+    cells = [{key: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for key, cell in row.items()} for row in records]
+    # with quotes around every text: a bare carriage return would end the row for some readers
+    return str(pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
