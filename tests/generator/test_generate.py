@@ -577,7 +577,7 @@ def test_the_record_repeats_the_run_to_the_byte(trained: Store) -> None:
         return {path.name: path.read_bytes() for path in folder.glob("corgi_again_gen.*") if path.suffix != ".previous"}
 
     before = files()
-    assert len(before) == 4
+    assert len(before) == 5
     _main(trained, *BASICS, "--name", "again")
     assert files() != before
     assert tune_transformer.main(shlex.split(json.loads(before["corgi_again_gen.json"])["command"])[2:]) == 0
