@@ -1,4 +1,4 @@
-"""Pull a hashtag's posts from Instagram, or import posts, and clean their captions.
+"""Pull a hashtag's posts from Instagram, or import them, and clean their captions.
 
     python pull_and_clean.py --tag rmnp --caption-queries 60 --min-likes 10
     python pull_and_clean.py --tag rmnp --from examples/rmnp_posts.jsonl
@@ -10,6 +10,7 @@ cleaning.json (why the others are not in it). DOCS.md has every option.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -17,11 +18,13 @@ from hugging_captions import console, options
 from hugging_captions.errors import InputError
 from hugging_captions.storage import Store, normalise_tags
 
+log = logging.getLogger("hugging_captions.scripts")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script; DOCS.md is generated from it."""
-    parser = console.Parser(prog="pull_and_clean.py", description=(__doc__ or "").split("\n")[0])
-    for group in (options.PullCommand, options.RunOptions, options.PullOptions, options.CleanOptions):
+    parser = console.Parser(prog="pull_and_clean.py", description="\n\n".join((__doc__ or "").split("\n\n")[:2]))
+    for group in (options.RunOptions, options.PullOptions, options.CleanOptions, options.PullCommand):
         options.add_options(parser, group)
     return parser
 
@@ -61,10 +64,12 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
     if pull.skip_pull:
         return
     if pull.from_paths:
+        log.info("importing %s for #%s", console.listed([str(path) for path in pull.from_paths]), tags[0])
         from hugging_captions.scraper import import_posts
 
         print(import_posts(pull.from_paths, tags[0], store).summary())
         return
+    log.info("opening the session with Instagram")
     from hugging_captions import scraper
 
     context = scraper.open_session(pull)
@@ -99,7 +104,7 @@ def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Stor
     for result in cleaner.clean(tags, clean, store):
         print(result.summary(verbose))
         if report:
-            print(f"drawn as {cleaner.draw(result, store)}")
+            print(console.wrap(f"drawn as {console.short_path(cleaner.draw(result, store))}"))
 
 
 if __name__ == "__main__":

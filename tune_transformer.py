@@ -1,7 +1,7 @@
 """Fine-tune a language model on a hashtag's captions and write new ones.
 
-    python tune_transformer.py --tag rmnp --train --generate --max-length 60 --min-length 20
-    python tune_transformer.py --tag rmnp --train --base-model scratch
+    python tune_transformer.py --tag rmnp --train --generate --prompt "The view"
+    python tune_transformer.py --tag rmnp --generate --num-captions 200
 
 Reads text/<tag>/captions.txt; writes trained_models/<tag>/ and text/generated_text/<tag>_gen.*.
 DOCS.md has every option.
@@ -20,8 +20,8 @@ from hugging_captions.storage import Store, corpus_name, normalise_tags
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script; DOCS.md is generated from it."""
-    parser = console.Parser(prog="tune_transformer.py", description=(__doc__ or "").split("\n")[0])
-    for group in (options.TuneCommand, options.RunOptions, options.TrainOptions, options.GenerateOptions, options.HardwareOptions):
+    parser = console.Parser(prog="tune_transformer.py", description="\n\n".join((__doc__ or "").split("\n\n")[:2]))
+    for group in (options.RunOptions, options.TuneCommand, options.TrainOptions, options.GenerateOptions, options.HardwareOptions):
         options.add_options(parser, group)
     return parser
 
@@ -51,7 +51,7 @@ def tune(arguments: argparse.Namespace) -> None:
         if command.train:
             print_training(tags, train, hardware, store)
         if command.generate and first:
-            print_generation(tags, generate, hardware, store)
+            print_generation(tags, generate, hardware, store, run.verbose)
 
 
 def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
@@ -63,11 +63,13 @@ def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: o
         print(result.summary())
 
 
-def print_generation(tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store) -> None:
+def print_generation(
+    tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store, verbose: bool
+) -> None:
     """Write captions with the model of ``tags``; print the best ten, what was rejected and the novelty figures."""
     from hugging_captions import generator
 
-    print(generator.generate(tags, generate, hardware, store).summary())
+    print(generator.generate(tags, generate, hardware, store).summary(verbose))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import console
 from ..errors import BusyError, InputError, NothingLeftError, from_os_error
 from ..options import CleanOptions
 from ..posts import parse_post
@@ -30,8 +31,10 @@ class ForgetResult:
 
     def summary(self) -> str:
         """Return the lines for stdout."""
-        lines = [f"#{tag}: {count:,} post{'s' * (count != 1)} forgotten" for tag, count in self.removed.items()]
-        lines += [f"{folder} was trained on this corpus: train it again, or remove it" for folder in self.models]
+        lines = [console.wrap(f"#{tag}: {console.count(count, 'post')} forgotten") for tag, count in self.removed.items()]
+        lines += [
+            console.wrap(f"{console.short_path(folder)} was trained on this corpus: train it again, or remove it") for folder in self.models
+        ]
         return "\n".join(lines)
 
 

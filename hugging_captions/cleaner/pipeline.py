@@ -43,8 +43,6 @@ SCRIPT = "pull_and_clean.py"
 SPAN, WORTH_PROCESSES = 1 << 15, 16
 #: Spans for each process that are examined or wait to be written: memory stays bounded.
 IN_FLIGHT = 8
-#: Bytes of a posts.jsonl, about 20,000 posts, whose cleaning takes long enough to say that it begins.
-LARGE = 10_000_000
 #: Bytes of English in a GPT-2 token, for the rough count of tokens.
 BYTES_PER_TOKEN = 4
 #: The packages whose version can change what is kept.
@@ -87,10 +85,10 @@ class CleanResult:
         languages = ", ".join(f"{code} {_share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
         changed = ", ".join(f"{name} {count:,}" for name, count in self.changed.items())
         lines = [
-            console.table(rows, (f"#{self.tag}", "posts", "share")),
-            f"changed by rule: {changed or 'none'}",
-            f"languages of {evaluated:,} evaluated captions: {languages}",
-            f"about {self.tokens:,} tokens to train on",
+            console.table(rows, (f"#{console.shorten(self.tag, 40)}", "posts", "of posts")),
+            console.wrap(f"posts changed by rule: {changed or 'none'}"),
+            console.wrap(f"languages of {console.count(evaluated, 'evaluated caption')}: {languages or 'none'}"),
+            f"about {console.count(self.tokens, 'token')} to train on",
         ]
         for reason, texts in self.examples.items() if verbose else ():
             lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
@@ -98,7 +96,7 @@ class CleanResult:
 
 
 def _share(count: int, of: int) -> str:
-    return f"{100 * count / max(1, of):.1f} %"
+    return f"{count / max(1, of):.1%}"
 
 
 def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
@@ -187,8 +185,7 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
         size = path.stat().st_size
     except OSError as error:
         raise from_os_error(error, "read", path) from error
-    if size > LARGE:
-        log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
+    log.info("cleaning %s: %s of posts", path, f"{size / 1e6:,.1f} MB")
     starts = range(0, size, SPAN)
     # The first span here: forked processes share the models that it loads.
     here = 1 if submit and len(starts) >= WORTH_PROCESSES else len(starts)

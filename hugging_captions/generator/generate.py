@@ -50,19 +50,19 @@ class GenerateResult:
     figures: dict[str, Figures]
     note: str
 
-    def summary(self) -> str:
-        """Return the best ten captions, the rejected ones by reason and the novelty table, for stdout."""
+    def summary(self, verbose: bool = False) -> str:
+        """Return the best ten captions, the rejected ones by reason and the novelty figures (all with ``verbose``), for stdout."""
         from .candidates import REASONS
         from .novelty import table
 
         best = sorted(self.captions, key=lambda caption: -(caption.score or 0.0))[:10]
-        parts = ["\n".join(f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(best, 1))]
+        parts = ["\n".join(console.wrap(f"{number:3}. {console.shorten(caption.text, 200)}", 5) for number, caption in enumerate(best, 1))]
         if self.rejected:
             shares = [[REASONS[name], count, f"{count / self.attempts:.0%}"] for name, count in self.rejected.items()]
-            parts.append(console.table(shares, (f"rejected of {console.count(self.attempts, 'attempt')}", "captions", "share")))
-        parts.append(table(self.figures) + (f"\n{self.note}" if self.note else ""))
-        kept = f"{console.count(len(self.captions), 'caption')} of {console.count(self.attempts, 'attempt')} -> {self.path}"
-        return "\n\n".join([*parts, kept])
+            parts.append(console.table(shares, ("why captions were rejected", "captions", "of attempts")))
+        parts.append(table(self.figures, verbose) + (f"\n{console.wrap(self.note)}" if self.note else ""))
+        kept = f"{console.count(len(self.captions), 'caption')} of {console.count(self.attempts, 'attempt')}"
+        return "\n\n".join([*parts, console.wrap(f"{kept} -> {console.short_path(self.path)}")])
 
 
 def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store) -> GenerateResult:
@@ -82,6 +82,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".compare.txt")}
     storage.refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
+    log.info("loading torch and the model of %s", console.listed([f"#{tag}" for tag in tags]))
     from . import novelty
     from .candidates import Candidates
 
@@ -177,7 +178,7 @@ def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) 
     """
     if by == "none":
         return list(captions)
-    for caption in captions:
+    for caption in console.progress(captions, unit="caption", label="scoring"):
         caption.score = caption.mean_logprob
         if by == "score":
             caption.score = selection.score(selection.features(caption.text, caption.mean_logprob))
@@ -281,6 +282,7 @@ def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.L
     try:
         name = storage.read_json(store.model(corpus) / "run.json")["options"]["base_model"]
         if name != "scratch":
+            log.info("loading the base model %s", name)
             base = models.load_base(name, (), seed=0)
             base.model.to(tuned.model.device).eval()
             return base
@@ -321,7 +323,8 @@ def compare(base: models.LoadedModel | None, captions: Sequence[Caption], option
         return f"no comparison with the base model: {error}\n"
     rows = [Row(prompts.index(caption.prompt), caption.row) for caption in captions]
     waiting = iter(rows)
-    for _ in Decoder(base, encoded, options, captions[0].seed).run(lambda free: list(islice(waiting, free))):
+    steps = Decoder(base, encoded, options, captions[0].seed).run(lambda free: list(islice(waiting, free)))
+    for _ in console.progress(steps, unit="step", label="the base model's captions"):
         pass
     parts = []
     for number, (caption, row) in enumerate(zip(captions, rows), start=1):

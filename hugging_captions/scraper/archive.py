@@ -68,14 +68,14 @@ class ImportResult:
     other_files: int = 0
 
     def summary(self) -> str:
-        """Return the result in one line for stdout."""
+        """Return the result for stdout."""
         total = self.found.total()
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
         parts = [f"{console.count(total, 'post')} in {console.count(self.files, 'file')} ({formats})"]
         parts += [f"{self.new:,} new", f"{total - self.new:,} already here"]
         notes = {"unreadable record": self.unreadable, "unreadable like count": self.unreadable_likes, "other file": self.other_files}
         parts += [console.count(number, noun) for noun, number in notes.items() if number]
-        return console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}")
+        return console.wrap(console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}"))
 
 
 def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = tables.MAX_UNPACKED) -> ImportResult:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -27,6 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from .. import console
 from ..dataset import batches as dataset
 from ..dataset.batches import HeldOut, Row, TokenBatches
 from ..errors import is_out_of_memory
@@ -71,7 +71,8 @@ def _row_losses(model: CausalModel, rows: Sequence[Row], batch_tokens: int) -> l
     nats = torch.zeros(len(rows), dtype=torch.float64)
     batches = list(TokenBatches([len(row) for row in rows], batch_tokens, seed=0, shuffle=False))
     with torch.no_grad():
-        for batch in batches[state.process_index :: state.num_processes]:
+        share = batches[state.process_index :: state.num_processes]
+        for batch in console.progress(share, unit="batch", label="evaluating"):
             tensors = dataset.collate([rows[i] for i in batch])
             logits = model(input_ids=tensors["input_ids"].to(device), use_cache=False).logits
             nats[batch] = token_losses(logits, tensors["labels"].to(device)).sum(-1).cpu().double()
@@ -130,7 +131,7 @@ class CaptionTrainer(Trainer):
         self._state = PartialState()
         self._fits_everywhere = not self._state.use_distributed  # one process takes a step that doesn't fit again
         self.remove_callback(PrinterCallback)
-        if sys.stderr.isatty():
+        if console.draws_progress():
             self.add_callback(_ProgressBar())
 
     def get_train_dataloader(self) -> DataLoader[Row]:

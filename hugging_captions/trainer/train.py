@@ -53,16 +53,17 @@ class TrainResult:
     metrics: Line
 
     def summary(self) -> str:
-        """Return the result in two lines for stdout."""
+        """Return the result for stdout."""
         captions, steps = console.count(self.metrics["train_captions"], "caption"), console.count(self.metrics["steps"], "step")
-        done = f"trained {self.folder} on {captions} in {steps}"
+        done = console.wrap(f"trained {console.short_path(self.folder)} on {captions} in {steps}")
         if self.metrics["val_loss"] is None:
             return f"{done}\nno held-out figures: fewer than {MIN_CAPTIONS_FOR_SPLIT} captions, or --val-fraction 0"
-        return (
-            f"{done}\nheld-out loss {self.metrics['val_loss_before']:.3f} -> {self.metrics['val_loss']:.3f} "
+        figures = (
+            f"held-out loss {self.metrics['val_loss_before']:.3f} -> {self.metrics['val_loss']:.3f} "
             f"(perplexity {self.metrics['perplexity']:.1f}, {self.metrics['bits_per_byte']:.3f} bits per byte, "
             f"best of epoch {self.metrics['best_epoch']:g})"
         )
+        return f"{done}\n{console.wrap(figures)}"
 
 
 def train(
@@ -91,6 +92,7 @@ def train(
         raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
     store.recover_model(name)
     refuse_loss([store.model(name)], hardware.overwrite)
+    log.info("reading the captions of %s", console.listed([f"#{tag}" for tag in tags]))
     corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
     training = _Training(corpus, options, hardware, store.training(name))
     metrics, history = training.fit()
@@ -110,7 +112,7 @@ class _Training:
     """One training from its loaded base model to its record; ``folder`` is that of the unfinished training."""
 
     def __init__(self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path) -> None:
-        log.info("loading base model %s", options.base_model)
+        log.info("loading torch and the base model %s", options.base_model)
         from accelerate import PartialState
         from transformers import set_seed
 
