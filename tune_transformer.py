@@ -49,16 +49,19 @@ def tune(arguments: argparse.Namespace) -> None:
         if command.generate and first:
             stack.enter_context(store.lock("text/generated_text", [corpus_name(tags)]))
         if command.train:
-            print_training(tags, train, hardware, store)
+            print_training(tags, train, generate, hardware, store)
         if command.generate and first:
             print_generation(tags, generate, hardware, store, run.verbose)
 
 
-def print_training(tags: Sequence[str], train: options.TrainOptions, hardware: options.HardwareOptions, store: Store) -> None:
+def print_training(
+    tags: Sequence[str], train: options.TrainOptions, generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store
+) -> None:
     """Train on the captions of ``tags``, and print where the model is and how good it became."""
     from hugging_captions import generator, trainer
 
-    result = trainer.train(tags, train, hardware, store, generator.sample)
+    write = generator.epoch_writer(generate, hardware) if train.sample_every_epoch else None
+    result = trainer.train(tags, train, hardware, store, generator.sample, write)
     if console.is_main_process():
         print(result.summary())
 

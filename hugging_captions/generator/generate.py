@@ -10,8 +10,8 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ DEFAULT_PROMPT = "My day"
 WORDS_OF_A_LANGUAGE = 3
 #: Attempts of the sample that a training ends with.
 SAMPLE_CAPTIONS = 100
+#: Captions that --sample-every-epoch shows.
+EPOCH_CAPTIONS = 3
 #: The novelty figures that go into history.jsonl and the model card.
 SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
@@ -131,6 +133,30 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     figures |= {f"held_out_{key}": columns["held out"][key] for key in SAMPLE_FIGURES}
     best = rank([caption for caption in captions if caption.ended and not caption.is_empty], "score", None)[:3]
     return models.Sample(figures, tuple(caption.text for caption in best))
+
+
+def epoch_writer(options: GenerateOptions, hardware: HardwareOptions) -> Callable[[models.LoadedModel], list[str]]:
+    """Return what lets a model write ``EPOCH_CAPTIONS`` captions for the first prompt of ``options``; it leaves the model as it was.
+
+    Raises:
+        InputError: ``read_prompts``.
+    """
+    prompt = read_prompts(replace(options, keep_all=True))[0]
+    few = replace(options, prompt=(prompt,), prompt_file=None, num_captions=EPOCH_CAPTIONS, keep_all=True)
+
+    def write(model: models.LoadedModel) -> list[str]:
+        from . import novelty
+        from .candidates import Candidates
+
+        was_training = model.model.training
+        model.model.eval()
+        try:
+            candidates = Candidates(model, [prompt], few, hardware.seed, novelty.Reference(None))
+            return [caption.text for caption in candidates.collect("sampling")]
+        finally:
+            model.model.train(was_training)
+
+    return write
 
 
 def read_prompts(options: GenerateOptions) -> list[str]:

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Options that change when or where something is written, never the weights.
-_NO_EFFECT = ("resume", "save_minutes", "report_to")
+_NO_EFFECT = ("resume", "save_minutes", "report_to", "sample_every_epoch")
 #: torch.compile takes a minute or more: --compile auto is for trainings of more steps than this, and only on a GPU.
 COMPILE_STEPS = 3000
 #: At most so many epochs over fewer captions than that are evaluated twice in an epoch, because the best point may lie between two.
 FEW_EPOCHS, SMALL_CORPUS = 4, 2000
 #: What measures a finished model for its card: model, captions that it was trained on, captions held out.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
+#: What lets a model write the captions that --sample-every-epoch shows.
+Writer = Callable[[LoadedModel], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,12 @@ class TrainResult:
 
 
 def train(
-    tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, sample: Sampler | None = None
+    tags: Sequence[str],
+    options: TrainOptions,
+    hardware: HardwareOptions,
+    store: Store,
+    sample: Sampler | None = None,
+    write: Writer | None = None,
 ) -> TrainResult:
     """Fine-tune on the captions of ``tags`` and save the weights with the best held-out loss.
 
@@ -77,6 +85,7 @@ def train(
     Args:
         sample: called with the finished model if captions were held out; its figures go into history.jsonl, its
             captions into the model card. If it fails, that is a warning.
+        write: called with the model after each epoch if ``options.sample_every_epoch``; its captions go into history.jsonl.
 
     Raises:
         InputError: captions or the base model are missing or unusable, or the loss became NaN.
@@ -95,7 +104,7 @@ def train(
     log.info("reading the captions of %s", console.listed([f"#{tag}" for tag in tags]))
     corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
     training = _Training(corpus, options, hardware, store.training(name))
-    metrics, history = training.fit()
+    metrics, history = training.fit(write if options.sample_every_epoch else None)
     if console.is_main_process():
         model = training.save()
         drawn: Sample | None = None
@@ -144,7 +153,7 @@ class _Training:
         self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
         self.tokens = sum(len(row) - 1 for row in self.data.train)
 
-    def fit(self) -> tuple[Line, list[Line]]:
+    def fit(self, write: Writer | None = None) -> tuple[Line, list[Line]]:
         """Train, put the best weights into the model, and return run.json's metrics and the history."""
         from .callbacks import Evaluation
         from .checkpoints import Checkpoints, Interrupts, Saving, fingerprint
@@ -164,7 +173,7 @@ class _Training:
                 log.info("resuming the unfinished training from %s", resumed)
                 saving.resume(resumed)
             self._announce()
-            steps = self._run(evaluation, saving, resumed)
+            steps = self._run(evaluation, saving, resumed, write)
             gc.collect()  # the Trainer and its optimizer, which hold each other
         if saving.stopped:
             raise KeyboardInterrupt(f"training stopped at step {steps} and was saved; the same command resumes it")
@@ -190,17 +199,21 @@ class _Training:
             console.count(epochs, "epoch"), len(batches), f"{memory / 1e6:,.0f}",
         )  # fmt: skip
 
-    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None) -> int:
+    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None, write: Writer | None) -> int:
         """Train until the end, an interrupt or a loss that isn't finite; return the number of steps.
 
         A failed save becomes a one-line error and leaves nothing behind, a checkpoint that can't be read another one.
         """
-        from .callbacks import CaptionTrainer
+        from .callbacks import CaptionTrainer, EpochSamples
         from .checkpoints import damaged, disk_error
 
+        callbacks: list[Any] = [evaluation, saving]
+        if write:
+            loaded = replace(self.base, model=self.model)
+            callbacks.append(EpochSamples(evaluation, self.batches, partial(write, loaded), self.clock))
         trainer = CaptionTrainer(
             model=self.model, args=self._arguments(saving.checkpoints.folder, evaluates=bool(self.corpus.held_out) and not resumed),
-            callbacks=[evaluation, saving], rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
+            callbacks=callbacks, rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
             parts=self.options.gradient_accumulation_steps,
         )  # fmt: skip
         try:
