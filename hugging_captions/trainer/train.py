@@ -320,13 +320,15 @@ class _Training:
 
     def write_record(self, tags: Sequence[str], metrics: Line, history: list[Line], drawn: Sample | None) -> None:
         """Write history.jsonl, the model card and, last, run.json, which marks the folder as complete."""
+        from .card import write_card
+
         if drawn:
             place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
             history.append(place | drawn.figures)
             record.append_history(self.folder / "history.jsonl", history[-1:])
         run = record.run_json(tags, self.corpus, self.options, self.recipe, self.hardware, self.device, self.base)
         run |= {"metrics": metrics, "seconds": self.clock.seconds()}
-        record.write_card(self.folder, run, history, drawn.captions if drawn else ())
+        write_card(self.folder, run, history, drawn.captions if drawn else ())
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         write_json(self.folder / "run.json", run)
 
