@@ -51,12 +51,26 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
 
         print("\n".join(cleaner.review(tag, command.review, clean, store) for tag in tags))
         return
+    if run.dry_run:
+        print_plan(tags, pull, clean, store)
+        return
     if command.forget:
         print_forgotten(command.forget, tags, store)
         return
     with store.lock("text", tags):
         fetch_posts(tags, pull, store, arguments.command_line)
         print_cleaning(tags, clean, store, run.verbose, command.report)
+
+
+def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.CleanOptions, store: Store) -> None:
+    """Print what the same command without --dry-run would do."""
+    from hugging_captions import cleaner, scraper
+
+    if pull.from_paths:
+        print(scraper.plan_import(pull.from_paths, tags[0], store))
+    elif not pull.skip_pull:
+        print(scraper.plan_pull(tags, pull, store))
+    print(cleaner.plan(tags, clean, store, not pull.skip_pull))
 
 
 def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, command: str) -> None:

@@ -10,12 +10,15 @@ DOCS.md has every option.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from hugging_captions import console, options
 from hugging_captions.storage import Store, corpus_name, normalise_tags
+
+log = logging.getLogger("hugging_captions.scripts")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,6 +45,9 @@ def tune(arguments: argparse.Namespace) -> None:
     complaints = options.tune_complaints(command, tags, train, generate, hardware, options.given(arguments))
     options.raise_if_any(complaints, "tune_transformer.py")
     store = Store(run.root)
+    if run.dry_run:
+        print_plan(tags, command, train, generate, hardware, store)
+        return
     first = console.is_main_process()  # of the processes that torchrun started, one writes
     with ExitStack() as stack:
         if command.train and first:
@@ -52,6 +58,28 @@ def tune(arguments: argparse.Namespace) -> None:
             print_training(tags, train, generate, hardware, store)
         if command.generate and first:
             print_generation(tags, generate, hardware, store, run.verbose)
+
+
+def print_plan(
+    tags: Sequence[str],
+    command: options.TuneCommand,
+    train: options.TrainOptions,
+    generate: options.GenerateOptions,
+    hardware: options.HardwareOptions,
+    store: Store,
+) -> None:
+    """Print what the same command without --dry-run would do."""
+    if command.train:
+        log.info("loading torch and the base model %s to measure memory and time", train.base_model)
+        from hugging_captions import trainer
+
+        planned = trainer.plan(tags, train, hardware, store)
+        if console.is_main_process():
+            print(planned)
+    if command.generate and console.is_main_process():
+        from hugging_captions import generator
+
+        print(generator.plan(tags, generate, hardware, store, command.train))
 
 
 def print_training(

@@ -139,6 +139,17 @@ def short_path(path: Path, width: int = WIDTH - 8) -> str:
     return text if len(text) <= width else f"{text[: width // 4]}…{text[len(text) + 1 + width // 4 - width :]}"
 
 
+def rows(title: str, facts: Sequence[tuple[str, str]]) -> str:
+    """Return ``title`` and, below it, each fact after its label, wrapped."""
+    width = max(len(label) for label, _ in facts) + 4
+    return "\n".join([wrap(title), *(wrap(f"  {label:{width - 2}}{text}", width) for label, text in facts)])
+
+
+def duration(seconds: float) -> str:
+    """Return a rough length of time in the unit that fits it: ``40 s``, ``12 min``, ``3.5 h``."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def listed(names: Sequence[str], most: int = 8) -> str:
     """Return ``names`` with commas between them, at most ``most`` of them and how many more there are, or ``none``."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""

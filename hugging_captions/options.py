@@ -273,7 +273,7 @@ _SAMPLING = ("prompt", "prompt_file", "max_length", "temperature", "top_k", "top
 _IGNORED_WITH: dict[str, tuple[str, ...]] = {
     "explain": (*_PULLING, "report", "dry_run", "near_threshold", "workers"),
     "review": (*_PULLING, "report", "dry_run", "near_threshold", "workers"),
-    "forget": (*_PULLING, "report", *_names(CleanOptions)),
+    "forget": (*_PULLING, "report", "dry_run", *_names(CleanOptions)),
     "from_paths": _PULLING,
     "skip_pull": _PULLING,
 }

@@ -6,8 +6,8 @@ posts from posts.jsonl as well.
 """
 
 from .forget import forget
-from .pipeline import clean
+from .pipeline import clean, plan
 from .report import draw, review
 from .rules import explain
 
-__all__ = ["clean", "draw", "explain", "forget", "review"]
+__all__ = ["clean", "draw", "explain", "forget", "plan", "review"]

@@ -114,12 +114,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         UsageError: --skip-rule names no rule, or --language no language.
     """
     rules.refuse_unknown(options)
-    for tag in tags:
-        if not store.posts(tag).exists():
-            raise InputError(
-                f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist",
-                f"pull its posts:  {store.command(SCRIPT, '--tag', tag)}  (or import them: add --from PATH)",
-            )
+    _refuse_missing(tags, store)
     results = [CleanResult(tag) for tag in tags]
     survivors = duplicates.Survivors()
     with tempfile.TemporaryFile() as verdicts:
@@ -134,6 +129,39 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         verdicts.seek(0)
         _write(results, verdicts, found, options, store)
     return results
+
+
+def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: bool) -> str:
+    """Return what ``clean`` would do with the posts that are here, for stdout.
+
+    Args:
+        after_pull: whether the same command adds posts first.
+
+    Raises:
+        InputError, UsageError: as ``clean``.
+    """
+    rules.refuse_unknown(options)
+    if not after_pull:
+        _refuse_missing(tags, store)
+    facts = []
+    for tag in tags:
+        size = store.posts(tag).stat().st_size if store.posts(tag).exists() else 0
+        facts.append(("read", f"{console.short_path(store.posts(tag), 60)}, {size / 1e6:,.1f} MB now"))
+        paths = [path(tag) for path in (store.captions, store.dropped, store.cleaning)]
+        verb = "replace" if paths[0].exists() else "write"
+        facts.append((verb, f"{console.short_path(paths[0], 55)}, {', '.join(path.name for path in paths[1:])}"))
+    return console.rows(
+        "would clean by these rules: " + ", ".join(name for name in rules.rule_names() if name not in options.skip_rule), facts
+    )
+
+
+def _refuse_missing(tags: Sequence[str], store: Store) -> None:
+    for tag in tags:
+        if not store.posts(tag).exists():
+            raise InputError(
+                f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist",
+                f"pull its posts:  {store.command(SCRIPT, '--tag', tag)}  (or import them: add --from PATH)",
+            )
 
 
 def _count(examined: _Examined, result: CleanResult) -> None:

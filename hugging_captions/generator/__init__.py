@@ -4,6 +4,7 @@ Reads trained_models/<corpus>/ (the model and its run.json) and text/<tag>/capti
 text/generated_text/<corpus>_gen.txt, .jsonl, .csv and .json, and with --compare-base .compare.txt.
 """
 
-from .generate import GenerateResult, epoch_writer, generate, sample
+from .generate import epoch_writer, generate, sample
+from .plan import plan
 
-__all__ = ["GenerateResult", "epoch_writer", "generate", "sample"]
+__all__ = ["epoch_writer", "generate", "plan", "sample"]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # imports torch: a usage error is reported before that
 log = logging.getLogger(__name__)
 
 DEFAULT_PROMPT = "My day"
+#: What a run writes or, as .compare.txt without --compare-base, moves away: it must not stay next to other captions.
+SUFFIXES = (".txt", ".jsonl", ".csv", ".json", ".compare.txt")
 #: A prompt of fewer words says little about the language of its captions.
 WORDS_OF_A_LANGUAGE = 3
 #: Attempts of the sample that a training ends with.
@@ -80,15 +82,14 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
         UsageError: a prompt can't be used, --keep-language isn't a language, or a .previous would be lost.
     """
     corpus = corpus_name(tags)
-    # .compare.txt of an earlier run must not stay next to other captions
-    paths = {suffix: store.generated(corpus, suffix) for suffix in (".txt", ".jsonl", ".csv", ".json", ".compare.txt")}
+    paths = {suffix: store.generated(corpus, suffix) for suffix in SUFFIXES}
     storage.refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
     log.info("loading torch and the model of %s", console.listed([f"#{tag}" for tag in tags]))
     from . import novelty
     from .candidates import Candidates
 
-    loaded = _prepare(models.load_checkpoint(corpus, store), hardware)
+    loaded = prepare(models.load_checkpoint(corpus, store), hardware)
     reference = novelty.load_reference(tags, store)
     candidates = Candidates(loaded, prompts, options, hardware.seed, reference)
     start = time.perf_counter()
@@ -185,7 +186,7 @@ def read_prompts(options: GenerateOptions) -> list[str]:
     return prompts
 
 
-def _prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:
+def prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:
     """Return the model on its device, in the number format that the device accelerates, ready to decode."""
     device = models.choose_device(hardware.device)
     loaded.model.to(device, models.dtype_of(models.choose_precision(device, hardware.precision))).eval()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from .callbacks import Evaluation
-    from .checkpoints import Saving
+    from .checkpoints import Checkpoints, Saving
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def train(
     refuse_loss([store.model(name)], hardware.overwrite)
     log.info("reading the captions of %s", console.listed([f"#{tag}" for tag in tags]))
     corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
-    training = _Training(corpus, options, hardware, store.training(name))
+    training = Training(corpus, options, hardware, store.training(name))
     metrics, history = training.fit(write if options.sample_every_epoch else None)
     if console.is_main_process():
         model = training.save()
@@ -117,10 +117,10 @@ def train(
     return TrainResult(store.model(name), metrics)
 
 
-class _Training:
+class Training:
     """One training from its loaded base model to its record; ``folder`` is that of the unfinished training."""
 
-    def __init__(self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path) -> None:
+    def __init__(self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path, offline: bool = False) -> None:
         log.info("loading torch and the base model %s", options.base_model)
         from accelerate import PartialState
         from transformers import set_seed
@@ -131,7 +131,7 @@ class _Training:
         self.device = models.choose_device(hardware.device)
         self.precision = models.choose_precision(self.device, hardware.precision)
         self.processes = PartialState(cpu=self.device == "cpu")  # several processes meet here, each on its own card
-        self.base = models.load_base(options.base_model, corpus.captions, hardware.seed)
+        self.base = models.load_base(options.base_model, corpus.captions, hardware.seed, offline)
         fuse_activations(self.base.model)
         self.data = dataset.encode(corpus, self.base, block=CLASSIC_BLOCK if options.recipe == "classic" else None)
         width = getattr(self.base.model.config, "hidden_size", 768)
@@ -146,26 +146,45 @@ class _Training:
                     problem = f"--lora {options.lora} doesn't work with {self.base.model.config.model_type} models: {error}"
                     raise UsageError(problem, "give --lora 0, which trains all weights") from error
                 log.warning("there are no adapters for %s models: all weights are trained", self.base.model.config.model_type)
-                self.base = models.load_base(options.base_model, corpus.captions, hardware.seed)  # some layers have adapters already
+                self.base = models.load_base(
+                    options.base_model, corpus.captions, hardware.seed, offline
+                )  # some layers have adapters already
                 self.model = self.base.model
                 self.recipe = fit(choose(replace(options, lora=0)), width, sum(map(len, self.data.train)))
         self.model = self.model.to(self.device)
         self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
         self.tokens = sum(len(row) - 1 for row in self.data.train)
 
-    def fit(self, write: Writer | None = None) -> tuple[Line, list[Line]]:
-        """Train, put the best weights into the model, and return run.json's metrics and the history."""
-        from .callbacks import Evaluation
-        from .checkpoints import Checkpoints, Interrupts, Saving, fingerprint
+    @property
+    def evaluations_per_epoch(self) -> int:
+        """How often an epoch is evaluated."""
+        return 2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1
+
+    def checkpoints(self) -> Checkpoints:
+        """Return the checkpoints of this training, wherever it stands."""
+        from .checkpoints import Checkpoints, fingerprint
 
         settings = {key: value for key, value in as_json(self.options).items() if key not in _NO_EFFECT}
         settings |= asdict(self.recipe) | {"seed": self.hardware.seed, "precision": self.precision, "device": self.device}
-        checkpoints = Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
+        return Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
+
+    def memory(self) -> int:
+        """Return about how many bytes training takes, beyond the process itself."""
+        parts = self.options.gradient_accumulation_steps * self.processes.num_processes
+        largest = self.batches.largest(parts)
+        return estimate_memory(self.model, -(-len(largest) // parts), self.batches.lengths[largest[0]], self.precision)
+
+    def fit(self, write: Writer | None = None) -> tuple[Line, list[Line]]:
+        """Train, put the best weights into the model, and return run.json's metrics and the history."""
+        from .callbacks import Evaluation
+        from .checkpoints import Interrupts, Saving
+
+        checkpoints = self.checkpoints()
         resumed = checkpoints.open(self.options.resume, self.hardware.overwrite)
         patience = self.options.patience if self.options.recipe != "classic" else self.recipe.epochs
         evaluation = Evaluation(
             self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock,
-            per_epoch=2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1,
+            per_epoch=self.evaluations_per_epoch,
         )  # fmt: skip
         with Interrupts() as interrupts:
             saving = Saving(checkpoints, evaluation, self.options.save_minutes, interrupts, self.clock)
@@ -188,15 +207,12 @@ class _Training:
     def _announce(self) -> None:
         """Log what is about to be trained, and about how much memory that takes."""
         batches, epochs = self.batches, self.recipe.epochs
-        parts = self.options.gradient_accumulation_steps * self.processes.num_processes
-        largest = batches.largest(parts)
-        memory = estimate_memory(self.model, -(-len(largest) // parts), batches.lengths[largest[0]], self.precision)
         trained, all_ = (sum(p.numel() for p in self.model.parameters() if p.requires_grad or every) for every in (False, True))
         log.info(
             "training %s of %s parameters on %s, %s tokens, on %s in %s; at most %s (%s of %d), about %s MB of memory",
             f"{trained:,}", f"{all_:,}", console.count(len(self.corpus.split.train), "caption"), f"{self.tokens:,}",
             models.describe_device(self.device), self.precision, console.count(epochs * len(batches), "step"),
-            console.count(epochs, "epoch"), len(batches), f"{memory / 1e6:,.0f}",
+            console.count(epochs, "epoch"), len(batches), f"{self.memory() / 1e6:,.0f}",
         )  # fmt: skip
 
     def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None, write: Writer | None) -> int:
