@@ -180,7 +180,7 @@ def test_every_option_is_long_kebab_case_and_explained(script: object) -> None:
 
 def test_options_become_json() -> None:
     run = options.RunOptions(tag=("rmnp",), root=Path("x"))
-    assert options.as_json(run) == {"tag": ["rmnp"], "root": "x", "verbose": False}
+    assert options.as_json(run) == {"tag": ["rmnp"], "root": "x", "dry_run": False, "verbose": False, "quiet": False, "log_file": None}
 
 
 @pytest.mark.parametrize(

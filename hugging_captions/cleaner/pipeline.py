@@ -146,7 +146,7 @@ def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: b
     facts = []
     for tag in tags:
         size = store.posts(tag).stat().st_size if store.posts(tag).exists() else 0
-        facts.append(("read", f"{console.short_path(store.posts(tag), 60)}, {size / 1e6:,.1f} MB now"))
+        facts.append(("read", f"{console.short_path(store.posts(tag), 60)}, {size / 1e3:,.0f} kB now"))
         paths = [path(tag) for path in (store.captions, store.dropped, store.cleaning)]
         verb = "replace" if paths[0].exists() else "write"
         facts.append((verb, f"{console.short_path(paths[0], 55)}, {', '.join(path.name for path in paths[1:])}"))
@@ -213,7 +213,7 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
         size = path.stat().st_size
     except OSError as error:
         raise from_os_error(error, "read", path) from error
-    log.info("cleaning %s: %s of posts", path, f"{size / 1e6:,.1f} MB")
+    log.info("cleaning %s", path)
     starts = range(0, size, SPAN)
     # The first span here: forked processes share the models that it loads.
     here = 1 if submit and len(starts) >= WORTH_PROCESSES else len(starts)

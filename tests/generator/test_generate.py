@@ -216,7 +216,7 @@ def test_what_cannot_succeed_is_refused_in_one_line(
 def test_a_model_that_never_ends_stops_by_itself(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(trained, "--max-length", "30", "--min-length", "29", "--num-captions", "500", "--temperature", "0.3") == 5
     error = capsys.readouterr().err
-    assert "gave up on the prompt 'My day': each of its attempts reached --max-length before it ended, with no whole sentence" in error
+    assert "gave up on the prompt 'My day': each of its attempts reached --max-length with no whole sentence" in error
     assert "none of 100 attempts" in error
 
 
@@ -281,7 +281,7 @@ def test_a_checkpoint_of_an_earlier_version_has_no_held_out_captions(trained: St
     note = "the model was trained by an earlier version: held-out captions are not known, all count as training captions"
     captured = capsys.readouterr()
     assert f"warning: {note}" in captured.err
-    assert note in captured.out
+    assert note in " ".join(captured.out.split())
     record = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
     assert record["note"] == note
     assert set(record["figures"]) == {"kept", "attempts"}
