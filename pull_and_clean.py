@@ -64,6 +64,7 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
 
 def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.CleanOptions, store: Store) -> None:
     """Print what the same command without --dry-run would do."""
+    log.info("reading what is here")
     from hugging_captions import cleaner, scraper
 
     if pull.from_paths:
@@ -113,6 +114,7 @@ def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> 
 
 def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool, report: bool) -> None:
     """Clean the posts of ``tags`` and print the table of what was kept and why the rest was not."""
+    log.info("cleaning the posts of %s", console.listed([f"#{tag}" for tag in tags]))
     from hugging_captions import cleaner
 
     for result in cleaner.clean(tags, clean, store):

@@ -69,8 +69,8 @@ def print_plan(
     store: Store,
 ) -> None:
     """Print what the same command without --dry-run would do."""
+    log.info("loading torch to measure memory and time")
     if command.train:
-        log.info("loading torch and the base model %s to measure memory and time", train.base_model)
         from hugging_captions import trainer
 
         planned = trainer.plan(tags, train, hardware, store)
@@ -86,6 +86,8 @@ def print_training(
     tags: Sequence[str], train: options.TrainOptions, generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store
 ) -> None:
     """Train on the captions of ``tags``, and print where the model is and how good it became."""
+    if console.is_main_process():
+        log.info("loading torch and the captions of %s", console.listed([f"#{tag}" for tag in tags]))
     from hugging_captions import generator, trainer
 
     write = generator.epoch_writer(generate, hardware) if train.sample_every_epoch else None
@@ -98,6 +100,7 @@ def print_generation(
     tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store, verbose: bool
 ) -> None:
     """Write captions with the model of ``tags``; print the best ten, what was rejected and the novelty figures."""
+    log.info("loading torch and the model of %s", console.listed([f"#{tag}" for tag in tags]))
     from hugging_captions import generator
 
     print(generator.generate(tags, generate, hardware, store).summary(verbose))

@@ -43,6 +43,8 @@ SCRIPT = "pull_and_clean.py"
 SPAN, WORTH_PROCESSES = 1 << 15, 16
 #: Spans for each process that are examined or wait to be written: memory stays bounded.
 IN_FLIGHT = 8
+#: Bytes of a posts.jsonl, about 20,000 posts, whose cleaning takes long enough to say how large it is.
+LARGE = 10_000_000
 #: Bytes of English in a GPT-2 token, for the rough count of tokens.
 BYTES_PER_TOKEN = 4
 #: The packages whose version can change what is kept.
@@ -213,7 +215,8 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
         size = path.stat().st_size
     except OSError as error:
         raise from_os_error(error, "read", path) from error
-    log.info("cleaning %s", path)
+    if size > LARGE:
+        log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
     starts = range(0, size, SPAN)
     # The first span here: forked processes share the models that it loads.
     here = 1 if submit and len(starts) >= WORTH_PROCESSES else len(starts)

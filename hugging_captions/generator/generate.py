@@ -85,7 +85,6 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
     paths = {suffix: store.generated(corpus, suffix) for suffix in SUFFIXES}
     storage.refuse_loss(list(paths.values()), hardware.overwrite)
     prompts = read_prompts(options)
-    log.info("loading torch and the model of %s", console.listed([f"#{tag}" for tag in tags]))
     from . import novelty
     from .candidates import Candidates
 

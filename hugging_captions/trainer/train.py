@@ -101,7 +101,6 @@ def train(
         raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
     store.recover_model(name)
     refuse_loss([store.model(name)], hardware.overwrite)
-    log.info("reading the captions of %s", console.listed([f"#{tag}" for tag in tags]))
     corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
     training = Training(corpus, options, hardware, store.training(name))
     metrics, history = training.fit(write if options.sample_every_epoch else None)
@@ -121,7 +120,7 @@ class Training:
     """One training from its loaded base model to its record; ``folder`` is that of the unfinished training."""
 
     def __init__(self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path, offline: bool = False) -> None:
-        log.info("loading torch and the base model %s", options.base_model)
+        log.info("loading base model %s", options.base_model)
         from accelerate import PartialState
         from transformers import set_seed
 

@@ -330,8 +330,7 @@ def test_an_interrupt_ends_all_processes_and_only_the_main_one_reports_it(
         send(running.pid, number)
         time.sleep(0.05)
     _, err = running.communicate(timeout=50)
-    log = f"cleaning {Store(root).posts('rmnp')}\n"
-    assert (running.returncode, err) == (130, f"{log}error: {reason}; what was written so far is kept\n")
+    assert (running.returncode, err) == (130, f"cleaning the posts of #rmnp\nerror: {reason}; what was written so far is kept\n")
     assert all(map(_has_ended, workers))
 
 

@@ -116,7 +116,10 @@ def test_exactly_as_many_as_asked_for_all_different_all_ended(trained: Store, ca
     assert record["figures"]["kept"]["exact_copies"] == 0
     out = capsys.readouterr().out
     assert f"24 captions of {record['attempts']} attempts" in out
-    assert "novelty_4" in out
+    figures = [line.split()[0] for line in out.split("\n\n")[2].splitlines()[2:]]
+    assert figures == ["mean_words", "novelty_4", "longest_copied_span", "near_copies", "distinct_2"]
+    assert "captions  of attempts\n" in out
+    assert max(map(len, out.splitlines())) <= 80
     best = sorted(lines, key=lambda line: -line["score"])
     assert f" 10. {best[9]['text']}" in out
     assert " 11. " not in out
@@ -141,6 +144,11 @@ def test_golden(trained: Store) -> None:
     """The bytes for a fixed model: what a change of the decoding, the random numbers or the order would alter."""
     assert _main(trained, *BASICS, "--temperature", "0.8", "--seed", "5", "--rank", "likelihood", "--attempts-per-caption", "1") == 0
     assert trained.generated("corgi", ".txt").read_text(encoding="utf-8") == (GOLDEN / "generated.txt").read_text(encoding="utf-8")
+
+
+def test_verbose_shows_every_figure(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS, "--verbose") == 0
+    assert {"novelty_8", "compression_ratio", "tag_share"} <= {line.split(" ")[0] for line in capsys.readouterr().out.splitlines()}
 
 
 def test_prompts_from_a_file(trained: Store, tmp_path: Path) -> None:
