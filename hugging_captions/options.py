@@ -165,7 +165,7 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
 
     Those of ``COMMON`` go into the parser's first group. An option that isn't given leaves no attribute behind: ``given`` relies on that.
     """
-    parser._optionals.title = "most used options"
+    parser._optionals.title = "Most used options"
     group = parser.add_argument_group((options_class.__doc__ or "").rstrip("."))
     for item in dataclasses.fields(options_class):
         settings = {key: value for key, value in item.metadata.items() if key not in ("flag", "help", *_LIMITS)}

@@ -255,7 +255,7 @@ def test_help_is_quick_and_opens_with_examples_and_what_most_people_need(script:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.3
-    head, common, rest = out.split("\n\n    python ")[0], *out.split("most used options:")[1].split("\n\n", 1)
+    head, common, rest = out.split("\n\n    python ")[0], *out.split("Most used options:")[1].split("\n\n", 1)
     assert head.startswith(f"usage: python {script} --tag TAG [options]\n")
     assert out.count(f"\n    python {script} --tag rmnp ") == 2
     assert 8 <= common.count("\n  -") <= 13
