@@ -199,7 +199,7 @@ def _figures(metrics: Line) -> str:
         f"| loss (nats per token) | {metrics['val_loss_before']:.4f} | {metrics['val_loss']:.4f} |\n"
         f"| bits per byte | {metrics['bits_per_byte_before']:.4f} | {metrics['bits_per_byte']:.4f} |\n{by_tag}\n"
         f"Perplexity {metrics['perplexity']:.2f} at step {metrics['best_step']} (epoch {metrics['best_epoch']:g}), "
-        f"on {metrics['val_captions']} captions that were not trained on.\n"
+        f"on {count(metrics['val_captions'], 'caption')} not trained on.\n"
     )
 
 
