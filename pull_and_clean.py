@@ -1,4 +1,4 @@
-"""Pull a hashtag's posts from Instagram, or import posts, and clean their captions.
+"""Pull a hashtag's posts from Instagram, or import them, and clean their captions.
 
     python pull_and_clean.py --tag rmnp --caption-queries 60 --min-likes 10
     python pull_and_clean.py --tag rmnp --from examples/rmnp_posts.jsonl
@@ -10,6 +10,7 @@ cleaning.json (why the others are not in it). DOCS.md has every option.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -17,11 +18,13 @@ from hugging_captions import console, options
 from hugging_captions.errors import InputError
 from hugging_captions.storage import Store, normalise_tags
 
+log = logging.getLogger("hugging_captions.scripts")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script; DOCS.md is generated from it."""
-    parser = console.Parser(prog="pull_and_clean.py", description=(__doc__ or "").split("\n")[0])
-    for group in (options.PullCommand, options.RunOptions, options.PullOptions, options.CleanOptions):
+    parser = console.Parser(prog="pull_and_clean.py", description="\n\n".join((__doc__ or "").split("\n\n")[:2]))
+    for group in (options.RunOptions, options.PullOptions, options.CleanOptions, options.PullCommand):
         options.add_options(parser, group)
     return parser
 
@@ -49,6 +52,9 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
 
         print("\n".join(cleaner.review(tag, command.review, clean, store) for tag in tags))
         return
+    if run.dry_run:
+        print_plan(tags, pull, clean, store)
+        return
     if command.forget:
         print_forgotten(command.forget, tags, store)
         return
@@ -57,15 +63,29 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
         print_cleaning(tags, clean, store, run.verbose, command.report)
 
 
+def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.CleanOptions, store: Store) -> None:
+    """Print what the same command without --dry-run would do."""
+    log.info("reading what is here")
+    from hugging_captions import cleaner, scraper
+
+    if pull.from_paths:
+        print(scraper.plan_import(pull.from_paths, tags[0], store))
+    elif not pull.skip_pull:
+        print(scraper.plan_pull(tags, pull, store))
+    print(cleaner.plan(tags, clean, store, not pull.skip_pull))
+
+
 def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, command: str) -> None:
     """Add to each tag's posts.jsonl what --from or Instagram has, and print one line for each."""
     if pull.skip_pull:
         return
     if pull.from_paths:
+        log.info("importing %s for #%s", console.listed([str(path) for path in pull.from_paths]), tags[0])
         from hugging_captions.scraper import import_posts
 
         print(import_posts(pull.from_paths, tags[0], store).summary())
         return
+    log.info("opening the session with Instagram")
     from hugging_captions import scraper
 
     context = scraper.open_session(pull)
@@ -95,12 +115,13 @@ def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> 
 
 def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool, report: bool) -> None:
     """Clean the posts of ``tags`` and print the table of what was kept and why the rest was not."""
+    log.info("cleaning the posts of %s", console.listed([f"#{tag}" for tag in tags]))
     from hugging_captions import cleaner
 
     for result in cleaner.clean(tags, clean, store):
         print(result.summary(verbose))
         if report:
-            print(f"report: {cleaner.report(result, store)}")
+            print(console.wrap(f"report: {console.short_path(cleaner.report(result, store))}"))
 
 
 if __name__ == "__main__":

@@ -14,18 +14,22 @@ import re
 import shlex
 import signal
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from . import __version__
 from .errors import DISK_ERRNOS, HuggingCaptionsError, InputError, ResourceError, UsageError, from_os_error, is_out_of_memory
 
 T = TypeVar("T")
+
+#: Columns that a summary has at most.
+WIDTH = 80
 
 # C0 and C1 controls, and the bidirectional overrides that can reorder a terminal line.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -49,12 +53,68 @@ class _Handler(logging.Handler):
             sys.stderr.flush()
 
 
-def set_up_logging(verbose: bool) -> None:
-    """Send the package's log to stderr: information and above, everything with ``verbose``."""
+class _LogFile(logging.FileHandler):
+    """Append to the file of --log-file: time, level and text, each line of it with both."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return ``record`` on one printable line."""
+        return printable(super().format(record))
+
+    def line(self, level: str, text: str) -> None:
+        """Write ``text`` under ``level``, a line for each of its own."""
+        for line in text.split("\n"):
+            self.handle(logging.makeLogRecord({"levelname": level, "msg": line}))
+
+
+class _Tee:
+    """A stdout whose lines go into the log file as well."""
+
+    def __init__(self, stdout: TextIO, log_file: _LogFile) -> None:
+        self._stdout, self._log_file, self._begun = stdout, log_file, ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stdout, name)
+
+    def write(self, text: str) -> int:
+        """Write ``text``; a line goes into the file when it is whole."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._log_file.line("RESULT", line)
+        return self._stdout.write(text)
+
+
+def set_up_logging(verbose: bool, quiet: bool = False, log_file: Path | None = None) -> None:
+    """Send the package's log to stderr: information and above, everything with ``verbose``, errors with ``quiet``.
+
+    ``log_file`` gets everything, from the first of several processes.
+
+    Raises:
+        ResourceError: ``log_file`` can't be written.
+    """
     logger = logging.getLogger("hugging_captions")
-    logger.handlers[:] = [_Handler()]
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    screen = _Handler(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    logger.handlers[:] = [screen]
     logger.propagate = False
+    if log_file and is_main_process():
+        try:
+            logger.addHandler(_LogFile(log_file))
+        except OSError as error:
+            raise from_os_error(error, "write", log_file) from error
+    logger.setLevel(logging.DEBUG if log_file else screen.level)
+
+
+def _log_file() -> _LogFile | None:
+    return next((handler for handler in logging.getLogger("hugging_captions").handlers if isinstance(handler, _LogFile)), None)
+
+
+def _close_log_file() -> None:
+    if log_file := _log_file():
+        logging.getLogger("hugging_captions").removeHandler(log_file)
+        log_file.close()
 
 
 def printable(text: str) -> str:
@@ -66,6 +126,28 @@ def shorten(text: str, width: int = 72) -> str:
     """Return ``text`` on one printable line of at most ``width`` characters."""
     line = printable(text.replace("\n", " / "))
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def wrap(text: str, indent: int = 4) -> str:
+    """Return ``text`` on lines of at most ``WIDTH`` characters, all but the first indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def short_path(path: Path, width: int = WIDTH - 8) -> str:
+    """Return ``path``, its middle as ``…`` if it is longer than ``width``: the end names the file."""
+    text = printable(str(path))
+    return text if len(text) <= width else f"{text[: width // 4]}…{text[len(text) + 1 + width // 4 - width :]}"
+
+
+def rows(title: str, facts: Sequence[tuple[str, str]]) -> str:
+    """Return ``title`` and, below it, each fact after its label, wrapped."""
+    width = max(len(label) for label, _ in facts) + 4
+    return "\n".join([wrap(title), *(wrap(f"  {label:{width - 2}}{text}", width) for label, text in facts)])
+
+
+def duration(seconds: float) -> str:
+    """Return a rough length of time in the unit that fits it: ``40 s``, ``12 min``, ``3.5 h``."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
@@ -94,8 +176,15 @@ def progress(items: Iterable[T] | None = None, *, total: int | None = None, unit
     """Return a tqdm bar over ``items`` (or one updated by hand) that draws only on a terminal."""
     from tqdm import tqdm
 
-    drawn = sys.stderr.isatty()
-    return tqdm(items, total=total, unit=unit, unit_scale=unit == "B", desc=label, file=sys.stderr, disable=not drawn, leave=False)
+    hidden = not draws_progress()
+    return tqdm(items, total=total, unit=unit, unit_scale=unit == "B", desc=label, file=sys.stderr, disable=hidden, leave=False)
+
+
+def draws_progress() -> bool:
+    """Return whether progress bars are drawn: on a terminal, by one process, without --quiet."""
+    handlers = logging.getLogger("hugging_captions").handlers
+    quiet = any(isinstance(handler, _Handler) and handler.level > logging.INFO for handler in handlers)
+    return sys.stderr.isatty() and is_main_process() and not quiet
 
 
 def is_main_process() -> bool:
@@ -107,37 +196,42 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     """Parse ``argv``, do the ``work``, and turn whatever happens into an exit code.
 
     An expected failure is one ``error:`` line and, where there is one, a ``hint:`` line; a
-    traceback is shown only with ``--verbose``. SIGTERM is treated like Ctrl-C. ``@FILE`` as the first
-    argument stands for the arguments in that file. The command line itself is ``arguments.command_line``,
-    for messages that say how to go on.
+    traceback is shown only with ``--verbose``, and is in the file of ``--log-file``. SIGTERM is treated like Ctrl-C. ``@FILE`` as
+    the first argument stands for the arguments in that file. The command line itself is ``arguments.command_line``, for messages
+    that say how to go on.
     """
-    arguments = argparse.Namespace(verbose=False)
+    arguments = argparse.Namespace()
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no letter for it must not end the run
     try:
         argv = _expanded(argv)
-        arguments = parser.parse_args(argv, argparse.Namespace(verbose=False))
+        arguments = parser.parse_args(argv, argparse.Namespace())
         arguments.command_line = shlex.join(["python", parser.prog, *argv])
-        set_up_logging(arguments.verbose)
-        with _sigterm_interrupts():
+        set_up_logging(*(getattr(arguments, name, None) for name in ("verbose", "quiet", "log_file")))  # type: ignore[arg-type]
+        if log_file := _log_file():
+            log_file.line("COMMAND", arguments.command_line)
+        tee = redirect_stdout(_Tee(sys.stdout, log_file)) if log_file else nullcontext()
+        with _sigterm_interrupts(), tee:
             work(arguments)
-        sys.stdout.flush()
+            sys.stdout.flush()
         return 0
     except SystemExit as exit_:  # argparse after --help
         return int(exit_.code or 0)
     except KeyboardInterrupt as interrupt:
-        _report(str(interrupt) or "interrupted; what was written so far is kept", "", arguments.verbose)
+        _report(str(interrupt) or "interrupted; what was written so far is kept", "", arguments)
         return 130
     except BrokenPipeError:  # the reader of stdout went away: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if known := _known(error):
-            _report(str(known), known.hint, arguments.verbose)
+            _report(str(known), known.hint, arguments)
             return known.exit_code
-        _report(f"unexpected {type(error).__name__}: {error} (this is a bug; --verbose shows where)", "", arguments.verbose)
+        _report(f"unexpected {type(error).__name__}: {error} (this is a bug; --verbose shows where)", "", arguments)
         return 1
+    finally:
+        _close_log_file()
 
 
 def _expanded(argv: Sequence[str]) -> list[str]:
@@ -189,7 +283,7 @@ def converse(answer: Callable[[str], None]) -> None:
                 raise
             sys.stderr.write("\nstopped; Ctrl-D ends\n")
         except HuggingCaptionsError as error:
-            _report(str(error), error.hint, verbose=False)
+            _report(str(error), error.hint, argparse.Namespace())
 
 
 def _read_line(terminal: bool) -> str:
@@ -247,19 +341,21 @@ def _known(error: Exception) -> HuggingCaptionsError | None:
     return None
 
 
-def _report(message: str, hint: str, verbose: bool) -> None:
-    if verbose:
+def _report(message: str, hint: str, arguments: argparse.Namespace) -> None:
+    if getattr(arguments, "verbose", False):
         sys.stderr.write("\n".join(map(printable, traceback.format_exc().split("\n"))))
-    sys.stderr.write(f"error: {printable(message)}\n")
-    if hint:
-        sys.stderr.write(f"hint: {printable(hint)}\n")
+    lines = [f"error: {printable(message)}"] + [f"hint: {printable(hint)}"] * bool(hint)
+    sys.stderr.write("\n".join([*lines, ""]))
+    if log_file := _log_file():
+        log_file.line("ERROR", "\n".join([*lines, traceback.format_exc().rstrip()]))
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that knows --version and no abbreviations, and raises ``UsageError`` instead of exiting."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
+        usage = "python %(prog)s --tag TAG [options]"
+        super().__init__(usage=usage, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
         self.add_argument("--version", action="version", version=f"Hugging Captions {__version__}")
 
     def parse_args(self, argv: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]

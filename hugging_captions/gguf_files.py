@@ -69,7 +69,7 @@ def converted(path: Path, digest: str) -> tuple[Path, dict[str, str]]:
     """
     if find_spec("gguf") is None:
         raise UsageError(f"{path.name} needs the package gguf, which is not installed", "pip install gguf")
-    folder = cache_folder() / f"{path.stem}-{digest[:16]}"
+    folder = _folder(path, digest)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
@@ -78,6 +78,15 @@ def converted(path: Path, digest: str) -> tuple[Path, dict[str, str]]:
     except OSError as error:
         raise _cache_error(folder, error) from error
     return folder, read_json(folder / ORIGIN)
+
+
+def is_converted(path: Path, digest: str) -> bool:
+    """Return whether the folder that ``converted`` returns is there already."""
+    return _is_whole(_folder(path, digest))
+
+
+def _folder(path: Path, digest: str) -> Path:
+    return cache_folder() / f"{path.stem}-{digest[:16]}"
 
 
 def _is_whole(folder: Path) -> bool:

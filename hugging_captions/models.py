@@ -181,8 +181,20 @@ def free_memory(device: torch.device) -> int:
         return 4 << 30
 
 
-def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
-    """Return the base model called ``name``, in float32 on the CPU.
+def is_here(name: str) -> bool:
+    """Return whether ``load_base`` needs neither the network nor a conversion for the base model called ``name``."""
+    from huggingface_hub import try_to_load_from_cache
+
+    file = gguf_files.packaged_file() if name == "smollm2" else (Path(name), "") if Path(name).is_file() else None
+    if file:
+        return gguf_files.is_converted(file[0], file[1] or sha256(file[0]))
+    if name == "scratch" or Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return True
+    return isinstance(try_to_load_from_cache(gguf_files.HUB_NAME if name == "smollm2" else name, "config.json"), str)
+
+
+def load_base(name: str, captions: Sequence[str], seed: int, offline: bool = False) -> LoadedModel:
+    """Return the base model called ``name``, in float32 on the CPU; with ``offline`` without asking the hub.
 
     Args:
         captions: what ``scratch`` makes its tokenizer from.
@@ -197,7 +209,7 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
         return _from_scratch(captions, seed)
     if name == "smollm2":
         file = gguf_files.packaged_file()
-        return _load_gguf(*file) if file else _load_from_hub(gguf_files.HUB_NAME)
+        return _load_gguf(*file) if file else _load_from_hub(gguf_files.HUB_NAME, offline)
     if Path(name).is_file():
         return _refuse_not_finite(name, _load_gguf(Path(name), sha256(Path(name))))
     if Path(name).is_dir():
@@ -206,7 +218,7 @@ def load_base(name: str, captions: Sequence[str], seed: int) -> LoadedModel:
         raise InputError(
             f"base model {name} is neither a folder nor a file", "give a hub name, a folder that holds config.json, smollm2 or scratch"
         )
-    return _load_from_hub(name)
+    return _load_from_hub(name, offline)
 
 
 def _load_gguf(path: Path, digest: str) -> LoadedModel:
@@ -215,8 +227,8 @@ def _load_gguf(path: Path, digest: str) -> LoadedModel:
     return replace(_load_folder(folder, "the converted base model"), origin=origin)
 
 
-def _load_from_hub(name: str) -> LoadedModel:
-    local_only = not _hub_answers()
+def _load_from_hub(name: str, offline: bool) -> LoadedModel:
+    local_only = offline or not _hub_answers()
     try:
         return _refuse_not_finite(name, _load(name, local_files_only=local_only))
     except (OSError, ValueError, KeyError) as error:

@@ -23,6 +23,10 @@ from .storage import read_json
 
 log = logging.getLogger(__name__)
 
+#: The options that most people need: ``--help`` lists them first.
+COMMON = ("tag", "dry_run", "caption_queries", "from_paths", "skip_pull", "login", "cookies", "min_likes",
+          "train", "generate", "base_model", "prompt", "num_captions", "overwrite")  # fmt: skip
+
 O = TypeVar("O")  # noqa: E741 - one of the option classes below
 
 
@@ -40,17 +44,20 @@ def option(default: Any, help: str, **settings: Any) -> Any:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Both scripts."""
+    """Folders and messages."""
 
     tag: tuple[str, ...] = option((), "hashtag; several make one corpus and one model", nargs="+", metavar="TAG")
     root: Path = option(Path("."), "folder that holds text/ and trained_models/", type=Path, metavar="DIR")
+    dry_run: bool = option(False, "print what would be done, and do nothing")
     verbose: bool = option(False, "show details, examples and tracebacks")
     options_from: Path | None = option(None, "repeat the options of a run.json, _gen.json or cleaning.json", type=Path, metavar="FILE")
+    quiet: bool = option(False, "show errors and results only")
+    log_file: Path | None = option(None, "append all messages and results, with times", type=Path, metavar="PATH")
 
 
 @dataclass(frozen=True)
 class PullCommand:
-    """More commands."""
+    """Looking at posts and removing them."""
 
     explain: str | None = option(None, "show what becomes of each sentence of this post, and stop", type=str, metavar="SHORTCODE")
     review: int | None = option(None, "print so many dropped and changed captions by reason, and stop", type=int, at_least=1, metavar="N")
@@ -64,7 +71,7 @@ FEEDS = ("auto", "search", "search-graphql", "sections", "web-info", "graphql", 
 
 @dataclass(frozen=True)
 class PullOptions:
-    """Where posts come from."""
+    """Pulling and importing."""
 
     caption_queries: int = option(60, "pages of posts to request from Instagram, per tag", at_least=1, metavar="N")
     from_paths: tuple[Path, ...] = option((), "import these files or folders", flag="from", nargs="+", type=Path, metavar="PATH")
@@ -82,7 +89,7 @@ class PullOptions:
 
 @dataclass(frozen=True)
 class CleanOptions:
-    """Which captions are worth training on."""
+    """Cleaning."""
 
     min_likes: int = option(10, "drop posts with fewer likes", at_least=0, metavar="N")
     unknown_likes: str = option("keep", "posts whose likes are hidden", choices=("keep", "drop"))
@@ -113,7 +120,7 @@ class TuneCommand:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Fine-tuning."""
+    """Training."""
 
     base_model: str = option("gpt2", "hub name, local folder, GGUF file, smollm2 or scratch", metavar="MODEL")
     recipe: str = option("measured", "measured defaults, or the recipe of 2020 for comparison", choices=("measured", "classic"))
@@ -127,6 +134,7 @@ class TrainOptions:
     )
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
     patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
+    sample_every_epoch: bool = option(False, "also show three captions for the first prompt after each epoch")
     save_minutes: float = option(5.0, "minutes between checkpoints for resuming", at_least=0, at_most=10**6, metavar="MIN")
     resume: str = option("auto", "continue an unfinished training with the same options", choices=("auto", "always", "never"))
     report_to: str = option("none", "also log the figures to a tracker", choices=("none", "tensorboard", "wandb"))
@@ -134,7 +142,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """Writing captions."""
+    """Generating."""
 
     prompt: tuple[str, ...] | None = option(None, 'how captions begin (default: "My day")', action="append", metavar="TEXT")
     prompt_file: Path | None = option(None, "file with more prompts, one a line", type=Path, metavar="FILE")
@@ -160,7 +168,7 @@ class GenerateOptions:
 
 @dataclass(frozen=True)
 class HardwareOptions:
-    """Device and random seed."""
+    """Hardware and reproducibility."""
 
     device: str = option("auto", "device to compute on", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = option("auto", "number format", choices=("auto", "fp32", "bf16", "fp16"))
@@ -172,8 +180,9 @@ class HardwareOptions:
 def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
     """Add each field of ``options_class`` to ``parser``, in a group titled by its docstring.
 
-    An option that isn't given leaves no attribute behind: ``given`` relies on that.
+    Those of ``COMMON`` go into the parser's first group. An option that isn't given leaves no attribute behind: ``given`` relies on that.
     """
+    parser._optionals.title = "Most used options"
     group = parser.add_argument_group((options_class.__doc__ or "").rstrip("."))
     for item in dataclasses.fields(options_class):
         settings = {key: value for key, value in item.metadata.items() if key not in ("flag", "help", *_LIMITS)}
@@ -183,7 +192,8 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
         elif item.default not in ((), None):
             settings.setdefault("type", type(item.default))
             text += f" (default: {item.default})"
-        group.add_argument(_flag(item), dest=item.name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **settings)
+        place = parser if item.name in COMMON else group
+        place.add_argument(_flag(item), dest=item.name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **settings)
 
 
 def from_arguments(options_class: type[O], arguments: argparse.Namespace) -> O:
@@ -294,7 +304,7 @@ def _warn_of_defaults(path: Path, record: dict[str, Any], options: dict[str, Any
 def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions, clean: CleanOptions, given: Set[str]) -> list[str]:
     """Return what is wrong with a command line of pull_and_clean.py; ``tags`` are normalised, ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
-    found += _out_of_range(command) + _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull)
+    found += _out_of_range(command) + _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull) + _loud_and_quiet(given)
     alone = {
         "explain": command.explain,
         "review": command.review,
@@ -330,7 +340,7 @@ def tune_complaints(
 ) -> list[str]:
     """Return what is wrong with a command line of tune_transformer.py; ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
-    found += _out_of_range(train) + _out_of_range(generate) + _out_of_range(hardware)
+    found += _out_of_range(train) + _out_of_range(generate) + _out_of_range(hardware) + _loud_and_quiet(given)
     if not (command.train or command.generate or command.interactive):
         return [*found, "nothing to do: give --train, --generate or --interactive"]
     if command.interactive:
@@ -344,7 +354,8 @@ def tune_complaints(
     if not command.train:
         found += _ignored(given, [*_names(TrainOptions), "compile"], "without --train")
     if not (command.generate or command.interactive):
-        found += _ignored(given, _names(GenerateOptions), "without --generate")
+        used = _EPOCH_SAMPLE if train.sample_every_epoch else ()
+        found += _ignored(given, [name for name in _names(GenerateOptions) if name not in used], "without --generate")
     if train.lora and (train.recipe == "classic" or train.base_model == "scratch"):
         other = "--recipe classic" if train.recipe == "classic" else "--base-model scratch"
         found.append(f"--lora {train.lora} and {other} can't go together: that one trains all weights")
@@ -359,6 +370,10 @@ def tune_complaints(
     if generate.top_k == 1:
         found += _ignored(given, ["temperature", "top_p"], "with --top-k 1, which always takes the likeliest token")
     return found
+
+
+def _loud_and_quiet(given: Set[str]) -> list[str]:
+    return ["--verbose and --quiet contradict each other: give one"] if {"verbose", "quiet"} <= given else []
 
 
 def raise_if_any(complaints: Sequence[str], script: str) -> None:
@@ -379,11 +394,13 @@ SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty")
 _RECORDED = (CleanOptions, TrainOptions, GenerateOptions, HardwareOptions)
 _COMMANDS = ("train", "generate", "interactive", "skip_pull")
 _PULLING = tuple(name for name in _names(PullOptions) if name not in ("from_paths", "skip_pull"))
+#: The options of generating that --sample-every-epoch uses.
+_EPOCH_SAMPLE = ("prompt", "prompt_file", "max_length", "temperature", "top_k", "top_p", "repetition_penalty")
 #: The options that a command of pull_and_clean.py does not use.
 _IGNORED_WITH: dict[str, tuple[str, ...]] = {
-    "explain": (*_PULLING, "report", "near_threshold", "workers"),
-    "review": (*_PULLING, "report", "near_threshold", "workers"),
-    "forget": (*_PULLING, "report", *_names(CleanOptions)),
+    "explain": (*_PULLING, "report", "dry_run", "near_threshold", "workers"),
+    "review": (*_PULLING, "report", "dry_run", "near_threshold", "workers"),
+    "forget": (*_PULLING, "report", "dry_run", *_names(CleanOptions)),
     "from_paths": _PULLING,
     "skip_pull": _PULLING,
 }

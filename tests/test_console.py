@@ -6,6 +6,8 @@ import argparse
 import errno
 import logging
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from conftest import ROOT
 import pull_and_clean
 import tune_transformer
 from hugging_captions import console, errors, options
+from hugging_captions.storage import Store
 
 MAINS = {"pull_and_clean.py": pull_and_clean.main, "tune_transformer.py": tune_transformer.main}
 
@@ -75,6 +78,100 @@ def _parser() -> argparse.ArgumentParser:
     parser = console.Parser(prog="x.py")
     options.add_options(parser, options.RunOptions)
     return parser
+
+
+IMPORT = ["--tag", "rmnp", "--from", str(ROOT / "examples" / "rmnp_posts.jsonl")]
+
+
+@pytest.mark.parametrize(
+    ("script", "argv", "first"),
+    [
+        ("pull_and_clean.py", IMPORT, "importing "),
+        ("pull_and_clean.py", ["--tag", "rmnp"], "opening the session with Instagram"),
+        ("pull_and_clean.py", [*IMPORT[:2], "--skip-pull"], "cleaning the posts of #rmnp"),
+        ("tune_transformer.py", ["--tag", "rmnp", "--train", "--dry-run"], "loading torch to measure"),
+        ("tune_transformer.py", ["--tag", "rmnp", "--train"], "loading torch and the captions of #rmnp"),
+        ("tune_transformer.py", ["--tag", "rmnp", "--generate"], "loading torch and the model of #rmnp"),
+    ],
+)
+def test_a_line_says_at_once_what_is_happening(script: str, argv: list[str], first: str, root: Path) -> None:
+    store = Store(root)
+    store.posts("rmnp").parent.mkdir(parents=True)
+    store.posts("rmnp").write_text("{}\n")
+    store.captions("rmnp").write_text("One\n")
+    seconds = []
+    for _ in range(3):
+        running = subprocess.Popen(
+            [sys.executable, str(ROOT / script), "--root", str(root), *argv], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        assert running.stderr is not None
+        line = running.stderr.readline().decode()
+        running.kill()
+        running.stderr.close()
+        usage = os.wait4(running.pid, 0)[2]
+        running.returncode = 0
+        seconds.append(usage.ru_utime + usage.ru_stime)  # not the wall clock: other tests run meanwhile
+        assert line.startswith(first)
+    assert min(seconds) < 0.5
+
+
+def test_quiet_leaves_errors_and_results(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pull_and_clean.main(["--root", str(root), *IMPORT, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert (out.splitlines()[0], err) == ("#rmnp: 913 posts in 1 file (example 913), 913 new, 0 already here", "")
+    assert (
+        pull_and_clean.main(
+            ["--root", str(root), "--tag", "rmnp", "--skip-pull", "--min-likes", "99999999", "--unknown-likes", "drop", "--quiet"]
+        )
+        == 5
+    )
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["error", "hint"]
+    assert pull_and_clean.main(["--root", str(root), *IMPORT, "--quiet", "--verbose"]) == 2
+    assert "--verbose and --quiet contradict each other" in capsys.readouterr().err
+
+
+def test_the_log_file_has_everything_with_times(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pull.log"
+    path.write_text("a line of before\n", encoding="utf-8")
+    assert pull_and_clean.main(["--root", str(root), *IMPORT, "--quiet", "--log-file", str(path)]) == 0
+    out, stdout = capsys.readouterr().out, sys.stdout
+    assert pull_and_clean.main(["--root", str(root), "--tag", "nope", "--skip-pull", "--log-file", str(path)]) == 3
+    error = capsys.readouterr().err.splitlines()[-2]
+    assert sys.stdout is stdout
+    before, *lines = path.read_text(encoding="utf-8").splitlines()
+    assert before == "a line of before"
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ?", line) for line in lines)
+    messages = [line.split(" ", 2)[2] for line in lines]
+    assert [message.removeprefix("RESULT ") for message in messages if message.startswith("RESULT")] == out.splitlines()
+    assert messages[0].startswith("COMMAND python pull_and_clean.py --root")
+    assert "INFO cleaning the posts of #rmnp" in messages
+    assert f"ERROR {error}" in messages
+    assert "ERROR Traceback (most recent call last):" in messages
+    assert pull_and_clean.main(["--root", str(root), *IMPORT, "--log-file", str(tmp_path / "no" / "x.log")]) == 6
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x", "folder" * 30])
+def test_summaries_fit_eighty_columns(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, tag = tmp_path / name, "a" * 60
+    assert pull_and_clean.main(["--root", str(root), "--tag", tag, *IMPORT[2:], "--report", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.rstrip().endswith("/cleaning.png")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.4, "0 s"), (89.4, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (360000, "100.0 h")]
+)
+def test_a_duration_has_a_unit_that_fits(seconds: float, shown: str) -> None:
+    assert console.duration(seconds) == shown
+
+
+def test_a_long_path_keeps_its_end() -> None:
+    path = Path("/home/" + "x" * 100 + "/trained_models/rmnp")
+    assert len(console.short_path(path)) == 72
+    assert console.short_path(path).endswith("x/trained_models/rmnp")
+    assert console.short_path(Path("text/rmnp")) == "text/rmnp"
 
 
 def test_captions_cannot_drive_the_terminal() -> None:
@@ -150,6 +247,24 @@ def test_a_usage_error_reports_every_complaint_at_once(
 
 
 @pytest.mark.parametrize("script", MAINS)
+def test_help_is_quick_and_opens_with_examples_and_what_most_people_need(script: str) -> None:
+    seconds, command = [], [sys.executable, str(ROOT / script), "--help"]
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        out = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "80"}).stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.3
+    head, common, rest = out.split("\n\n    python ")[0], *out.split("Most used options:")[1].split("\n\n", 1)
+    assert head.startswith(f"usage: python {script} --tag TAG [options]\n")
+    assert out.count(f"\n    python {script} --tag rmnp ") == 2
+    assert 8 <= common.count("\n  -") <= 13
+    assert "--tag" in common
+    assert re.findall(r"^(\S.*):$", rest, re.M)[0] == "Folders and messages"
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("script", MAINS)
 @pytest.mark.parametrize("argv", [["--help"], ["--no-such-option"]])
 def test_help_and_usage_errors_import_nothing_heavy(script: str, argv: list[str]) -> None:
     code = "import sys, runpy\nsys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\nexcept SystemExit: pass\n"
@@ -180,7 +295,9 @@ def test_every_option_is_long_kebab_case_and_explained(script: object) -> None:
 
 def test_options_become_json() -> None:
     run = options.RunOptions(tag=("rmnp",), root=Path("x"))
-    assert options.as_json(run) == {"tag": ["rmnp"], "root": "x", "verbose": False, "options_from": None}
+    assert options.as_json(run) == {
+        "tag": ["rmnp"], "root": "x", "dry_run": False, "verbose": False, "options_from": None, "quiet": False, "log_file": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

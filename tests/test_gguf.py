@@ -112,6 +112,7 @@ def test_smollm2_comes_from_the_installed_package(package: Path, cache: Path, tm
     assert (generation["bos_token_id"], generation["eos_token_id"]) == (0, 2)
     card = (tmp_path / "trained_models/lake/README.md").read_text()
     assert "license: apache-2.0" in card
+    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct\n" in card
     assert "Tiny.F32.gguf" in card
     assert "ALL_F32" in card
     assert len(read_captions(Store(tmp_path).generated("lake", ".txt"))) == 2
@@ -130,7 +131,7 @@ def test_smollm2_comes_from_the_installed_package(package: Path, cache: Path, tm
 def run_snippet(card: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Run the code of a model card as a reader would, in the model's folder: it continues its prompt."""
     capsys.readouterr()
-    code = "\n".join(line[4:] for line in card.split("## How to use it")[1].split("##")[0].splitlines() if line.startswith("    "))
+    code = card.split("```python\n")[1].split("```")[0]
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -6,8 +6,8 @@ changed. ``forget`` removes posts from posts.jsonl as well.
 """
 
 from .forget import forget
-from .pipeline import clean
+from .pipeline import clean, plan
 from .report import report, review
 from .rules import explain
 
-__all__ = ["clean", "explain", "forget", "report", "review"]
+__all__ = ["clean", "explain", "forget", "plan", "report", "review"]

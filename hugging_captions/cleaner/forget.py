@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import console
 from ..errors import BusyError, InputError, NothingLeftError, from_os_error
 from ..options import CleanOptions
 from ..posts import parse_post
@@ -32,10 +33,10 @@ class ForgetResult:
 
     def summary(self) -> str:
         """Return the lines for stdout."""
-        lines = [f"#{tag}: {count:,} post{'s' * (count != 1)} forgotten" for tag, count in self.removed.items()]
-        lines += [f"{page} quoted this corpus and was removed" for page in self.pages]
-        lines += [f"{folder} was trained on this corpus: train it again, or remove it" for folder in self.models]
-        return "\n".join(lines)
+        lines = [f"#{tag}: {console.count(count, 'post')} forgotten" for tag, count in self.removed.items()]
+        lines += [f"{console.short_path(page)} quoted this corpus and was removed" for page in self.pages]
+        lines += [f"{console.short_path(folder)} was trained on this corpus: train it again, or remove it" for folder in self.models]
+        return "\n".join(map(console.wrap, lines))
 
 
 def forget(given: Sequence[str], tags: Sequence[str], store: Store) -> ForgetResult:

@@ -42,7 +42,7 @@ SCRIPT = "pull_and_clean.py"
 SPAN, WORTH_PROCESSES = 1 << 15, 16
 #: Spans for each process that are examined or wait to be written: memory stays bounded.
 IN_FLIGHT = 8
-#: Bytes of a posts.jsonl, about 20,000 posts, whose cleaning takes long enough to say that it begins.
+#: Bytes of a posts.jsonl, about 20,000 posts, whose cleaning takes long enough to say how large it is.
 LARGE = 10_000_000
 #: Bytes of English in a GPT-2 token, for the rough count of tokens.
 BYTES_PER_TOKEN = 4
@@ -86,10 +86,10 @@ class CleanResult:
         languages = ", ".join(f"{code} {share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
         changed = ", ".join(f"{name} {count:,}" for name, count in self.changed.items())
         lines = [
-            console.table(rows, (f"#{self.tag}", "posts", "share")),
-            f"changed by rule: {changed or 'none'}",
-            f"languages of {evaluated:,} evaluated captions: {languages}",
-            f"about {self.tokens:,} tokens to train on",
+            console.table(rows, (f"#{console.shorten(self.tag, 40)}", "posts", "of posts")),
+            console.wrap(f"posts changed by rule: {changed or 'none'}"),
+            console.wrap(f"languages of {console.count(evaluated, 'evaluated caption')}: {languages or 'none'}"),
+            f"about {console.count(self.tokens, 'token')} to train on",
         ]
         for reason, texts in self.examples.items() if verbose else ():
             lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
@@ -98,7 +98,7 @@ class CleanResult:
 
 def share(count: int, of: int) -> str:
     """Return ``count`` as a percentage of ``of``."""
-    return f"{100 * count / max(1, of):.1f} %"
+    return f"{count / max(1, of):.1%}"
 
 
 def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
@@ -116,12 +116,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         UsageError: --skip-rule names no rule, or --language no language.
     """
     rules.refuse_unknown(options)
-    for tag in tags:
-        if not store.posts(tag).exists():
-            raise InputError(
-                f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist",
-                f"pull its posts:  {store.command(SCRIPT, '--tag', tag)}  (or import them: add --from PATH)",
-            )
+    _refuse_missing(tags, store)
     results = [CleanResult(tag) for tag in tags]
     survivors = duplicates.Survivors()
     with tempfile.TemporaryFile() as verdicts:
@@ -136,6 +131,39 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         verdicts.seek(0)
         _write(results, verdicts, found, options, store)
     return results
+
+
+def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: bool) -> str:
+    """Return what ``clean`` would do with the posts that are here, for stdout.
+
+    Args:
+        after_pull: whether the same command adds posts first.
+
+    Raises:
+        InputError, UsageError: as ``clean``.
+    """
+    rules.refuse_unknown(options)
+    if not after_pull:
+        _refuse_missing(tags, store)
+    facts = []
+    for tag in tags:
+        size = store.posts(tag).stat().st_size if store.posts(tag).exists() else 0
+        facts.append(("read", f"{console.short_path(store.posts(tag), 60)}, {size / 1e3:,.0f} kB now"))
+        paths = [path(tag) for path in (store.captions, store.dropped, store.cleaning)]
+        verb = "replace" if paths[0].exists() else "write"
+        facts.append((verb, f"{console.short_path(paths[0], 55)}, {', '.join(path.name for path in paths[1:])}"))
+    return console.rows(
+        "would clean by these rules: " + ", ".join(name for name in rules.rule_names() if name not in options.skip_rule), facts
+    )
+
+
+def _refuse_missing(tags: Sequence[str], store: Store) -> None:
+    for tag in tags:
+        if not store.posts(tag).exists():
+            raise InputError(
+                f"cannot clean tag {tag!r}: {store.posts(tag)} does not exist",
+                f"pull its posts:  {store.command(SCRIPT, '--tag', tag)}  (or import them: add --from PATH)",
+            )
 
 
 def _count(examined: _Examined, result: CleanResult) -> None:

@@ -36,13 +36,15 @@ class Split:
 class Corpus:
     """The captions of one or more tags, each once.
 
-    ``tags[i]`` is the tag that ``captions[i]`` came from; ``sha256`` is of all captions in order.
+    ``tags[i]`` is the tag that ``captions[i]`` came from; ``sha256`` is of all captions in order; ``languages`` are those that
+    the tags were cleaned to, empty if one of them isn't known.
     """
 
     captions: tuple[str, ...]
     tags: tuple[str, ...]
     split: Split
     sha256: str
+    languages: tuple[str, ...] = ()
 
     @property
     def training(self) -> list[str]:
@@ -80,7 +82,16 @@ def load(tags: Sequence[str], store: Store, val_fraction: float, seed: int) -> C
             f"loosen the cleaning:  {store.command('pull_and_clean.py', '--tag', *tags, '--skip-pull', '--min-likes', '0')}",
         )
     digest = hashlib.sha256("\0".join(found).encode("utf-8")).hexdigest()
-    return Corpus(tuple(found), tuple(found.values()), split_captions(len(found), val_fraction, seed), digest)
+    split = split_captions(len(found), val_fraction, seed)
+    return Corpus(tuple(found), tuple(found.values()), split, digest, _languages(tags, store))
+
+
+def _languages(tags: Sequence[str], store: Store) -> tuple[str, ...]:
+    try:
+        codes = [read_json(store.cleaning(tag))["options"]["language"] for tag in tags]
+    except (InputError, KeyError, TypeError):
+        return ()
+    return () if "any" in codes else tuple(dict.fromkeys(codes))
 
 
 def _read(tag: str, store: Store) -> list[str]:

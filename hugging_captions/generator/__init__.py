@@ -5,7 +5,8 @@ text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --
 prompt after the other.
 """
 
-from .generate import generate, sample
+from .generate import epoch_writer, generate, sample
 from .interactive import Session
+from .plan import plan
 
-__all__ = ["Session", "generate", "sample"]
+__all__ = ["Session", "epoch_writer", "generate", "plan", "sample"]

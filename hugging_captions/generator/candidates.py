@@ -31,17 +31,17 @@ FIRST_RATE = 0.8
 #: Why a caption is rejected, in the order in which that is checked; a caption has the first that applies.
 REASONS = {
     "empty": "nothing, or nothing but the prompt",
-    "cut_off": "reached --max-length before it ended, with no whole sentence to keep",
-    "duplicate": "a kept caption says the same but for case, punctuation, emoji and tags",
+    "cut_off": "reached --max-length with no whole sentence to keep",
+    "duplicate": "says the same as a kept caption",
     "exact_copy": "is a training caption",
-    "folded_copy": "is a training caption but for case, punctuation, emoji and tags",
+    "folded_copy": "is a training caption but for case, marks and tags",
     "near_copy": "shares most of its words with a training caption",
-    "copied_span": "has more than --max-copied-span words in a row from a training caption",
-    "private_data": "holds a handle, a URL, an e-mail address or a phone number",
-    "broken": "unbalanced quotes or brackets, half or stray emoji, stray characters, a time that no clock shows",
+    "copied_span": "copies more than --max-copied-span words in a row",
+    "private_data": "holds a handle, link, e-mail address or phone number",
+    "broken": "unbalanced quotes or brackets, or stray characters",
     "loop": "says the same again and again",
     "wrong_language": "is not in --keep-language",
-    "outranked": "could be kept, but others for the same prompt have a better score",
+    "outranked": "could be kept, but others have a better score",
 }
 
 _EMOTICON = re.compile(r"(?<!\w)[:;=8xX]['’]?-?[()\[\]{}|/\\*DPpOo3]+|<3|\^_*\^|[(\[][:;=](?!\w)|¯\\_\(ツ\)_/¯")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ DEFAULT_PROMPT = "My day"
 WORDS_OF_A_LANGUAGE = 3
 #: Attempts of the sample that a training ends with.
 SAMPLE_CAPTIONS = 100
+#: Captions that --sample-every-epoch shows.
+EPOCH_CAPTIONS = 3
 #: The novelty figures that go into history.jsonl and the model card.
 SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
@@ -85,7 +87,7 @@ def open_writer(tags: Sequence[str], name: str, options: GenerateOptions, hardwa
     from . import novelty
 
     model = store.find_model(tags, name)
-    loaded = _prepare(models.load_checkpoint(model, store), hardware)
+    loaded = prepare(models.load_checkpoint(model, store), hardware)
     needs_base = options.compare_base or options.rank == "contrast"
     return Writer(model, loaded, novelty.load_reference(tags, store, model), _load_base(model, store, loaded) if needs_base else None)
 
@@ -195,6 +197,30 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     return models.Sample(figures, tuple(caption.text for caption in best))
 
 
+def epoch_writer(options: GenerateOptions, hardware: HardwareOptions) -> Callable[[models.LoadedModel], list[str]]:
+    """Return what lets a model write ``EPOCH_CAPTIONS`` captions for the first prompt of ``options``; it leaves the model as it was.
+
+    Raises:
+        InputError: ``read_prompts``.
+    """
+    prompt = read_prompts(replace(options, keep_all=True))[0]
+    few = replace(combinations(options)[0], prompt=(prompt,), prompt_file=None, num_captions=EPOCH_CAPTIONS, keep_all=True)
+
+    def write(model: models.LoadedModel) -> list[str]:
+        from . import novelty
+        from .candidates import Candidates
+
+        was_training = model.model.training
+        model.model.eval()
+        try:
+            candidates = Candidates(model, [prompt], few, hardware.seed, novelty.Reference(None))
+            return [caption.text for caption in candidates.collect("sampling")]
+        finally:
+            model.model.train(was_training)
+
+    return write
+
+
 def read_prompts(options: GenerateOptions) -> list[str]:
     """Return the prompts of --prompt, then of --prompt-file, each once; without either ``DEFAULT_PROMPT``.
 
@@ -221,7 +247,7 @@ def read_prompts(options: GenerateOptions) -> list[str]:
     return prompts
 
 
-def _prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:
+def prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:
     """Return the model on its device, in the number format that the device accelerates, ready to decode."""
     device = models.choose_device(hardware.device)
     loaded.model.to(device, models.dtype_of(models.choose_precision(device, hardware.precision))).eval()
@@ -240,7 +266,7 @@ def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) 
     """
     if by == "none":
         return list(captions)
-    for caption in captions:
+    for caption in console.progress(captions, unit="caption", label="scoring"):
         caption.score = caption.mean_logprob
         if by == "score":
             caption.score = selection.score(selection.features(caption.text, caption.mean_logprob))
@@ -319,6 +345,7 @@ def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.L
     try:
         name = storage.read_json(store.model(corpus) / "run.json")["options"]["base_model"]
         if name != "scratch":
+            log.info("loading the base model %s", name)
             base = models.load_base(name, (), seed=0)
             base.model.to(tuned.model.device).eval()
             return base
@@ -368,7 +395,8 @@ def compare(base: models.LoadedModel | None, captions: Sequence[Caption], option
         return f"no comparison with the base model: {error}\n"
     rows = [Row(prompts.index(caption.prompt), caption.row) for caption in captions]
     waiting = iter(rows)
-    for _ in Decoder(base, encoded, options, captions[0].seed).run(lambda free: list(islice(waiting, free))):
+    steps = Decoder(base, encoded, options, captions[0].seed).run(lambda free: list(islice(waiting, free)))
+    for _ in console.progress(steps, unit="step", label="the base model's captions"):
         pass
     parts = []
     for number, (caption, row) in enumerate(zip(captions, rows), start=1):

@@ -19,6 +19,7 @@ from pathlib import Path
 import emoji
 import numpy as np
 
+from .. import console
 from ..errors import InputError
 from ..storage import Store, read_captions, read_json
 from ..text import fold, folded_words, hash64
@@ -26,6 +27,8 @@ from ..text import fold, folded_words, hash64
 log = logging.getLogger(__name__)
 
 N_GRAMS = (3, 4, 5, 8)
+#: The figures that a summary shows.
+FEW_FIGURES = ("mean_words", "novelty_4", "longest_copied_span", "near_copies", "distinct_2")
 #: Two texts are near copies above this Jaccard similarity of their word 3-grams (as in the cleaning).
 NEAR = 0.7
 #: Before each caption stands this word, which no text has.
@@ -283,11 +286,10 @@ def _copy_figures(copied: Sequence[Copied]) -> Figures:
     return result | {f"{kind}_copies": kinds.count(kind) if copied else None for kind in ("exact", "folded", "near")}
 
 
-def table(columns: Mapping[str, Figures]) -> str:
-    """Return the figures of several sets of captions next to each other."""
-    import pandas as pd
-
-    return pd.DataFrame({name: {key: shown(value) for key, value in figures.items()} for name, figures in columns.items()}).to_string()
+def table(columns: Mapping[str, Figures], complete: bool = True) -> str:
+    """Return the figures of several sets of captions next to each other, or those of ``FEW_FIGURES`` alone."""
+    keys = [key for key in next(iter(columns.values())) if complete or key in FEW_FIGURES]
+    return console.table([[key, *(shown(figures[key]) for figures in columns.values())] for key in keys], ("novelty", *columns))
 
 
 def shown(value: float | None) -> str:

@@ -68,26 +68,27 @@ class GenerateResult:
         """Return the kept captions of all settings, in the order of the files."""
         return [caption for setting in self.settings for caption in setting.captions]
 
-    def summary(self) -> str:
-        """Return for stdout the best ten captions, the rejected ones by reason and the novelty table, or a table of the settings."""
+    def summary(self, verbose: bool = False) -> str:
+        """Return for stdout the best ten captions, the rejected ones by reason and the novelty figures (all with ``verbose``), or a
+        table of the settings."""
         head, rows = comparison(self.settings)
-        parts = self._one(self.settings[0]) if len(self.settings) == 1 else [console.table(rows, head)]
-        parts[-1] += f"\n{self.note}" if self.note else ""
+        parts = self._one(self.settings[0], verbose) if len(self.settings) == 1 else [console.table(rows, head)]
+        parts[-1] += f"\n{console.wrap(self.note)}" if self.note else ""
         attempts = sum(len(setting.attempts) for setting in self.settings)
-        kept = f"{console.count(len(self.captions), 'caption')} of {console.count(attempts, 'attempt')} -> {self.path}"
-        return "\n\n".join([*parts, kept])
+        kept = f"{console.count(len(self.captions), 'caption')} of {console.count(attempts, 'attempt')}"
+        return "\n\n".join([*parts, console.wrap(f"{kept} -> {console.short_path(self.path)}")])
 
-    def _one(self, setting: Setting) -> list[str]:
+    def _one(self, setting: Setting, verbose: bool) -> list[str]:
         from .candidates import REASONS
         from .novelty import table
 
         best = sorted(setting.captions, key=lambda caption: -(caption.score or 0.0))[:10]
-        parts = ["\n".join(f"{number:3}. {console.shorten(caption.text, 200)}" for number, caption in enumerate(best, 1))]
+        parts = ["\n".join(console.wrap(f"{number:3}. {console.shorten(caption.text, 200)}", 5) for number, caption in enumerate(best, 1))]
         if setting.rejected:
             attempts = len(setting.attempts)
             shares = [[REASONS[name], count, f"{count / attempts:.0%}"] for name, count in setting.rejected.items()]
-            parts.append(console.table(shares, (f"rejected of {console.count(attempts, 'attempt')}", "captions", "share")))
-        return [*parts, table(setting.figures)]
+            parts.append(console.table(shares, ("why captions were rejected", "captions", "of attempts")))
+        return [*parts, table(setting.figures, verbose)]
 
 
 def comparison(settings: Sequence[Setting]) -> tuple[list[str], list[list[str]]]:

@@ -4,8 +4,9 @@
 files. Both write text/<tag>/posts.jsonl; ``pull`` also keeps text/<tag>/pull.json.
 """
 
-from .archive import ImportResult, import_posts
-from .pull import PullResult, pull
+from .archive import import_posts
+from .plan import plan_import, plan_pull
+from .pull import pull
 from .session import open_session
 
-__all__ = ["ImportResult", "PullResult", "import_posts", "open_session", "pull"]
+__all__ = ["import_posts", "open_session", "plan_import", "plan_pull", "pull"]

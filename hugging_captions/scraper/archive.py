@@ -68,14 +68,14 @@ class ImportResult:
     other_files: int = 0
 
     def summary(self) -> str:
-        """Return the result in one line for stdout."""
+        """Return the result for stdout."""
         total = self.found.total()
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
         parts = [f"{console.count(total, 'post')} in {console.count(self.files, 'file')} ({formats})"]
         parts += [f"{self.new:,} new", f"{total - self.new:,} already here"]
         notes = {"unreadable record": self.unreadable, "unreadable like count": self.unreadable_likes, "other file": self.other_files}
         parts += [console.count(number, noun) for noun, number in notes.items() if number]
-        return console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}")
+        return console.wrap(console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}"))
 
 
 def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = tables.MAX_UNPACKED) -> ImportResult:
@@ -89,6 +89,23 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
         InputError: a path is missing, holds no usable record, or unpacks to more than ``max_unpacked`` bytes.
         ResourceError: posts.jsonl can't be written.
     """
+    result, posts = read_files(paths, tag, store, max_unpacked)
+    chunk = list(islice(posts, CHUNK))
+    with PostLog(store.posts(tag)) as posts_log:
+        while chunk:
+            result.new += posts_log.append(chunk)
+            chunk = list(islice(posts, CHUNK))
+    return result
+
+
+def read_files(
+    paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = tables.MAX_UNPACKED
+) -> tuple[ImportResult, Iterator[Post]]:
+    """Return the posts in ``paths``, read as they are asked for, and the result that counts them meanwhile.
+
+    Raises:
+        InputError: a path is missing; the iterator raises the others of ``import_posts``.
+    """
     for path in paths:
         if path == STANDARD_INPUT:
             continue
@@ -98,13 +115,7 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
         if not path.is_file() and not path.is_dir():
             raise InputError(f"cannot import {path}: it is not a file or folder", "save what it gives as a file, and import that")
     result = ImportResult(tag)
-    posts = _posts(paths, result, max_unpacked, [folder.resolve() for folder in store.folders()])
-    chunk = list(islice(posts, CHUNK))
-    with PostLog(store.posts(tag)) as posts_log:
-        while chunk:
-            result.new += posts_log.append(chunk)
-            chunk = list(islice(posts, CHUNK))
-    return result
+    return result, _posts(paths, result, max_unpacked, [folder.resolve() for folder in store.folders()])
 
 
 def _walk(folder: Path, own: Sequence[Path]) -> Iterator[Path]:

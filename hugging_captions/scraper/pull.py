@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -57,10 +56,10 @@ class PullResult:
     ended: str = ""
 
     def summary(self) -> str:
-        """Return the result in one line for stdout."""
+        """Return the result for stdout."""
         parts = [console.count(self.new, "new post"), f"{self.already_here:,} already here"]
         parts += [f"{count:,} {note}" for note, count in sorted(self.notes.items()) if count]
-        return f"#{self.tag}: {', '.join(parts)} on {console.count(self.pages, 'page')}; {self.ended}"
+        return console.wrap(f"#{self.tag}: {', '.join(parts)} on {console.count(self.pages, 'page')}; {self.ended}")
 
 
 def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Store, command: str) -> PullResult:
@@ -204,7 +203,7 @@ class _Run:
         self.result.notes["without the tag"] += sum(not self._has_tag(post) for post in fresh[:room])
         self._bar.update(written)
         self._bar.set_postfix(pages=self.result.pages)
-        level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
+        level = logging.DEBUG if console.draws_progress() else logging.INFO  # a terminal has the bar
         log.log(level, "page %d of tag %r: %d posts, %d of them new", self.result.pages, self._tag, len(page.posts), written)
         return written, len(fresh) <= room
 
@@ -246,7 +245,7 @@ class _Run:
             if "feeds" not in saved:  # the format of earlier versions, with one feed
                 saved["feeds"] = {saved["feed"]: {name: saved[name] for name in ("cursor", "pages", "finished")}}
             if (lost := saved.get("posts", 0) - len(self._posts.shortcodes)) > 0:
-                raise InputError(f"{self._posts.path} has lost {lost} posts since")
+                raise InputError(f"{self._posts.path} has lost {console.count(lost, 'post')} since")
             return {name: FeedState(**state) for name, state in saved["feeds"].items()}
         except (InputError, KeyError, TypeError, AttributeError) as error:
             self._catching_up = True

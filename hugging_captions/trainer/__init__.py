@@ -4,6 +4,7 @@ Reads text/<tag>/captions.txt; writes trained_models/<corpus>/: a plain Hugging 
 run.json, history.jsonl, loss.png and a model card.
 """
 
+from .plan import plan
 from .train import TrainResult, train
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["TrainResult", "plan", "train"]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from .. import console
 from ..dataset import batches as dataset
 from ..dataset.batches import HeldOut, Row, TokenBatches
 from ..errors import is_out_of_memory
@@ -71,7 +71,8 @@ def _row_losses(model: CausalModel, rows: Sequence[Row], batch_tokens: int) -> l
     nats = torch.zeros(len(rows), dtype=torch.float64)
     batches = list(TokenBatches([len(row) for row in rows], batch_tokens, seed=0, shuffle=False))
     with torch.no_grad():
-        for batch in batches[state.process_index :: state.num_processes]:
+        share = batches[state.process_index :: state.num_processes]
+        for batch in console.progress(share, unit="batch", label="evaluating"):
             tensors = dataset.collate([rows[i] for i in batch])
             logits = model(input_ids=tensors["input_ids"].to(device), use_cache=False).logits
             nats[batch] = token_losses(logits, tensors["labels"].to(device)).sum(-1).cpu().double()
@@ -130,7 +131,7 @@ class CaptionTrainer(Trainer):
         self._state = PartialState()
         self._fits_everywhere = not self._state.use_distributed  # one process takes a step that doesn't fit again
         self.remove_callback(PrinterCallback)
-        if sys.stderr.isatty():
+        if console.draws_progress():
             self.add_callback(_ProgressBar())
 
     def get_train_dataloader(self) -> DataLoader[Row]:
@@ -280,11 +281,11 @@ class Evaluation(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: Any
     ) -> None:
         if logs and "loss" in logs:
-            self._record(state, {"train_loss": logs["loss"], "learning_rate": logs["learning_rate"]})
+            self.record(state, {"train_loss": logs["loss"], "learning_rate": logs["learning_rate"]})
             self._stop_if_not_finite("the loss", logs["loss"], state, control)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Line, **kwargs: Any) -> None:
-        self._record(state, metrics)
+        self.record(state, metrics)
         shown = (metrics[key] for key in ("val_loss", "perplexity", "bits_per_byte"))
         log.info("epoch %g: val_loss %.4f, perplexity %.2f, bits_per_byte %.4f", round(state.epoch or 0, 2), *shown)
         self._stop_if_not_finite("the held-out loss", metrics["val_loss"], state, control)
@@ -301,7 +302,8 @@ class Evaluation(TrainerCallback):
             # the checkpoint before this step is a good one
             control.should_training_stop, control.should_save = True, False
 
-    def _record(self, state: TrainerState, figures: Line) -> None:
+    def record(self, state: TrainerState, figures: Line) -> None:
+        """Append a line with the place of ``state`` and ``figures`` to the history."""
         seconds = round(self._clock.elapsed("train"), 3)
         self.history.append({"step": state.global_step, "epoch": round(state.epoch or 0, 4), "seconds": seconds} | figures)
         self._write(self.history[-1:])
@@ -309,6 +311,30 @@ class Evaluation(TrainerCallback):
     def _write(self, lines: list[Line]) -> None:
         if PartialState().is_main_process:
             append_history(self._path, lines)
+
+
+class EpochSamples(TrainerCallback):
+    """Lets the model write captions after each epoch, for the log and history.jsonl; training goes on as if it had not.
+
+    Args:
+        write: returns the captions; called in the main process alone.
+    """
+
+    def __init__(self, evaluation: Evaluation, batches: TokenBatches, write: Callable[[], Sequence[str]], clock: Clock) -> None:
+        self._evaluation, self._batches, self._write, self._clock = evaluation, batches, write, clock
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step % len(self._batches) or not PartialState().is_main_process:  # interrupted in the middle of it
+            return
+        try:
+            with self._clock.measure("sample"), torch.random.fork_rng([args.device] if args.device.type == "cuda" else []):
+                captions = list(self._write())
+        except Exception as error:  # such as out of memory; the training must not be lost for it
+            log.warning("no captions are sampled after this epoch: %s", (str(error).splitlines() or [type(error).__name__])[0])
+            return
+        for caption in captions:
+            log.info("epoch %g writes: %s", round(state.epoch or 0, 2), console.shorten(caption))
+        self._evaluation.record(state, {"samples": captions})
 
 
 def _trained(model: CausalModel) -> dict[str, torch.nn.Parameter]:

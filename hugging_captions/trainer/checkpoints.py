@@ -53,7 +53,18 @@ class Checkpoints:
         self.fingerprint = fingerprint
 
     def open(self, resume: str, overwrite: bool) -> Path | None:
-        """Return the checkpoint to resume from, or None and an empty folder; the main process alone changes it.
+        """Return what ``find`` does, and an empty folder where that is None; the main process alone changes it."""
+        found = self.find(resume, overwrite)
+        PartialState().wait_for_everyone()
+        if PartialState().is_main_process:
+            if found is None:
+                shutil.rmtree(self.folder.parent, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.discard_incomplete()
+        return found
+
+    def find(self, resume: str, overwrite: bool) -> Path | None:
+        """Return the checkpoint to resume from, or None; nothing is changed.
 
         Args:
             resume: ``auto``, ``always`` or ``never``, as in --resume.
@@ -73,12 +84,6 @@ class Checkpoints:
                 f"{self.folder.parent} holds an unfinished training with other options or captions",
                 "repeat that command to finish it, or give --resume never to begin this one",
             )
-        PartialState().wait_for_everyone()
-        if PartialState().is_main_process:
-            if not same:
-                shutil.rmtree(self.folder.parent, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.discard_incomplete()
         return latest if same else None
 
     def complete(self, step: int, progress: Line, best: dict[str, torch.Tensor] | None) -> None:

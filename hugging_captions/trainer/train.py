@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,19 +32,21 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from .callbacks import Evaluation
-    from .checkpoints import Saving
+    from .checkpoints import Checkpoints, Saving
 
 log = logging.getLogger(__name__)
 
 SCRIPT = "tune_transformer.py"
 #: Options that change when or where something is written, never the weights.
-_NO_EFFECT = ("resume", "save_minutes", "report_to")
+_NO_EFFECT = ("resume", "save_minutes", "report_to", "sample_every_epoch")
 #: torch.compile takes a minute or more: --compile auto is for trainings of more steps than this, and only on a GPU.
 COMPILE_STEPS = 3000
 #: At most so many epochs over fewer captions than that are evaluated twice in an epoch, because the best point may lie between two.
 FEW_EPOCHS, SMALL_CORPUS = 4, 2000
 #: What measures a finished model for its card: model, captions that it was trained on, captions held out.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
+#: What lets a model write the captions that --sample-every-epoch shows.
+Writer = Callable[[LoadedModel], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -54,20 +57,27 @@ class TrainResult:
     metrics: Line
 
     def summary(self) -> str:
-        """Return the result in two lines for stdout."""
+        """Return the result for stdout."""
         captions, steps = console.count(self.metrics["train_captions"], "caption"), console.count(self.metrics["steps"], "step")
-        done = f"trained {self.folder} on {captions} in {steps}"
+        done = console.wrap(f"trained {console.short_path(self.folder)} on {captions} in {steps}")
         if self.metrics["val_loss"] is None:
             return f"{done}\nno held-out figures: fewer than {MIN_CAPTIONS_FOR_SPLIT} captions, or --val-fraction 0"
-        return (
-            f"{done}\nheld-out loss {self.metrics['val_loss_before']:.3f} -> {self.metrics['val_loss']:.3f} "
+        figures = (
+            f"held-out loss {self.metrics['val_loss_before']:.3f} -> {self.metrics['val_loss']:.3f} "
             f"(perplexity {self.metrics['perplexity']:.1f}, {self.metrics['bits_per_byte']:.3f} bits per byte, "
             f"best of epoch {self.metrics['best_epoch']:g})"
         )
+        return f"{done}\n{console.wrap(figures)}"
 
 
 def train(
-    tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, sample: Sampler | None = None, name: str = ""
+    tags: Sequence[str],
+    options: TrainOptions,
+    hardware: HardwareOptions,
+    store: Store,
+    sample: Sampler | None = None,
+    write: Writer | None = None,
+    name: str = "",
 ) -> TrainResult:
     """Fine-tune on the captions of ``tags`` and save the weights with the best held-out loss.
 
@@ -77,6 +87,7 @@ def train(
     Args:
         sample: called with the finished model if captions were held out; its figures go into history.jsonl, its
             captions into the model card. If it fails, that is a warning.
+        write: called with the model after each epoch if ``options.sample_every_epoch``; its captions go into history.jsonl.
         name: of this run: the model's folder is called <corpus>_<name>.
 
     Raises:
@@ -98,8 +109,8 @@ def train(
     command = store.command(SCRIPT, "--tag", *tags, "--train", *["--name", name] * bool(name), *as_arguments(options, hardware))
     about: Line = {"tags": list(tags), "name": name or None, "command": command}
     corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
-    training = _Training(corpus, options, hardware, store.training(folder), about)
-    metrics, history = training.fit()
+    training = Training(corpus, options, hardware, store.training(folder), about)
+    metrics, history = training.fit(write if options.sample_every_epoch else None)
     if console.is_main_process():
         model = training.save()
         drawn: Sample | None = None
@@ -112,13 +123,15 @@ def train(
     return TrainResult(store.model(folder), metrics)
 
 
-class _Training:
+class Training:
     """One training from its loaded base model to its record.
 
     ``folder`` is that of the unfinished training, ``about`` what run.json says of the run before it begins: tags, name, command.
     """
 
-    def __init__(self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path, about: Line) -> None:
+    def __init__(
+        self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path, about: Line, offline: bool = False
+    ) -> None:
         log.info("loading base model %s", options.base_model)
         from accelerate import PartialState
         from transformers import set_seed
@@ -129,7 +142,7 @@ class _Training:
         self.device = models.choose_device(hardware.device)
         self.precision = models.choose_precision(self.device, hardware.precision)
         self.processes = PartialState(cpu=self.device == "cpu")  # several processes meet here, each on its own card
-        self.base = models.load_base(options.base_model, corpus.captions, hardware.seed)
+        self.base = models.load_base(options.base_model, corpus.captions, hardware.seed, offline)
         fuse_activations(self.base.model)
         self.data = dataset.encode(corpus, self.base, block=CLASSIC_BLOCK if options.recipe == "classic" else None)
         width = getattr(self.base.model.config, "hidden_size", 768)
@@ -144,28 +157,47 @@ class _Training:
                     problem = f"--lora {options.lora} doesn't work with {self.base.model.config.model_type} models: {error}"
                     raise UsageError(problem, "give --lora 0, which trains all weights") from error
                 log.warning("there are no adapters for %s models: all weights are trained", self.base.model.config.model_type)
-                self.base = models.load_base(options.base_model, corpus.captions, hardware.seed)  # some layers have adapters already
+                self.base = models.load_base(
+                    options.base_model, corpus.captions, hardware.seed, offline
+                )  # some layers have adapters already
                 self.model = self.base.model
                 self.recipe = fit(choose(replace(options, lora=0)), width, sum(map(len, self.data.train)))
         self.model = self.model.to(self.device)
         self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
         self.tokens = sum(len(row) - 1 for row in self.data.train)
 
-    def fit(self) -> tuple[Line, list[Line]]:
-        """Train, put the best weights into the model, and return run.json's metrics and the history."""
-        from .callbacks import Evaluation
-        from .checkpoints import Checkpoints, Interrupts, Saving, fingerprint
+    @property
+    def evaluations_per_epoch(self) -> int:
+        """How often an epoch is evaluated."""
+        return 2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1
+
+    def checkpoints(self) -> Checkpoints:
+        """Return the checkpoints of this training, wherever it stands."""
+        from .checkpoints import Checkpoints, fingerprint
 
         settings = {key: value for key, value in as_json(self.options).items() if key not in _NO_EFFECT}
         settings |= asdict(self.recipe) | {"seed": self.hardware.seed, "precision": self.precision, "device": self.device}
-        checkpoints = Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
+        return Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
+
+    def memory(self) -> int:
+        """Return about how many bytes training takes, beyond the process itself."""
+        parts = self.options.gradient_accumulation_steps * self.processes.num_processes
+        largest = self.batches.largest(parts)
+        return estimate_memory(self.model, -(-len(largest) // parts), self.batches.lengths[largest[0]], self.precision)
+
+    def fit(self, write: Writer | None = None) -> tuple[Line, list[Line]]:
+        """Train, put the best weights into the model, and return run.json's metrics and the history."""
+        from .callbacks import Evaluation
+        from .checkpoints import Interrupts, Saving
+
+        checkpoints = self.checkpoints()
         resumed = checkpoints.open(self.options.resume, self.hardware.overwrite)
         if console.is_main_process():
             write_json(checkpoints.folder / OWNER, self.about)
         patience = self.options.patience if self.options.recipe != "classic" else self.recipe.epochs
         evaluation = Evaluation(
             self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock,
-            per_epoch=2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1,
+            per_epoch=self.evaluations_per_epoch,
         )  # fmt: skip
         with Interrupts() as interrupts:
             saving = Saving(checkpoints, evaluation, self.options.save_minutes, interrupts, self.clock)
@@ -173,7 +205,7 @@ class _Training:
                 log.info("resuming the unfinished training from %s", resumed)
                 saving.resume(resumed)
             self._announce()
-            steps = self._run(evaluation, saving, resumed)
+            steps = self._run(evaluation, saving, resumed, write)
             gc.collect()  # the Trainer and its optimizer, which hold each other
         if saving.stopped:
             raise KeyboardInterrupt(f"training stopped at step {steps} and was saved; the same command resumes it")
@@ -188,28 +220,29 @@ class _Training:
     def _announce(self) -> None:
         """Log what is about to be trained, and about how much memory that takes."""
         batches, epochs = self.batches, self.recipe.epochs
-        parts = self.options.gradient_accumulation_steps * self.processes.num_processes
-        largest = batches.largest(parts)
-        memory = estimate_memory(self.model, -(-len(largest) // parts), batches.lengths[largest[0]], self.precision)
         trained, all_ = (sum(p.numel() for p in self.model.parameters() if p.requires_grad or every) for every in (False, True))
         log.info(
             "training %s of %s parameters on %s, %s tokens, on %s in %s; at most %s (%s of %d), about %s MB of memory",
             f"{trained:,}", f"{all_:,}", console.count(len(self.corpus.split.train), "caption"), f"{self.tokens:,}",
             models.describe_device(self.device), self.precision, console.count(epochs * len(batches), "step"),
-            console.count(epochs, "epoch"), len(batches), f"{memory / 1e6:,.0f}",
+            console.count(epochs, "epoch"), len(batches), f"{self.memory() / 1e6:,.0f}",
         )  # fmt: skip
 
-    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None) -> int:
+    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None, write: Writer | None) -> int:
         """Train until the end, an interrupt or a loss that isn't finite; return the number of steps.
 
         A failed save becomes a one-line error and leaves nothing behind, a checkpoint that can't be read another one.
         """
-        from .callbacks import CaptionTrainer
+        from .callbacks import CaptionTrainer, EpochSamples
         from .checkpoints import damaged, disk_error
 
+        callbacks: list[Any] = [evaluation, saving]
+        if write:
+            loaded = replace(self.base, model=self.model)
+            callbacks.append(EpochSamples(evaluation, self.batches, partial(write, loaded), self.clock))
         trainer = CaptionTrainer(
             model=self.model, args=self._arguments(saving.checkpoints.folder, evaluates=bool(self.corpus.held_out) and not resumed),
-            callbacks=[evaluation, saving], rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
+            callbacks=callbacks, rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
             parts=self.options.gradient_accumulation_steps,
         )  # fmt: skip
         try:
@@ -316,13 +349,15 @@ class _Training:
 
     def write_record(self, metrics: Line, history: list[Line], drawn: Sample | None) -> None:
         """Write history.jsonl, the model card and, last, run.json, which marks the folder as complete."""
+        from .card import write_card
+
         if drawn:
             place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
             history.append(place | drawn.figures)
             record.append_history(self.folder / "history.jsonl", history[-1:])
         run = self.about | record.run_json(self.corpus, self.options, self.recipe, self.hardware, self.device, self.base)
         run |= {"metrics": metrics, "seconds": self.clock.seconds()}
-        record.write_card(self.folder, run, history, drawn.captions if drawn else ())
+        write_card(self.folder, run, history, drawn.captions if drawn else ())
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         write_json(self.folder / "run.json", run)
 

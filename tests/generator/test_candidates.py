@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hugging_captions import console
 from hugging_captions.generator.candidates import REASONS, Caption, identity, is_broken, rejections
 from hugging_captions.generator.novelty import Copied, CopyIndex, Reference
 from hugging_captions.options import GenerateOptions
@@ -112,3 +113,8 @@ def test_the_span_allowed_is_an_option(span: int, reasons: list[str], reference:
 )
 def test_broken_texts(text: str, broken: bool) -> None:
     assert is_broken(text) == broken
+
+
+def test_the_table_of_reasons_fits_eighty_columns() -> None:
+    table = console.table([[text, 123_456, "100%"] for text in REASONS.values()], ("why captions were rejected", "captions", "of attempts"))
+    assert max(map(len, table.splitlines())) <= 80

@@ -124,7 +124,10 @@ def test_exactly_as_many_as_asked_for_all_different_all_ended(trained: Store, ca
     assert record["figures"]["kept"]["exact_copies"] == 0
     out = capsys.readouterr().out
     assert f"24 captions of {record['attempts']} attempts" in out
-    assert "novelty_4" in out
+    figures = [line.split()[0] for line in out.split("\n\n")[2].splitlines()[2:]]
+    assert figures == ["mean_words", "novelty_4", "longest_copied_span", "near_copies", "distinct_2"]
+    assert "captions  of attempts\n" in out
+    assert max(map(len, out.splitlines())) <= 80
     best = sorted(lines, key=lambda line: -line["score"])
     assert f" 10. {best[9]['text']}" in out
     assert " 11. " not in out
@@ -149,6 +152,11 @@ def test_golden(trained: Store) -> None:
     """The bytes for a fixed model: what a change of the decoding, the random numbers or the order would alter."""
     assert _main(trained, *BASICS, "--temperature", "0.8", "--seed", "5", "--rank", "likelihood", "--attempts-per-caption", "1") == 0
     assert trained.generated("corgi", ".txt").read_text(encoding="utf-8") == (GOLDEN / "generated.txt").read_text(encoding="utf-8")
+
+
+def test_verbose_shows_every_figure(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(trained, *BASICS, "--verbose") == 0
+    assert {"novelty_8", "compression_ratio", "tag_share"} <= {line.split(" ")[0] for line in capsys.readouterr().out.splitlines()}
 
 
 def test_prompts_from_a_file(trained: Store, tmp_path: Path) -> None:
@@ -224,7 +232,7 @@ def test_what_cannot_succeed_is_refused_in_one_line(
 def test_a_model_that_never_ends_stops_by_itself(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(trained, "--max-length", "30", "--min-length", "29", "--num-captions", "500", "--temperature", "0.3") == 5
     error = capsys.readouterr().err
-    assert "gave up on the prompt 'My day': each of its attempts reached --max-length before it ended, with no whole sentence" in error
+    assert "gave up on the prompt 'My day': each of its attempts reached --max-length with no whole sentence" in error
     assert "none of 100 attempts" in error
 
 
@@ -334,7 +342,7 @@ def test_a_checkpoint_of_an_earlier_version_has_no_held_out_captions(trained: St
     note = "the model was trained by an earlier version: held-out captions are not known, all count as training captions"
     captured = capsys.readouterr()
     assert f"warning: {note}" in captured.err
-    assert note in captured.out
+    assert note in " ".join(captured.out.split())
     record = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
     assert record["note"] == note
     assert set(record["figures"]) == {"kept", "attempts"}

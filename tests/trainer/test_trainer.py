@@ -282,13 +282,13 @@ SPOILED = """if len(steps) == 15:
     loss = plain(self, model, inputs, *rest)"""
 
 
-def two_processes(disturb: str, root: Path, world: Path) -> subprocess.CompletedProcess[str]:
+def two_processes(disturb: str, root: Path, world: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (root / "text").symlink_to(world / "text")
     (root / "disturbed.py").write_text(DISTURBED.format(disturb=disturb))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(root / "disturbed.py")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
-        command + arguments(root, world / "base", ("lake", "peak")),
+        [*command, *arguments(root, world / "base", ("lake", "peak")), *options],
         cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=170,
     )  # fmt: skip
 
@@ -515,6 +515,32 @@ def test_a_sample_that_fails_loses_no_model(
     assert (tmp_path / "root/trained_models/lake+peak/run.json").exists()
     assert not (tmp_path / "root/trained_models/lake+peak/checkpoints").exists()
     assert not (tmp_path / "root/trained_models/lake+peak.training").exists()
+
+
+@pytest.mark.parametrize("extra", [[], ["--lora", "4"]], ids=["all weights", "adapters"])
+def test_samples_of_every_epoch_change_nothing(extra: list[str], tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = [*extra, "--epochs", "2"]
+    assert tune(*argv, root="plain", base="dropout") == 0
+    assert tune(*argv, "--sample-every-epoch", "--prompt", "The elk", "--prompt", "Our tent", root="root", base="dropout") == 0
+    assert same(weights(tmp_path / "plain"), weights(tmp_path / "root"))
+    written = [line for line in lines(tmp_path / "root/trained_models/lake+peak") if "samples" in line]
+    assert [line["epoch"] for line in written] == [1.0, 2.0]
+    assert [len(line["samples"]) for line in written] == [3, 3]
+    assert all(caption.startswith("The elk") for line in written for caption in line["samples"])
+    assert capsys.readouterr().err.count("epoch 2 writes: The elk") == 3
+
+
+def test_a_prompt_that_leaves_no_room_ends_no_training(tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune("--epochs", "1", "--sample-every-epoch", "--prompt", "The elk " * 60) == 0
+    assert "warning: no captions are sampled after this epoch: the prompt 'The elk" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(180)
+def test_one_of_two_processes_samples(world: Path, tmp_path: Path) -> None:
+    done = two_processes("loss = plain(self, model, inputs, *rest)", tmp_path, world, "--epochs", "1", "--sample-every-epoch")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("epoch 1 writes: My day") == 3
+    assert sum("samples" in line for line in lines(tmp_path / "trained_models/lake+peak")) == 1
 
 
 # -- choices before the first step
