@@ -80,7 +80,7 @@ class PullOptions:
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
     cookies: Path | None = option(None, "Netscape cookies.txt with Instagram's cookies", type=Path, metavar="PATH")
     cookies_from: str | None = option(None, "browser with Instagram's cookies (needs browser_cookie3)", type=str, metavar="BROWSER")
-    feed: tuple[str, ...] = option((), "feeds to walk; auto: the first that delivers (default: auto)", nargs="+", choices=FEEDS)
+    feed: tuple[str, ...] = option((), "feeds to walk, in this order (default: auto)", nargs="+", choices=FEEDS, metavar="FEED")
     untagged: str = option("skip", "search results without the tag in their caption", choices=("skip", "keep"))
     max_posts: int | None = option(None, "stop after so many new posts, per tag", type=int, at_least=1, metavar="N")
     since: str | None = option(None, "skip posts before this day (UTC)", type=str, metavar="YYYY-MM-DD")

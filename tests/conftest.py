@@ -26,6 +26,10 @@ os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there: the h
 _faults: Counter[str] = Counter()
 
 
+def unwrapped(text: str) -> str:
+    return " ".join(text.split())
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand what this process tried to the one that prints."""
     if hasattr(session.config, "workeroutput"):

@@ -157,7 +157,7 @@ def test_summaries_fit_eighty_columns(name: str, tmp_path: Path, capsys: pytest.
     assert pull_and_clean.main(["--root", str(root), "--tag", tag, *IMPORT[2:], "--report", "--quiet"]) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
-    assert out.rstrip().endswith("/cleaning.png")
+    assert out.rstrip().endswith("/cleaning.html")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, unwrapped
 
 import pull_and_clean
 import tune_transformer
@@ -30,24 +30,20 @@ def files(root: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(root.rglob("*"))}
 
 
-def unwrapped(text: str) -> str:
-    return " ".join(text.split())
-
-
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
         (
             ["--caption-queries", "200"],
             [
-                "sections, and if that fails, graphql",
+                "feeds search, search-graphql, sections, web-info, graphql: the first that delivers",
                 "at most 200 pages",
                 "about 31 min: instaloader allows 75",
                 "session none",
                 "at the top",
             ],
         ),
-        (["--feed", "graphql", "--caption-queries", "1"], ["feed graphql", "at most 1 page,", "instaloader allows 200 such requests"]),
+        (["--feed", "graphql", "--caption-queries", "1"], ["feeds graphql", "at most 1 page,", "instaloader allows 200 such requests"]),
         (["--tag", "a", "b", "--caption-queries", "100"], ["would pull #a, #b", "at most 200 pages", "start #b at the top"]),
         (
             ["--from", EXAMPLE, "--skip-rule", "language"],
@@ -66,10 +62,13 @@ def test_pulling_and_importing(argv: list[str], says: list[str], root: Path, cap
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        ({"feeds": {"sections": {"cursor": {"a": 1}, "pages": 3, "finished": False}}}, "after the 3 pages of the last pulls"),
-        ({"feeds": {"sections": {"cursor": None, "pages": 1, "finished": True}}}, "for what is new: the last pull ended after 1 page"),
-        ({"feed": "sections", "cursor": {"a": 1}, "pages": 2, "finished": False}, "after the 2 pages"),
-        ({"feeds": {"graphql": {"cursor": {"a": 1}, "pages": 3, "finished": False}}}, "start #rmnp at the top write"),
+        ({"feeds": {"sections": {"cursor": {"a": 1}, "pages": 3, "finished": False}}}, "in sections after the 3 pages of the last pulls"),
+        (
+            {"feeds": {"sections": {"cursor": None, "pages": 1, "finished": True}}},
+            "in sections at the top, for what is new: the last pull ended after 1 page",
+        ),
+        ({"feed": "sections", "cursor": {"a": 1}, "pages": 2, "finished": False}, "in sections after the 2 pages"),
+        ({"feeds": {"graphql": {"cursor": {"a": 1}, "pages": 3, "finished": False}}}, "start #rmnp in graphql after the 3 pages"),
         ([], "start #rmnp at the top write"),
     ],
 )

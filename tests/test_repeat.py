@@ -71,7 +71,7 @@ def test_bytes_and_folders_are_no_files_of_arguments(tmp_path: Path, capsys: pyt
 
 def test_only_the_first_argument_is_a_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune_transformer.main(["--root", str(root), "--tag", "x", "--generate", "--prompt", "@args.txt"]) == 2
-    assert "the prompt '@args.txt' holds a handle" in _error(capsys)
+    assert "the prompt '@args.txt' holds a handle" in capsys.readouterr().err
 
 
 OPTIONS = {"temperature": 0.7, "num_captions": 3}

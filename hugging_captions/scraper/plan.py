@@ -25,6 +25,8 @@ KINDS = {"search-graphql": "graphql", "graphql": "graphql"}
 #: Mean seconds that instaloader waits before each request: 1 / 0.6 (``InstaloaderContext.do_sleep``), and about one for the answer.
 PAUSE = 2.7
 
+NO_SESSION = "none: Instagram shows hashtags only to accounts"
+
 
 def plan_pull(tags: Sequence[str], options: PullOptions, store: Store) -> str:
     """Return what ``pull`` would do for each of ``tags``, for stdout; the time is that of instaloader's rate control.
@@ -41,41 +43,36 @@ def plan_pull(tags: Sequence[str], options: PullOptions, store: Store) -> str:
     pages = options.caption_queries * len(tags)
     seconds = pages * PAUSE + (pages - 1) // allowed * WINDOW * 60
     token = "an access token of Meta's" if {*feeds} == {"graph-api"} else None
-    session = token or options.cookies or options.cookies_from or options.session_file or (options.login and f"account {options.login}")
+    session = str(
+        token or options.cookies or options.cookies_from or options.session_file or (options.login and f"account {options.login}") or ""
+    )
     facts = [
-        (
-            "session",
-            f"{session}"
-            if token
-            else f"{session}, checked by one more request"
-            if session
-            else "none: Instagram shows hashtags only to accounts",
-        ),
+        ("session", session if token else f"{session}, checked by one more request" if session else NO_SESSION),
         ("feeds", ", ".join(feeds) + ("" if named else ": the first that delivers")),
         ("requests", f"at most {console.count(pages, 'page')}, one request each; one that fails is tried {ATTEMPTS} times"),
         ("time", f"about {console.duration(seconds)}: instaloader allows {allowed} such requests in {WINDOW} minutes, with short pauses"),
     ]
     for tag in tags:
         here = console.count(_count(tag, store), "post")
-        facts.append(("start", f"#{tag} {_start(tag, feeds[0], store)}"))
+        facts.append(("start", f"#{tag} {_start(tag, feeds, store)}"))
         facts.append(("write", f"{console.short_path(store.posts(tag), 55)}, {here} now; new ones are added"))
     return console.rows(f"would pull {console.listed([f'#{tag}' for tag in tags])} from Instagram", facts)
 
 
-def _start(tag: str, feed: str, store: Store) -> str:
-    """Return where ``pull`` would begin in ``feed``."""
+def _start(tag: str, feeds: Sequence[str], store: Store) -> str:
+    """Return where ``pull`` would begin in the first of ``feeds`` that it has walked before."""
     try:
-        state = read_json(store.pull_state(tag))
-        state = state.get("feeds", {state.get("feed"): state}).get(feed)
-        if state is None:
-            return "at the top"
+        saved = read_json(store.pull_state(tag))
+        states = saved.get("feeds", {saved.get("feed"): saved})
+        feed = next(name for name in feeds if name in states)
+        state = states[feed]
         pages = console.count(state["pages"], "page")
         return (
-            f"at the top, for what is new: the last pull ended after {pages}"
+            f"in {feed} at the top, for what is new: the last pull ended after {pages}"
             if state["finished"]
-            else f"after the {pages} of the last pulls"
+            else f"in {feed} after the {pages} of the last pulls"
         )
-    except (InputError, KeyError, TypeError, AttributeError):
+    except (InputError, KeyError, TypeError, AttributeError, StopIteration):
         return "at the top"
 
 

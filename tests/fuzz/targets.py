@@ -33,6 +33,7 @@ from hugging_captions.errors import HuggingCaptionsError, InputError
 from hugging_captions.options import CleanOptions, PullOptions
 from hugging_captions.posts import Post, read_posts
 from hugging_captions.scraper import import_posts, pull
+from hugging_captions.scraper.feeds import FEEDS
 from hugging_captions.storage import Store, read_json
 from hugging_captions.text import holds_private_data
 
@@ -58,7 +59,16 @@ def option_target(script: Any) -> Target:
     parser = script.build_parser()
     flags = [(action.option_strings[-1], action) for action in parser._actions if action.dest != "help"]
     work = dict.fromkeys(
-        ("fetch_posts", "print_cleaning", "print_explanation", "print_forgotten", "print_training", "print_generation", "answer_prompts"),
+        (
+            "fetch_posts",
+            "print_cleaning",
+            "print_explanation",
+            "print_forgotten",
+            "print_training",
+            "print_generation",
+            "answer_prompts",
+            "print_plan",
+        ),
         _check_options,
     )
 
@@ -71,7 +81,7 @@ def option_target(script: Any) -> Target:
         reads = argv[:1] == ["@file"] or "--options-from" in argv  # files that aren't there
         assert code in ((0, 2, 3) if reads else (0, 2)), (argv, code, lines)
         if code == 3:
-            assert lines[0].startswith("error: cannot read "), (argv, lines)
+            assert re.match("error: (?:cannot read |.* is damaged)", lines[0]), (argv, lines)
         elif code == 2:
             assert [line.split(" ")[0] for line in lines] == ["error:", "hint:", ""], (argv, lines)
             assert len(lines[0]) > len("error: x"), (argv, lines)
@@ -186,6 +196,8 @@ _PAGES: list[dict[str, Any]] = [
     {"data": {"hashtag": {"edge_hashtag_to_media": {"edges": [edge("f"), edge("g")], "page_info": {"has_next_page": True, "end_cursor": "x"}}, "edge_hashtag_to_top_posts": {"edges": [edge("h")]}}}},
     {"data": {"hashtag": {"edge_hashtag_to_media": {"edges": [edge("i")], "page_info": {"has_next_page": False, "end_cursor": ""}}}}},
     {"items": [{"media": media("j")}, media("k")]},
+    {"media_grid": {"sections": [section(media("l"), media("m"))], "has_more": True, "next_max_id": "1"}, "rank_token": "r"},
+    {"data": {"xdt_fbsearch__top_serp_graphql": {"edges": [{"node": {"items": [media("n")]}}], "page_info": {"has_next_page": True, "end_cursor": "z"}}}},
 ]  # fmt: skip
 
 
@@ -210,13 +222,13 @@ class _Context:
         page = dice.choice(_PAGES)
         return page if dice.random() < 0.2 else mutated_value(page, dice)
 
-    get_json = get_iphone_json = graphql_query = _answer
+    get_json = graphql_query = doc_id_graphql_query = _answer
 
 
 def walk_target(folder: Path, dice: random.Random) -> bool:
     """Pull twice from a context that answers with changed pages; check what is stored."""
     store = Store(folder / "root")
-    feed = dice.choice(("auto", "sections", "graphql"))
+    feed = dice.choice(((), *((name,) for name in FEEDS), tuple(FEEDS)))
     settings = PullOptions(
         feed=feed, caption_queries=dice.randint(1, 4), max_posts=dice.choice((None, None, 3)), since=dice.choice((None, "2020-01-01"))
     )

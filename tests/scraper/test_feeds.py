@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import unwrapped
 from instagram_server import GRAPH_TOKEN, FakeInstagram, Handler, media, route, section
 from test_scraper import _json, _main, _stored
 
@@ -105,7 +106,7 @@ def test_named_feeds_are_all_walked_and_merged(
     assert _main(root, cookies, "--feed", "search", "sections", "graphql") == 0
     assert sorted(_stored(root)) == sorted(_codes("q", 2) | _codes("r", 2) | {"g1"})
     ends = "search: the feed came to its end; sections: the feed came to its end; graphql: the feed came to its end"
-    assert f"9 new posts, 2 already here on 7 pages; {ends}" in capsys.readouterr().out
+    assert f"9 new posts, 2 already here on 7 pages; {ends}" in unwrapped(capsys.readouterr().out)
 
 
 def test_a_named_feed_that_fails_is_a_warning_while_another_delivers(
