@@ -63,6 +63,7 @@ class ImportResult:
     files: int = 0
     found: Counter[str] = field(default_factory=Counter)
     new: int = 0
+    completed: int = 0
     unreadable: int = 0
     unreadable_likes: int = 0
     other_files: int = 0
@@ -72,14 +73,15 @@ class ImportResult:
         total = self.found.total()
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
         parts = [f"{console.count(total, 'post')} in {console.count(self.files, 'file')} ({formats})"]
-        parts += [f"{self.new:,} new", f"{total - self.new:,} already here"]
+        parts += [f"{self.new:,} new", f"{total - self.new - self.completed:,} already here"]
+        parts += [f"{self.completed:,} completed"] if self.completed else []
         notes = {"unreadable record": self.unreadable, "unreadable like count": self.unreadable_likes, "other file": self.other_files}
         parts += [console.count(number, noun) for noun, number in notes.items() if number]
         return console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}")
 
 
 def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = tables.MAX_UNPACKED) -> ImportResult:
-    """Append to ``tag`` every post in ``paths`` whose shortcode isn't there yet.
+    """Append to ``tag`` every post in ``paths`` whose shortcode isn't there yet, or that completes the one that is.
 
     Folders are walked in order of name, without ``store``'s own folders. A record that can't be read is counted and
     skipped; the first one in each file is shown with its place. Nothing is written before the first post is read.
@@ -104,6 +106,7 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: in
         while chunk:
             result.new += posts_log.append(chunk)
             chunk = list(islice(posts, CHUNK))
+        result.completed = posts_log.completed
     return result
 
 

@@ -157,19 +157,23 @@ class _Run:
                 self.result.ended = "more to come: the same command continues"
 
     def _keep(self, page: Page) -> tuple[int, bool]:
-        """Write the page's new posts; return how many, and whether all of them fitted under --max-posts."""
+        """Write what is new on the page; return how many posts that are new or completed, and whether all fitted under --max-posts."""
         posts = list(self._read(page))
+        known = [post for post in posts if post.shortcode in self._posts.shortcodes]
         fresh = [post for post in {post.shortcode: post for post in posts}.values() if post.shortcode not in self._posts.shortcodes]
         room = len(fresh) if self._options.max_posts is None else self._options.max_posts - self.result.new
-        written = self._posts.append(fresh[:room])
+        before = self._posts.completed
+        written = self._posts.append([*known, *fresh[:room]])
+        completed = self._posts.completed - before
         self.result.new += written
-        self.result.already_here += len(posts) - len(fresh)
+        self.result.notes["completed"] += completed
+        self.result.already_here += len(posts) - len(fresh) - completed
         self.result.notes["without the tag"] += sum(f"#{self._tag}" not in (post.caption or "").lower() for post in fresh[:room])
         self._bar.update(written)
         self._bar.set_postfix(pages=self.result.pages)
         level = logging.DEBUG if sys.stderr.isatty() else logging.INFO  # a terminal has the bar
         log.log(level, "page %d of tag %r: %d nodes, %d new posts", self.result.pages, self._tag, len(page.nodes), written)
-        return written, len(fresh) <= room
+        return written + completed, len(fresh) <= room
 
     def _read(self, page: Page) -> Iterator[Post]:
         """Yield the posts of ``page`` between --since and --until."""
