@@ -180,8 +180,9 @@ class _Span(NamedTuple):
 class _Examined:
     """What the rules found in a span of a posts.jsonl.
 
-    ``superseded`` counts the lines that a later one replaces. ``damaged`` are the lines that hold no post, by number in the span and reason; ``verdicts`` are JSON lists
-    ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and ``languages`` count posts.
+    ``superseded`` counts the lines that a later one replaces. ``damaged`` are the lines that hold no post, by number in the
+    span and reason; ``verdicts`` are JSON lists ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and
+    ``languages`` count posts.
     """
 
     posts: int
