@@ -63,7 +63,7 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
     if pull.from_paths:
         from hugging_captions.scraper import import_posts
 
-        print(import_posts(pull.from_paths, tags[0], store).summary())
+        print(import_posts(pull.from_paths, tags[0], store, pull.column).summary())
         return
     from hugging_captions import scraper
 
