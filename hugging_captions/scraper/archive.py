@@ -186,7 +186,7 @@ def _posts(paths: Sequence[Path], result: ImportResult, settings: _Settings) -> 
 
 
 def _readers(path: Path, shown: Path, result: ImportResult, settings: _Settings, depth: int = 0) -> Iterator[_Reader]:
-    """Yield a reader for a file, or one for each file of a folder or zip archive, and of those in it; of Instagram's own export its posts alone.
+    """Yield a reader for a file, or one for each file of a folder or zip archive; of Instagram's own export for its posts alone.
 
     Args:
         shown: what ``path`` is called in messages; it may have been unpacked.
@@ -302,7 +302,9 @@ class _Reader:
         """
         with file.open() as handle:
             posts = list(records.posts_in_page(handle.read()))
-        if not posts:
+        if not posts and self._in_folder:
+            self._skip(kind, f"{self.path}: {kind}", logging.DEBUG)
+        elif not posts:
             message = f"cannot import {self.path}: it holds {kind}, not captions"
             raise tables.TableError(message, "export it as JSON or CSV, or write a text file with one caption a line")
         for number, record in enumerate(posts, start=1):

@@ -56,7 +56,7 @@ LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink", "postlink
 _AROUND = frozenset({"node", "data", "post", "media", "item", "content", "statistics", "stats", "metrics", "shortcodemedia", "fields"})
 
 #: The fields that hold nothing but a caption, whatever else a record is.
-_SURE_CAPTIONS = frozenset({*CAPTION_FIELDS[: CAPTION_FIELDS.index("body")], "edgemediatocaption"})
+SURE_CAPTIONS = frozenset({*CAPTION_FIELDS[: CAPTION_FIELDS.index("body")], "edgemediatocaption"})
 #: Fields of ads, stories and comments, which can look like posts otherwise.
 _NOT_POSTS = frozenset({"adid", "expiringat", "commenturl", "repliescount"})
 _SHORTCODE = re.compile(r"[A-Za-z0-9_-]{9,40}")
@@ -70,6 +70,8 @@ FILLER_LIKES = 3
 _MOST_LIKES = 10**12
 
 _LINK = re.compile(r"instagram\.com/(?:[\w.]+/)?(?:p|reel|tv)/([A-Za-z0-9_-]+)")
+#: What stands for a count that isn't known.
+_NO_COUNT = ("", "-1", "none", "nan", "null", "n/a", "<na>")
 _COUNT = re.compile(
     r"""(?P<whole> \d{1,18} | \d{1,3}(?:,\d{3})+ ) (?:\.0*)? (?:\s*likes?)?  # 1204  1,234  12.0  12 likes
       | (?P<short> \d{1,6}(?:\.\d+)? ) \s* (?P<unit> [km] )                  # 1.2k  2M
@@ -87,6 +89,7 @@ _DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%b %d %Y", "%a, %d %
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p", " %H:%M:%S %z")
 #: Excel's days since 1899-12-30, of 2009 to 2064.
 _EXCEL_DAY = re.compile(r"[45]\d{4}(\.\d+)?")
+_CAPTION_PLACES = (*CAPTION_FIELDS, "edgemediatocaption")
 _OWN_FIELDS = frozenset(Post.__dataclass_fields__)
 
 
@@ -147,7 +150,7 @@ def _find(value: JSON, wanted: Callable[[dict[str, JSON]], bool]) -> Iterator[di
 
 
 def _has_caption(record: Mapping[str, JSON]) -> bool:
-    return any(isinstance(text, str) and text for name, text in _plain_fields(record).items() if name in _SURE_CAPTIONS)
+    return any(isinstance(text, str) and text for name, text in _plain_fields(record).items() if name in SURE_CAPTIONS)
 
 
 def is_post(record: Mapping[str, JSON]) -> bool:
@@ -157,7 +160,7 @@ def is_post(record: Mapping[str, JSON]) -> bool:
         return False
     has_name = any(isinstance(fields.get(name), str) and fields[name] for name in ("shortcode", "code"))
     if has_name or any(_LINK.search(str(fields.get(name))) for name in LINK_FIELDS):
-        known = {*_SURE_CAPTIONS, *LIKES_FIELDS, *DATE_FIELDS, *(() if has_name else CAPTION_FIELDS)}
+        known = {*SURE_CAPTIONS, *LIKES_FIELDS, *DATE_FIELDS, *(() if has_name else CAPTION_FIELDS)}
         return not known.isdisjoint(fields)
     return False
 
@@ -194,9 +197,9 @@ def _rows_of_objects(value: Mapping[str, JSON]) -> Iterator[JSON]:
     """Yield the rows of an object of objects: pandas' columns, or posts by their shortcodes; the object itself where it is neither."""
     columns = {name: inner for name, inner in value.items() if isinstance(inner, dict)}
     keys = [*next(iter(columns.values()))]
-    if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and not _SURE_CAPTIONS.isdisjoint(map(plain_name, columns)):
+    if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and not SURE_CAPTIONS.isdisjoint(map(plain_name, columns)):
         yield from ({name: inner[key] for name, inner in columns.items()} for key in keys)
-    elif all(_SHORTCODE.fullmatch(name) and not _SURE_CAPTIONS.isdisjoint(_plain_fields(inner)) for name, inner in columns.items()):
+    elif all(_SHORTCODE.fullmatch(name) and not SURE_CAPTIONS.isdisjoint(_plain_fields(inner)) for name, inner in columns.items()):
         yield from ({"shortcode": name, **inner} for name, inner in columns.items())
     else:
         yield dict(value)
@@ -306,7 +309,7 @@ def synthetic_shortcode(seen: Counter[int], caption: str | None, likes: int | No
 def has_unreadable_likes(record: JSON) -> bool:
     """Return whether ``record`` gives a like count that can't be read; hidden and missing ones aren't meant."""
     fields = _plain_fields(record) if isinstance(record, dict) else {}
-    given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
+    given = [value for name in LIKES_FIELDS if str(value := fields.get(name)).lower() not in _NO_COUNT]
     return bool(given) and all(known_likes(value) is None for value in given)
 
 
@@ -353,11 +356,7 @@ def iso_date(value: JSON, month_first: bool = False) -> str | None:
             zone = None
             if (match := _ZONE.search(text)) and match[1] in _ZONES:
                 text, zone = text[: match.start()], timezone(timedelta(hours=_ZONES[match[1]]))
-            if formats := _formats().get(_shape(text)):
-                if (moment := _parsed_date(text, formats, month_first)) is None:  # type: ignore[assignment]
-                    return None
-            else:
-                moment = datetime.fromisoformat(text)
+            moment = _parsed_date(text, month_first)
             moment = moment.replace(tzinfo=moment.tzinfo or zone or UTC).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
@@ -377,13 +376,21 @@ def _shape(text: str) -> str:
     return re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "0", text))
 
 
-def _parsed_date(text: str, formats: list[str], month_first: bool) -> datetime | None:
-    """Return the date that ``text`` is in one of ``formats``; None where two of them read it differently."""
+def _parsed_date(text: str, month_first: bool) -> datetime:
+    """Return the date that ``text`` is.
+
+    Raises:
+        ValueError: it is none, or one that is read in two ways.
+    """
+    with suppress(ValueError):
+        return datetime.fromisoformat(text)
     found = []
-    for name in formats:
+    for name in _formats().get(_shape(text), ()):
         with suppress(ValueError):
             found.append(datetime.strptime(text, name))
-    return found[0] if found and (month_first or all(date == found[0] for date in found)) else None
+    if not found or (not month_first and any(date != found[0] for date in found)):
+        raise ValueError("no date")
+    return found[0]
 
 
 def valid_unicode(text: str) -> str:
@@ -415,18 +422,19 @@ def _post(fields: Mapping[str, JSON], shortcode: str, tag: str, source: str) -> 
 
 def _date(fields: Mapping[str, JSON]) -> str | None:
     """Return the time of posting: the first that is believed, or a finer one of the same day."""
-    dates = (iso_date(fields[name], name == "publishtime") for name in DATE_FIELDS if name in fields)  # Business Suite: month first
-    known = (date for date in dates if date)
-    first = next(known, None)
-    if first and first.endswith("T00:00:00Z"):
-        return next((date for date in known if date[:10] == first[:10] and date != first), first)
+    first = None
+    for name in DATE_FIELDS:
+        if name in fields and (date := iso_date(fields[name], name == "publishtime")):  # Business Suite: month first
+            if not date.endswith("T00:00:00Z") and (first is None or first[:10] == date[:10]):
+                return date
+            first = first or date
     return first
 
 
 def _caption(fields: Mapping[str, JSON]) -> str | None:
     """Return the caption from any of the places where Instagram and export tools put it."""
-    for name in (*CAPTION_FIELDS, "edgemediatocaption"):
-        if caption := _text(fields.get(name)):
+    for name in _CAPTION_PLACES:
+        if name in fields and (caption := _text(fields[name])):
             return valid_unicode(caption)
     return None
 
@@ -434,7 +442,7 @@ def _caption(fields: Mapping[str, JSON]) -> str | None:
 def _text(value: JSON) -> str:
     """Return a caption, be it in an object, in edges, or in either of them as Python wrote it into the cell of a table."""
     if isinstance(value, str):
-        if not value.startswith(("{'", '{"', "[{'", '[{"')):
+        if value[:1] not in ("{", "[") or not value.startswith(("{'", '{"', "[{'", '[{"')):
             return value
         try:
             parsed_value = ast.literal_eval(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import gzip
 import io
 import logging
@@ -28,7 +29,7 @@ import orjson
 
 from ..console import listed, shorten
 from ..errors import InputError
-from .records import CAPTION_FIELDS, JSON, plain_name
+from .records import CAPTION_FIELDS, DATE_FIELDS, JSON, LIKES_FIELDS, LINK_FIELDS, SURE_CAPTIONS, plain_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,7 +65,7 @@ _NO_CAPTIONS = (
     (re.compile(r"\{\\rtf"), "RTF"),
     (re.compile(r"(?=.*\b(caption|likes|shortcode)\b)\w+(\s{2,}\w+){2,}\s*$", re.IGNORECASE), "a table with columns of fixed width"),
 )
-_MEDIA_NAME = re.compile(r".*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf|html?)", re.IGNORECASE)
+_MEDIA_NAME = re.compile(r".*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf)", re.IGNORECASE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATORS = "\t,;|^~\x1f\x01"
 #: The line in which Excel names the separator, before the header.
@@ -201,7 +202,9 @@ def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
                     parts = [part[-60:] for part in Path(member.filename).parts if part not in ("..", "/", "")]
                     try:
                         limit -= _unpack(archive, member, Path(name, *parts), limit)
-                    except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+                    except (OSError, ValueError) as error:  # names that no file can have, offsets that lead nowhere
+                        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                            raise
                         log.warning("%s: %s can't be unpacked (%s); skipped", path, shorten(member.filename), error)
                     if limit < 0:
                         message = f"cannot import {path}: it unpacks to more than {max_unpacked:,} bytes, or to {MAX_RATIO} times its size"
@@ -224,7 +227,7 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, lim
 def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
     """Return how the table in ``file`` is written, or None where it holds plain text.
 
-    A table has a caption column (or one called ``caption``) in one of its first rows, or rows of equal width (prose has a
+    A table names a caption column (or one called ``caption``) in one of its first rows, or has rows of equal width (prose has a
     space after its commas), or is called .csv or .tsv.
     """
     with file.open(newline="") as handle:
@@ -237,14 +240,10 @@ def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
     for separator, dialect in dialects.items():
         rows = [row for row in csv.reader(lines, **vars(dialect)) if any(map(str.strip, row))]
         tables[separator] = rows[:-1] if len(sample) >= SAMPLE else rows  # the last row may not be whole
-    is_named = _TABLE_NAME.fullmatch(file.path.name)
-    for depth in range(HEADER_ROWS if is_named else 1):
+    is_named = bool(_TABLE_NAME.fullmatch(file.path.name))
+    for depth in range(HEADER_ROWS):
         for separator, rows in tables.items():
-            if (
-                depth < len(rows)
-                and _has_caption(row := rows[depth], caption)
-                and (len(row) > 1 or is_named or plain_name(row[0]) == "caption")
-            ):
+            if depth < len(rows) and _is_header(rows[depth], caption, is_named):
                 return dialects[separator]
     for separator, rows in tables.items():
         widths = {len(row) for row in rows}
@@ -256,11 +255,21 @@ def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
 def _dialect(separator: str, sample: str) -> Dialect:
     """Return how cells are quoted in ``sample``: by double or single quotes, with quotes in them doubled or behind a backslash."""
     between = re.escape(separator)
-    has_double = re.search(rf'(^|{between})\s*"', sample, re.MULTILINE)
-    has_single = len(re.findall(rf"(?:^|{between})'(?:[^']|'')*'(?={between}|[\r\n]|\Z)", sample, re.MULTILINE)) > 1
+    has_double = re.search(rf'(^|{between})"', sample, re.MULTILINE)
+    has_single = len(re.findall(rf"(?:^|{between})'[^'\r\n]{{0,999}}'(?={between}|[\r\n]|\Z)", sample, re.MULTILINE)) > 1
     escapes = re.search(rf'\\"(?!\s*({between}|[\r\n]|\Z))', sample) and not re.search(rf'[^{between}\\\s]""', sample)
-    spaced = re.search(rf'^[^\r\n{between}]*{between} +"', sample, re.MULTILINE)
-    return Dialect(separator, "'" if has_single and not has_double else '"', "\\" if escapes else None, bool(spaced))
+    header = sample.split("\n")[0]
+    is_spaced = separator in header and header.count(separator) == header.count(separator + " ")
+    return Dialect(separator, "'" if has_single and not has_double else '"', "\\" if escapes else None, is_spaced)
+
+
+def _is_header(row: Sequence[str], caption: str, is_named: bool) -> bool:
+    """Return whether ``row`` names columns, a caption's among them: of a file that is called .csv, or beyond doubt."""
+    names = {plain_name(name) for name in row}
+    if not _has_caption(row, caption):
+        return False
+    others = names & {*LIKES_FIELDS, *DATE_FIELDS, *LINK_FIELDS, "shortcode", "code", "id"}
+    return is_named or bool(others) or names == {"caption"} or (len(row) > 1 and not SURE_CAPTIONS.isdisjoint(names))
 
 
 def other_than_captions(beginning: str) -> str:
@@ -328,10 +337,14 @@ def _find_header(rows: Iterable[list[str]], path: Path, caption: str) -> tuple[i
     for number, row in enumerate(islice(rows, HEADER_ROWS)):
         if _has_caption(row, caption):
             return number, row
-        first = max(first, row, key=lambda row: sum(map(bool, row)))
+        first = row if not first or _filled(first) < 2 <= _filled(row) else first  # a title has one cell
     if first:
         _refuse(first, path)
     return 0, []
+
+
+def _filled(row: Sequence[str]) -> int:
+    return sum(map(bool, row))
 
 
 def _frames(handle: io.TextIOWrapper, dialect: Dialect, width: int, complain: Complain) -> Iterator[DataFrame]:
@@ -382,7 +395,7 @@ def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and validations that it doesn't know
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # of a path it looks at the name
     refused = None
     found = False
     for sheet in book.worksheets:
