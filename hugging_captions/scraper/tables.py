@@ -14,6 +14,7 @@ import io
 import logging
 import lzma
 import re
+import struct
 import tempfile
 import warnings
 import zipfile
@@ -53,6 +54,8 @@ HEADER_ROWS = 20
 
 #: What a damaged compressed file raises; gzip.BadGzipFile is an OSError without a number.
 DAMAGE = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
+#: What a damaged, encrypted or unusual zip archive raises; RuntimeError where it is encrypted or of a later version.
+BAD_ZIP = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
 #: The package that pandas needs for each format, by how such a file begins.
 ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "a Parquet table")}
 
@@ -180,7 +183,7 @@ def is_archive(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return not any(name == "[Content_Types].xml" or name.startswith("xl/") for name in archive.namelist())
-    except zipfile.BadZipFile as error:
+    except BAD_ZIP as error:
         raise TableError(f"cannot import {path}: not a zip archive, or a damaged one ({error})", "download it again") from error
 
 
@@ -202,14 +205,14 @@ def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
                     parts = [part[-60:] for part in Path(member.filename).parts if part not in ("..", "/", "")]
                     try:
                         limit -= _unpack(archive, member, Path(name, *parts), limit)
-                    except (OSError, ValueError) as error:  # names that no file can have, offsets that lead nowhere
+                    except (OSError, ValueError, struct.error) as error:  # names that no file can have, offsets that lead nowhere
                         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                             raise
                         log.warning("%s: %s can't be unpacked (%s); skipped", path, shorten(member.filename), error)
                     if limit < 0:
                         message = f"cannot import {path}: it unpacks to more than {max_unpacked:,} bytes, or to {MAX_RATIO} times its size"
                         raise TableError(message, "if it should be that large, unpack it first")
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:  # RuntimeError: encrypted
+        except BAD_ZIP as error:
             raise TableError(f"cannot import {path}: {error}", "unpack it, and import the folder") from error
         yield Path(name)
 
@@ -368,7 +371,7 @@ def is_binary_table(file: TextFile) -> bool:
     """Return whether ``file`` is an Excel or a Parquet table."""
     if not file.beginning.startswith(b"PK\x03\x04"):
         return file.beginning[:4] in ENGINES
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(file.path) as archive:
+    with suppress(*BAD_ZIP), zipfile.ZipFile(file.path) as archive:
         return "xl/workbook.xml" in archive.namelist()
     return False
 
