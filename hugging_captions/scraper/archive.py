@@ -246,7 +246,7 @@ class _Reader:
         except tables.TableError as error:
             if not self._in_folder:
                 raise
-            self._skip("tables and texts that can't be understood (see the warnings)", str(error), logging.WARNING)
+            self._skip("tables without captions, or damaged", str(error), logging.WARNING)
         except OSError as error:
             raise from_os_error(error, "read", self.path) from error
 

@@ -48,7 +48,7 @@ LIKES_FIELDS = (
 )
 DATE_FIELDS = (
     *("dateutc", "postdate", "dateposted", "pubdate", "postcreated", "publishtime", "takenattimestamp", "takenat", "postedat", "postedon"),
-    *("posteddate", "posttime", "publishedat", "publisheddate", "datepublished", "dateofpost", "uploaddate", "timestamp", "date"),
+    *("posteddate", "posttime", "publishedat", "publisheddate", "datepublished", "dateofpost", "uploaddate", "date", "timestamp"),
     *("createdtime", "createdat", "creationtime", "creationdate", "createddate", "datetime", "datetimeutc", "unixtimestamp", "time"),
 )
 LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink", "postlink", "instagramurl", "permalinkurl", "contenturl")

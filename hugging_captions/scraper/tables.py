@@ -390,7 +390,9 @@ def read_binary_rows(file: TextFile, caption: str) -> Iterator[tuple[int, JSON]]
     except (GeneratorExit, InputError):
         raise
     except Exception as error:  # each package raises its own errors for a damaged file
-        raise TableError(f"cannot import {file.path}: {kind} that can't be read: {error}") from error
+        raise TableError(
+            f"cannot import {file.path}: {kind} that can't be read: {error}", "open and save it again, or export it as CSV"
+        ) from error
 
 
 def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
@@ -404,7 +406,7 @@ def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
     for sheet in book.worksheets:
         sheet.reset_dimensions()  # some tools write wrong ones
         rows = ([*map(_excel_cell, row)] for row in sheet.iter_rows(values_only=True))
-        filled = (row for row in rows if any(row))
+        filled = (row for row in rows if any(map(str.strip, row)))
         try:
             above, header = _find_header(filled, path, caption)
         except TableError as error:
