@@ -41,6 +41,11 @@ class Post:
     source: str
 
 
+_FIELDS = tuple(Post.__dataclass_fields__)
+#: json.dumps would make one for each post.
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post]:
     """Yield the posts of a posts.jsonl, in the order of each one's last line.
 
@@ -218,8 +223,8 @@ class PostLog:
         return new
 
     def _write(self, post: Post) -> None:
-        record = {name: getattr(post, name) for name in Post.__dataclass_fields__}  # asdict copies deeply: 19 against 1.6 µs
-        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        record = {name: getattr(post, name) for name in _FIELDS}  # asdict copies deeply: 19 against 1.6 µs
+        line = _ENCODER.encode(record).encode("utf-8", "replace") + b"\n"
         self._note(post)
         self._handle.write(line)
         self._end += len(line)

@@ -49,7 +49,7 @@ LIKES_FIELDS = (
 DATE_FIELDS = (
     *("dateutc", "postdate", "dateposted", "pubdate", "postcreated", "publishtime", "takenattimestamp", "takenat", "postedat", "postedon"),
     *("posteddate", "posttime", "publishedat", "publisheddate", "datepublished", "dateofpost", "uploaddate", "date", "timestamp"),
-    *("createdtime", "createdat", "creationtime", "creationdate", "createddate", "datetime", "datetimeutc", "unixtimestamp", "time"),
+    *("createdtime", "createdat", "creationtime", "creationdate", "createddate", "datetime", "datetimeutc", "unixtimestamp"),
 )
 LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink", "postlink", "instagramurl", "permalinkurl", "contenturl")
 #: Objects around the fields of a post: json_normalize and Meta's Content Library write statistics.like_count.
@@ -70,8 +70,6 @@ FILLER_LIKES = 3
 _MOST_LIKES = 10**12
 
 _LINK = re.compile(r"instagram\.com/(?:[\w.]+/)?(?:p|reel|tv)/([A-Za-z0-9_-]+)")
-#: What stands for a count that isn't known.
-_NO_COUNT = ("", "-1", "none", "nan", "null", "n/a", "<na>")
 _COUNT = re.compile(
     r"""(?P<whole> \d{1,18} | \d{1,3}(?:,\d{3})+ ) (?:\.0*)? (?:\s*likes?)?  # 1204  1,234  12.0  12 likes
       | (?P<short> \d{1,6}(?:\.\d+)? ) \s* (?P<unit> [km] )                  # 1.2k  2M
@@ -309,7 +307,7 @@ def synthetic_shortcode(seen: Counter[int], caption: str | None, likes: int | No
 def has_unreadable_likes(record: JSON) -> bool:
     """Return whether ``record`` gives a like count that can't be read; hidden and missing ones aren't meant."""
     fields = _plain_fields(record) if isinstance(record, dict) else {}
-    given = [value for name in LIKES_FIELDS if str(value := fields.get(name)).lower() not in _NO_COUNT]
+    given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
     return bool(given) and all(known_likes(value) is None for value in given)
 
 
@@ -346,9 +344,10 @@ def iso_date(value: JSON, month_first: bool = False) -> str | None:
         return None
     text = str(value).strip()
     try:
-        if _EXCEL_DAY.fullmatch(text):
+        is_number = text[4:5] != "-"  # nearly all others are ISO's
+        if is_number and _EXCEL_DAY.fullmatch(text):
             moment = datetime(1899, 12, 30, tzinfo=UTC) + timedelta(seconds=round(float(text) * 86400))
-        elif match := _UNIX_TIME.fullmatch(text):
+        elif is_number and (match := _UNIX_TIME.fullmatch(text)):
             if not int(match[1]):
                 return None
             moment = datetime.fromtimestamp(int(match[1]) / (1000 if int(match[1]) > 1e11 else 1), UTC)
@@ -477,8 +476,11 @@ def _shortcode(fields: Mapping[str, JSON]) -> str:
     names = ["postshortcode", "shortcode"]
     names += ["code"] if not {"pk", "takenat", "mediatype"}.isdisjoint(fields) else []
     names += ["threadid"] if "body" in fields else []
-    links = [match[1] for name in LINK_FIELDS if (match := _LINK.search(str(fields.get(name))))]
-    return next((name for value in [*map(fields.get, names), *links] if (name := _name(value))), "")
+    for field in names:
+        if field in fields and (name := _name(fields[field])):
+            return name
+    links = (_LINK.search(str(fields[field])) for field in LINK_FIELDS if field in fields)
+    return next((match[1] for match in links if match), "")
 
 
 def _name(value: JSON) -> str:

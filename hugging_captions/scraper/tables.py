@@ -64,7 +64,7 @@ _NO_CAPTIONS = (
     (re.compile(r"<(!doctype|html|head|body|div|table|script|svg|\?xml|!--)[\s>]", re.IGNORECASE), "HTML or XML"),
     (re.compile(r"[\[({]\s*[\[({]?\s*(u?'[^']*'\s*:|\w+\()|(\w+: )?\w+\(\w+="), "Python"),
     (re.compile(r"(window\.\w+|var \w+|let \w+|const \w+|module\.exports)\s*=\s*[\[{]"), "JavaScript"),
-    (re.compile(r"(insert into|create table|begin transaction|select .* from)\b", re.IGNORECASE), "SQL"),
+    (re.compile(r"(INSERT INTO|CREATE TABLE|BEGIN TRANSACTION|SELECT .* FROM|-- (MySQL|PostgreSQL|SQLite|phpMyAdmin))\b"), "SQL"),
     (re.compile(r"\{\\rtf"), "RTF"),
     (re.compile(r"(?=.*\b(caption|likes|shortcode)\b)\w+(\s{2,}\w+){2,}\s*$", re.IGNORECASE), "a table with columns of fixed width"),
 )
@@ -244,13 +244,14 @@ def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
         rows = [row for row in csv.reader(lines, **vars(dialect)) if any(map(str.strip, row))]
         tables[separator] = rows[:-1] if len(sample) >= SAMPLE else rows  # the last row may not be whole
     is_named = bool(_TABLE_NAME.fullmatch(file.path.name))
-    for depth in range(HEADER_ROWS):
-        for separator, rows in tables.items():
-            if depth < len(rows) and _is_header(rows[depth], caption, is_named):
-                return dialects[separator]
+    for separator, rows in tables.items():
+        _, header = _find_header(rows, caption)
+        if header and (is_named or _is_certain(header)):
+            return dialects[separator]
     for separator, rows in tables.items():
         widths = {len(row) for row in rows}
-        if len(rows) > 1 and len(widths) == 1 and min(widths) > 2 and not any(cell.startswith(" ") for row in rows for cell in row[1:]):
+        is_prose = dialects[separator].skipinitialspace or any(cell.startswith(" ") for row in rows for cell in row[1:])
+        if len(rows) > 1 and len(widths) == 1 and min(widths) > 2 and not is_prose:
             return dialects[separator]
     return dialects[max(tables, key=lambda separator: len([*tables[separator], []][0]))] if is_named else None
 
@@ -266,13 +267,11 @@ def _dialect(separator: str, sample: str) -> Dialect:
     return Dialect(separator, "'" if has_single and not has_double else '"', "\\" if escapes else None, is_spaced)
 
 
-def _is_header(row: Sequence[str], caption: str, is_named: bool) -> bool:
-    """Return whether ``row`` names columns, a caption's among them: of a file that is called .csv, or beyond doubt."""
-    names = {plain_name(name) for name in row}
-    if not _has_caption(row, caption):
-        return False
+def _is_certain(header: Sequence[str]) -> bool:
+    """Return whether a row with a caption column is a header for certain, though the file isn't called .csv: captions have words too."""
+    names = {plain_name(name) for name in header}
     others = names & {*LIKES_FIELDS, *DATE_FIELDS, *LINK_FIELDS, "shortcode", "code", "id"}
-    return is_named or bool(others) or names == {"caption"} or (len(row) > 1 and not SURE_CAPTIONS.isdisjoint(names))
+    return bool(others) or names == {"caption"} or (len(header) > 1 and not SURE_CAPTIONS.isdisjoint(names))
 
 
 def other_than_captions(beginning: str) -> str:
@@ -294,9 +293,12 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
     with file.open(newline="") as handle:
         rows = (row for row in csv.reader(handle, **vars(dialect)) if any(map(str.strip, row)))
         try:
-            above, header = _find_header((row for row in rows if not row[0].startswith("sep=")), file.path, caption)
-            if not header:  # the handle stands at the next row now
+            seen: list[list[str]] = []
+            above, header = _find_header(_noted((row for row in rows if not row[0].startswith("sep=")), seen), caption)
+            if not header:
+                _refuse(seen, file.path)
                 return
+            # the handle stands at the next row now
             width, number = len(header), above + 1
             header = [name.strip() for name in header]
             for frame in _frames(handle, dialect, width, complain):
@@ -330,24 +332,18 @@ def _record(header: Sequence[str], cells: Sequence[JSON]) -> dict[str, JSON]:
     return record
 
 
-def _find_header(rows: Iterable[list[str]], path: Path, caption: str) -> tuple[int, list[str]]:
-    """Return how many rows stand above the one that names the caption column, and that row; an empty one where there is no row.
+def _find_header(rows: Iterable[list[str]], caption: str) -> tuple[int, list[str]]:
+    """Return how many rows stand above the one that names the caption column, and that row; it is empty where there is none.
 
-    Raises:
-        TableError: none of the first rows names a caption column.
+    A row below another names columns only if it has more cells: above may be titles, but no rows of the table.
     """
-    first: list[str] = []
+    widest = 0
     for number, row in enumerate(islice(rows, HEADER_ROWS)):
-        if _has_caption(row, caption):
+        filled = sum(bool(cell.strip()) for cell in row)
+        if filled > max(widest, number > 0) and _has_caption(row, caption):
             return number, row
-        first = row if not first or _filled(first) < 2 <= _filled(row) else first  # a title has one cell
-    if first:
-        _refuse(first, path)
+        widest = max(widest, filled)
     return 0, []
-
-
-def _filled(row: Sequence[str]) -> int:
-    return sum(map(bool, row))
 
 
 def _frames(handle: io.TextIOWrapper, dialect: Dialect, width: int, complain: Complain) -> Iterator[DataFrame]:
@@ -401,24 +397,24 @@ def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and validations that it doesn't know
         book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # of a path it looks at the name
-    refused = None
+    refused: list[list[str]] = []
     found = False
     for sheet in book.worksheets:
         sheet.reset_dimensions()  # some tools write wrong ones
         rows = ([*map(_excel_cell, row)] for row in sheet.iter_rows(values_only=True))
         filled = (row for row in rows if any(map(str.strip, row)))
-        try:
-            above, header = _find_header(filled, path, caption)
-        except TableError as error:
-            refused = refused or error
+        seen: list[list[str]] = []
+        above, header = _find_header(_noted(filled, seen), caption)
+        if not header:
+            refused = refused or seen
             continue
         header = [name.strip() for name in header]
         for number, cells in enumerate(filled, start=above + 2):
-            if header and cells != header:
+            if cells != header:
                 found = True
                 yield number, _record(header, cells + [""] * (len(header) - len(cells)))
-    if refused and not found:
-        raise refused
+    if not found:
+        _refuse(refused, path)
 
 
 def _excel_cell(value: object) -> str:
@@ -430,7 +426,7 @@ def _parquet_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
 
     with pyarrow.parquet.ParquetFile(path) as table:
         if not _has_caption(table.schema_arrow.names, caption):
-            _refuse(table.schema_arrow.names, path)
+            _refuse([table.schema_arrow.names], path)
         number = 1
         for batch in table.iter_batches(CHUNK):
             records: list[JSON] = orjson.loads(orjson.dumps(batch.to_pylist(), default=_plain_value, option=orjson.OPT_NON_STR_KEYS))
@@ -446,7 +442,17 @@ def _has_caption(header: Sequence[str], caption: str) -> bool:
     return any(plain_name(name) in CAPTION_FIELDS or (caption and name.strip() == caption) for name in header)
 
 
-def _refuse(header: Sequence[str], path: Path) -> None:
+def _noted(rows: Iterable[list[str]], seen: list[list[str]]) -> Iterator[list[str]]:
+    for row in rows:
+        seen.append(row)
+        yield row
+
+
+def _refuse(rows: Sequence[Sequence[str]], path: Path) -> None:
+    """Raise the error that lists the columns: the first of ``rows`` that isn't a title. An empty table is none."""
+    if not rows:
+        return
+    header = next((row for row in rows if sum(map(bool, row)) > 1), rows[0])
     columns = listed([shorten(name) for name in header], 20)
     message = f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}"
     raise TableError(message, "say which it is:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)")

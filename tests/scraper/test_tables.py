@@ -148,6 +148,21 @@ def test_what_holds_no_captions_is_one_error(
     assert not Store(root).posts("rmnp").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "is_text"),
+    [
+        ("a.txt", "One fine day\n#caption\nThe text, the link, and we\ncaption\nMessage me, date me\n", True),
+        ("a.txt", "The sea, the sky, the sand\nA boat, a dog, a hand\n", True),
+        ("a.txt", "Select the best from our garden\nInsert into the oven\n", True),
+        ("a.csv", "id,kind\n1,message\n2,text\n3,other words\n", False),
+    ],
+)
+def test_captions_are_no_header_and_rows_are_neither(name: str, content: str, is_text: bool, tmp_path: Path, root: Path) -> None:
+    (tmp_path / name).write_text(content)
+    assert load(root, tmp_path / name) == (0 if is_text else 3)
+    assert [text for _, text, _ in (stored(root) if is_text else [])] == (content.splitlines() if is_text else [])
+
+
 def _csv(
     separator: str = ",", quote: str = '"', escape: str = "", space: str = "", header: str = "shortcode,caption,likes", end: str = "\n"
 ) -> str:
