@@ -69,7 +69,7 @@ def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.Cl
     from hugging_captions import cleaner, scraper
 
     if pull.from_paths:
-        print(scraper.plan_import(pull.from_paths, tags[0], store))
+        print(scraper.plan_import(pull.from_paths, tags[0], store, pull.column))
     elif not pull.skip_pull:
         print(scraper.plan_pull(tags, pull, store))
     print(cleaner.plan(tags, clean, store, not pull.skip_pull))
@@ -83,7 +83,7 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
         log.info("importing %s for #%s", console.listed([str(path) for path in pull.from_paths]), tags[0])
         from hugging_captions.scraper import import_posts
 
-        print(import_posts(pull.from_paths, tags[0], store).summary())
+        print(import_posts(pull.from_paths, tags[0], store, pull.column).summary())
         return
     log.info("opening the session with Instagram")
     from hugging_captions import scraper

@@ -1,7 +1,9 @@
 """How the stages cope with a million posts and ten thousand captions to write: seconds and peak memory of each.
 
     python benchmarks/load.py --posts 1000000 --captions 10000
+    python benchmarks/load.py --stages import import-csv --before ../older_checkout
 
+``--before`` runs each stage with the code of another checkout too, one after the other.
 The posts are those of the example with their words shuffled; the model is tiny and random, so what is measured is the
 reading, cleaning, encoding and book-keeping, not the mathematics. Each stage runs in a process of its own.
 """
@@ -9,9 +11,11 @@ reading, cleaning, encoding and book-keeping, not the mathematics. Each stage ru
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import multiprocessing
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -37,14 +41,24 @@ def write_export(path: Path, count: int) -> None:
     posts = list(read_posts(EXAMPLE, lambda number, reason: None))
     with open(path, "w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(asdict(post) | {"tag": TAG}, ensure_ascii=False) + "\n" for post in varied(posts, count))
+    with open(path.with_suffix(".csv"), "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["shortcode", "caption", "likes", "date"])
+        writer.writerows([post.shortcode, post.caption, post.likes, post.date_utc] for post in varied(posts, count))
 
 
-def import_stage(folder: Path, count: int) -> str:
+def import_stage(folder: Path, count: int, name: str = "export.jsonl") -> str:
     """Import the export file into posts.jsonl."""
     from hugging_captions.scraper import import_posts
     from hugging_captions.storage import Store
 
-    return f"{import_posts([folder / 'export.jsonl'], TAG, Store(folder)).new:,} posts"
+    shutil.rmtree(Store(folder).posts(TAG).parent, ignore_errors=True)
+    return f"{import_posts([folder / name], TAG, Store(folder)).new:,} posts"
+
+
+def import_csv_stage(folder: Path, count: int) -> str:
+    """Import the same posts from a table."""
+    return import_stage(folder, count, "export.csv")
 
 
 def clean_stage(folder: Path, count: int) -> str:
@@ -97,7 +111,13 @@ def generate_stage(folder: Path, count: int) -> str:
 
 
 Stage = Callable[[Path, int], str]
-STAGES: dict[str, Stage] = {"import": import_stage, "clean": clean_stage, "dataset": encode_stage, "generate": generate_stage}
+STAGES: dict[str, Stage] = {
+    "import-csv": import_csv_stage,
+    "import": import_stage,
+    "clean": clean_stage,
+    "dataset": encode_stage,
+    "generate": generate_stage,
+}
 
 
 def main() -> None:
@@ -105,6 +125,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--posts", type=int, default=1_000_000, help="posts to import, clean and encode (default: 1000000)")
     parser.add_argument("--captions", type=int, default=10_000, help="captions to generate (default: 10000)")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="which stages (default: all)")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout to compare each stage with")
     arguments = parser.parse_args()
     from hugging_captions.console import table
 
@@ -112,9 +134,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_export(folder / "export.jsonl", arguments.posts)
-        for stage in STAGES:
-            done, seconds, cpu, own, worker = _in_process(stage, folder, arguments.captions)
-            rows.append((stage, done, f"{seconds:.1f}", f"{cpu:.1f}", f"{own:.0f}", f"{worker:.0f}"))
+        for stage, code in [(stage, code) for stage in arguments.stages for code in (arguments.before, ROOT) if code]:
+            done, seconds, cpu, own, worker = _in_process(stage, folder, arguments.captions, code)
+            rows.append(
+                (f"{stage}, before" if code != ROOT else stage, done, f"{seconds:.1f}", f"{cpu:.1f}", f"{own:.0f}", f"{worker:.0f}")
+            )
             print(*rows[-1], flush=True)  # what ended is known even if the next stage fails
     print(table(rows, (f"{arguments.posts:,} posts", "done", "s", "CPU s", "peak MB", "of a worker")))
 
@@ -122,10 +146,10 @@ def main() -> None:
 Measured = tuple[str, float, float, float, float]
 
 
-def _in_process(stage: str, folder: Path, count: int) -> Measured:
+def _in_process(stage: str, folder: Path, count: int, code: Path) -> Measured:
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue[Measured] = context.Queue()
-    process = context.Process(target=_measure, args=(stage, folder, count, queue))
+    process = context.Process(target=_measure, args=(stage, folder, count, code, queue))
     process.start()
     while True:
         try:
@@ -138,8 +162,15 @@ def _in_process(stage: str, folder: Path, count: int) -> Measured:
     return measured
 
 
-def _measure(stage: str, folder: Path, count: int, queue: multiprocessing.Queue[Measured]) -> None:
-    """Run a stage; report what it did, its seconds, processor seconds, and the peak MB of this process and of a worker of it."""
+def _measure(stage: str, folder: Path, count: int, code: Path, queue: multiprocessing.Queue[Measured]) -> None:
+    """Run a stage with the package in ``code``.
+
+    Report what it did, its seconds, processor seconds, and the peak MB of this process and of a worker of it.
+    """
+    if code != ROOT:
+        for name in [name for name in sys.modules if name.startswith("hugging_captions")]:
+            del sys.modules[name]
+        sys.path.insert(0, str(code))
     start = time.perf_counter()
     done = STAGES[stage](folder, count)
     seconds = time.perf_counter() - start

@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
@@ -75,6 +76,9 @@ class PullOptions:
 
     caption_queries: int = option(60, "pages of posts to request from Instagram, per tag", at_least=1, metavar="N")
     from_paths: tuple[Path, ...] = option((), "import these files or folders", flag="from", nargs="+", type=Path, metavar="PATH")
+    column: tuple[str, ...] = option(
+        (), "names of columns that aren't known: caption, likes, date, shortcode", nargs="+", metavar="FIELD=NAME"
+    )
     skip_pull: bool = option(False, "clean the posts that were pulled before")
     login: str | None = option(None, "account whose saved session to use; asks for the password", type=str, metavar="USER")
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
@@ -316,6 +320,13 @@ def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions
         found.append(f"{_flags(commands)} are commands of their own: give one at a time")
     elif commands:
         found += _ignored(given, _IGNORED_WITH[commands[0]], f"with {_flags(commands)}")
+    if not commands:
+        found += _ignored(given, ["column"], "without --from")
+    found += [
+        f"--column takes caption=NAME, likes=NAME, date=NAME or shortcode=NAME, not {column!r}"
+        for column in pull.column
+        if not re.fullmatch(r"(caption|likes|date|shortcode)=.*\S.*", column)
+    ]
     if pull.from_paths and len(tags) > 1:
         found.append("--from fills one tag at a time: give one --tag")
     if len(sources := [name for name in ("session_file", "cookies", "cookies_from") if name in given]) > 1:
@@ -401,7 +412,7 @@ _IGNORED_WITH: dict[str, tuple[str, ...]] = {
     "explain": (*_PULLING, "report", "dry_run", "near_threshold", "workers"),
     "review": (*_PULLING, "report", "dry_run", "near_threshold", "workers"),
     "forget": (*_PULLING, "report", "dry_run", *_names(CleanOptions)),
-    "from_paths": _PULLING,
+    "from_paths": tuple(name for name in _PULLING if name != "column"),
     "skip_pull": _PULLING,
 }
 _OPTIONS_OF_RULES = {

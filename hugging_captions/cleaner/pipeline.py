@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import threading
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,14 +25,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import orjson
 
 from .. import console, versions
 from ..errors import InputError, NothingLeftError, ResourceError, from_os_error
 from ..options import CleanOptions, as_arguments, as_json
-from ..posts import parse_post
+from ..posts import parse_post, superseded
 from ..storage import Store, atomic_writes, escape_caption, json_bytes, sha256
 from . import duplicates, rules
 
@@ -75,6 +76,7 @@ class CleanResult:
     languages: dict[str, int] = field(default_factory=Counter)
     tokens: int = 0
     damaged_lines: int = 0
+    superseded_lines: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def summary(self, verbose: bool = False) -> str:
@@ -169,10 +171,11 @@ def _refuse_missing(tags: Sequence[str], store: Store) -> None:
 def _count(examined: _Examined, result: CleanResult) -> None:
     if examined.damaged and not result.damaged_lines:
         number, reason = examined.damaged[0]
-        number += result.posts
+        number += result.posts + result.superseded_lines
         log.warning("posts.jsonl of tag %r, line %d is damaged and was skipped: %s", result.tag, number, reason)
     result.posts += examined.posts
     result.damaged_lines += len(examined.damaged)
+    result.superseded_lines += examined.superseded
     for total, counts in ((result.changed, examined.changed), (result.languages, examined.languages)):
         for name, count in counts.items():
             total[name] += count
@@ -190,18 +193,28 @@ def _report_damaged(result: CleanResult, store: Store) -> None:
 
 # -- the rules, in worker processes
 
-_Submit = Callable[[Path, int], "Future[Path]"]
+_Submit = Callable[["_Span"], "Future[Path]"]
+
+
+class _Span(NamedTuple):
+    """The lines that begin in the ``SPAN`` bytes from ``start``; a later line replaces those at the offsets ``superseded``."""
+
+    path: Path
+    start: int
+    superseded: frozenset[int]
 
 
 @dataclass(slots=True)
 class _Examined:
     """What the rules found in a span of a posts.jsonl.
 
-    ``damaged`` are the lines that hold no post, by number in the span and reason; ``verdicts`` are JSON lists
-    ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and ``languages`` count posts.
+    ``superseded`` counts the lines that a later one replaces. ``damaged`` are the lines that hold no post, by number in the
+    span and reason; ``verdicts`` are JSON lists ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and
+    ``languages`` count posts.
     """
 
     posts: int
+    superseded: int
     damaged: list[tuple[int, str]]
     verdicts: bytes
     changed: Counter[str]
@@ -217,23 +230,29 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
         raise from_os_error(error, "read", path) from error
     if size > LARGE:
         log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
-    starts = range(0, size, SPAN)
+    spans = _spans(path, size)
     # The first span here: forked processes share the models that it loads.
-    here = 1 if submit and len(starts) >= WORTH_PROCESSES else len(starts)
+    here = 1 if submit and len(spans) >= WORTH_PROCESSES else len(spans)
     with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
-        for start in starts[:here]:
-            yield _examine(path, start, options)
-            bar.update(min(SPAN, size - start))
-        for examined in _in_processes(path, starts[here:], options, submit) if submit else ():
+        for span in spans[:here]:
+            yield _examine(span, options)
+            bar.update(min(SPAN, size - span.start))
+        for examined in _in_processes(spans[here:], options, submit) if submit else ():
             yield examined
             bar.update(min(SPAN, size - bar.n))
 
 
-def _in_processes(path: Path, starts: Sequence[int], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
+def _spans(path: Path, size: int) -> list[_Span]:
+    offsets = superseded(path)
+    starts = range(0, size, SPAN)
+    return [_Span(path, start, frozenset(offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)])) for start in starts]
+
+
+def _in_processes(spans: Sequence[_Span], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
     waiting: deque[Future[Path]] = deque()
-    for start in starts:
+    for span in spans:
         with _signals_blocked():
-            waiting.append(submit(path, start))
+            waiting.append(submit(span))
         if len(waiting) == IN_FLIGHT * _workers(options):
             yield _unpickled(waiting.popleft().result())
     while waiting:
@@ -254,7 +273,7 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
     with tempfile.TemporaryDirectory() as folder:
         executor = ProcessPoolExecutor(_workers(options), context, initializer=_start_worker)
         try:
-            yield lambda path, start: executor.submit(_examine_to_file, Path(folder), options, path, start)
+            yield lambda span: executor.submit(_examine_to_file, Path(folder), options, span)
         except BrokenProcessPool as error:
             arguments = as_arguments(replace(options, workers=1))
             raise ResourceError(
@@ -266,13 +285,13 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
                 executor.shutdown(cancel_futures=True)
 
 
-def _examine_to_file(folder: Path, options: CleanOptions, path: Path, start: int) -> Path:
+def _examine_to_file(folder: Path, options: CleanOptions, span: _Span) -> Path:
     """Examine a span in a worker; return the file of the pickled result.
 
     Through the executor's pipe go only short messages: it would wait forever for the rest of a long one whose sender was killed.
     """
-    result = folder / str(start)
-    result.write_bytes(pickle.dumps(_examine(path, start, options)))
+    result = folder / str(span.start)
+    result.write_bytes(pickle.dumps(_examine(span, options)))
     return result
 
 
@@ -316,14 +335,16 @@ def _start_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _examine(path: Path, start: int, options: CleanOptions) -> _Examined:
-    """Return what the rules find in the lines that begin in the ``SPAN`` bytes from ``start``."""
+def _examine(span: _Span, options: CleanOptions) -> _Examined:
+    """Return what the rules find in the lines of ``span``."""
     damaged: list[tuple[int, str]] = []
     written: list[bytes] = []
     changed: Counter[str] = Counter()
     languages: Counter[str] = Counter()
     survivors = duplicates.Survivors()
-    for number, line in enumerate(_lines(path, start), start=1):
+    for number, (place, line) in enumerate(_lines(span.path, span.start), start=1):
+        if place in span.superseded:
+            continue
         try:
             post = parse_post(line)
         except (ValueError, TypeError, KeyError) as error:
@@ -337,10 +358,11 @@ def _examine(path: Path, start: int, options: CleanOptions) -> _Examined:
             languages[verdict.language] += 1
         if not verdict.reason:
             survivors.append(verdict.shortcode, verdict.likes, verdict.text, verdict.folded, verdict.shingles)
-    return _Examined(len(written), damaged, b"".join(written), changed, languages, survivors)
+    return _Examined(len(written), len(span.superseded), damaged, b"".join(written), changed, languages, survivors)
 
 
-def _lines(path: Path, start: int) -> Iterator[bytes]:
+def _lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the offset and the bytes of each line that begins in the ``SPAN`` bytes from ``start``."""
     try:
         with open(path, "rb") as handle:
             if start:  # the line that contains the byte before begins in an earlier span
@@ -348,7 +370,7 @@ def _lines(path: Path, start: int) -> Iterator[bytes]:
                 handle.readline()
             place = handle.tell()
             while place < start + SPAN and (line := handle.readline()):
-                yield line
+                yield place, line
                 place += len(line)
     except OSError as error:
         raise from_os_error(error, "read", path) from error
@@ -410,7 +432,10 @@ def _put_in_order(result: CleanResult) -> None:
 
 
 def _record(result: CleanResult, options: CleanOptions) -> dict[str, object]:
-    counted = {name: getattr(result, name) for name in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines")}
+    counted = {
+        name: getattr(result, name)
+        for name in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines", "superseded_lines")
+    }
     # The number of workers changes no result.
     chosen = {name: value for name, value in as_json(options).items() if name != "workers"}
     return {"tag": result.tag, **counted, "options": chosen}

@@ -39,12 +39,17 @@ STANDARD_INPUT = Path("-")
 #: Posts that are flushed to the disk together: below 1,000 the flushes begin to cost more than the reading.
 CHUNK = 2000
 
-#: Names of files without posts: media and archives, and instaloader's places and captions before an edit.
-_NO_POSTS = re.compile(
-    r"""(?i: .*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf|zip|part|tmp|lock) )
-      | id | .*_UTC(_old_\d+|_location)\.txt""",
-    re.VERBOSE,
-)
+#: Names of files without posts, by kind.
+_NO_POSTS = {
+    "pictures and videos": re.compile(r"(?i).*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3)"),
+    "documents and unfinished files": re.compile(r"(?i).*\.(pdf|docx?|part|tmp|lock)"),
+    "instaloader's places, ids and captions before an edit": re.compile(r"id|.*_UTC(_old_\d+|_location)\.txt"),
+    "hidden files": re.compile(r"\..*"),
+}
+#: Archives in archives that are opened: an archive may hold a copy of itself.
+NESTED = 3
+#: Names of skipped files that are shown for each kind.
+SHOWN = 6
 #: A line of text in which each backslash is one that captions.txt has.
 _ESCAPED = re.compile(r"(?:[^\\]|\\[n\\])*")
 #: The posts in Instagram's own data export; its other files hold messages, contacts and what others wrote.
@@ -63,43 +68,67 @@ class ImportResult:
     files: int = 0
     found: Counter[str] = field(default_factory=Counter)
     new: int = 0
+    completed: int = 0
     unreadable: int = 0
     unreadable_likes: int = 0
     other_files: int = 0
+    #: What was not read in folders and archives, by kind: how many files, and the first names, or the extensions of media.
+    skipped: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+
+    def skip(self, kind: str, path: Path) -> None:
+        """Count a file of a folder that isn't read."""
+        count, names = self.skipped.get(kind, (0, []))
+        name = path.suffix.lower() if kind == "pictures and videos" else path.name
+        self.skipped[kind] = count + 1, names if name in names or len(names) > SHOWN else [*names, name]
+
+    def report_skipped(self) -> None:
+        """Log one line for each kind of file that wasn't read."""
+        for kind, (count, names) in self.skipped.items():
+            shown = " ".join(map(console.printable, names[:SHOWN])) + (" ..." if len(names) > SHOWN else "")
+            log.info("skipped %s: %s (%s)", console.count(count, "file"), kind, shown)
 
     def summary(self) -> str:
         """Return the result for stdout."""
         total = self.found.total()
         formats = ", ".join(f"{name} {count:,}" for name, count in sorted(self.found.items()))
         parts = [f"{console.count(total, 'post')} in {console.count(self.files, 'file')} ({formats})"]
-        parts += [f"{self.new:,} new", f"{total - self.new:,} already here"]
+        parts += [f"{self.new:,} new", f"{total - self.new - self.completed:,} already here"]
+        parts += [f"{self.completed:,} completed"] if self.completed else []
         notes = {"unreadable record": self.unreadable, "unreadable like count": self.unreadable_likes, "other file": self.other_files}
         parts += [console.count(number, noun) for noun, number in notes.items() if number]
         return console.wrap(console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}"))
 
 
-def import_posts(paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = tables.MAX_UNPACKED) -> ImportResult:
-    """Append to ``tag`` every post in ``paths`` whose shortcode isn't there yet.
+def import_posts(
+    paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str] = (), max_unpacked: int = tables.MAX_UNPACKED
+) -> ImportResult:
+    """Append to ``tag`` every post in ``paths`` whose shortcode isn't there yet, or that completes the one that is.
 
     Folders are walked in order of name, without ``store``'s own folders. A record that can't be read is counted and
     skipped; the first one in each file is shown with its place. Nothing is written before the first post is read.
     Of a format with one record a line, memory holds some thousand posts and a short name for each earlier one.
+    What is skipped in a folder or an archive is logged, one line for each kind.
+
+    Args:
+        columns: ``FIELD=NAME``, as ``--column`` has them: names of fields that aren't known.
 
     Raises:
         InputError: a path is missing, holds no usable record, or unpacks to more than ``max_unpacked`` bytes.
         ResourceError: posts.jsonl can't be written.
     """
-    result, posts = read_files(paths, tag, store, max_unpacked)
+    result, posts = read_files(paths, tag, store, columns, max_unpacked)
     chunk = list(islice(posts, CHUNK))
     with PostLog(store.posts(tag)) as posts_log:
         while chunk:
             result.new += posts_log.append(chunk)
             chunk = list(islice(posts, CHUNK))
+        result.completed = posts_log.completed
+    result.report_skipped()
     return result
 
 
 def read_files(
-    paths: Sequence[Path], tag: str, store: Store, max_unpacked: int = tables.MAX_UNPACKED
+    paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str] = (), max_unpacked: int = tables.MAX_UNPACKED
 ) -> tuple[ImportResult, Iterator[Post]]:
     """Return the posts in ``paths``, read as they are asked for, and the result that counts them meanwhile.
 
@@ -115,27 +144,46 @@ def read_files(
         if not path.is_file() and not path.is_dir():
             raise InputError(f"cannot import {path}: it is not a file or folder", "save what it gives as a file, and import that")
     result = ImportResult(tag)
-    return result, _posts(paths, result, max_unpacked, [folder.resolve() for folder in store.folders()])
+    names = {name.strip(): field for field, _, name in (column.partition("=") for column in columns)}
+    settings = _Settings(max_unpacked, tuple(folder.resolve() for folder in store.folders()), names)
+    return result, _posts(paths, result, settings)
 
 
-def _walk(folder: Path, own: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files below ``folder`` by name, without media, hidden files, symbolic links and our ``own`` folders."""
+@dataclass(frozen=True)
+class _Settings:
+    """How to import: the limit of what is unpacked, our own folders, and the fields (``--column``) by the names that the user gave."""
+
+    max_unpacked: int
+    own: tuple[Path, ...]
+    names: dict[str, str]
+
+    @property
+    def caption(self) -> str:
+        return next((name for name, known in self.names.items() if known == "caption"), "")
+
+
+def _walk(folder: Path, own: Sequence[Path], skip: Callable[[str, Path], None]) -> Iterator[Path]:
+    """Yield the files below ``folder`` by name, without our ``own`` folders; give ``skip`` those that hold no posts."""
     for parent, folders, files in os.walk(folder, onerror=lambda error: log.warning("%s; skipped", error)):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(parent, name).resolve() not in own)
         for path in (Path(parent, name) for name in sorted(files)):
-            if path.name.startswith(".") or _NO_POSTS.fullmatch(path.name) or not path.is_file() or path.is_symlink():
-                continue
+            if kind := next((kind for kind, names in _NO_POSTS.items() if names.fullmatch(path.name)), ""):
+                skip(kind, path)
+            elif not path.is_file() or path.is_symlink():
+                skip("symbolic links and devices", path)
             # The metadata holds the text that stands in a .txt of the same name.
-            if path.suffix != ".txt" or not any(path.with_suffix(suffix).exists() for suffix in (".json", ".json.xz")):
+            elif path.suffix == ".txt" and any(path.with_suffix(suffix).exists() for suffix in (".json", ".json.xz")):
+                skip("texts that are in the .json of the same name too", path)
+            else:
                 yield path
 
 
-def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: Sequence[Path]) -> Iterator[Post]:
+def _posts(paths: Sequence[Path], result: ImportResult, settings: _Settings) -> Iterator[Post]:
     """Yield the posts in files and below folders, and count them; the pictures of one carousel of gallery-dl's are one post."""
     for path in paths:
         before = result.found.total()
         carousels: set[str] = set()
-        readers = _readers(path, result, max_unpacked, own)
+        readers = _readers(path, path, result, settings)
         posts = (post for reader in readers for post in reader.posts())
         for post in console.progress(posts, unit=" posts", label=f"import {console.shorten(path.name)}"):
             if post.source == "gallery-dl":
@@ -145,21 +193,37 @@ def _posts(paths: Sequence[Path], result: ImportResult, max_unpacked: int, own: 
             result.found[post.source] += 1
             yield post
         if result.found.total() == before:
+            result.report_skipped()
             raise InputError(f"cannot import {path} for tag {result.tag!r}: no usable record in it", f"what can be read: {FORMATS}")
 
 
-def _readers(path: Path, result: ImportResult, max_unpacked: int, own: Sequence[Path]) -> Iterator[_Reader]:
-    """Yield a reader for a file, or one for each file of a folder or zip archive; of Instagram's own export its posts alone."""
+def _readers(path: Path, shown: Path, result: ImportResult, settings: _Settings, depth: int = 0) -> Iterator[_Reader]:
+    """Yield a reader for a file, or one for each file of a folder or zip archive; of Instagram's own export for its posts alone.
+
+    Args:
+        shown: what ``path`` is called in messages; it may have been unpacked.
+        depth: the number of folders and archives around it.
+    """
     with ExitStack() as stack:
         source = stack.enter_context(_standard_input()) if path == STANDARD_INPUT else path
-        if not source.is_dir() and not tables.is_archive(source):
-            yield _Reader(source, result, max_unpacked, False, path)
+        try:
+            if not source.is_dir() and not (tables.is_archive(source) and depth < NESTED):
+                yield _Reader(source, result, settings, depth > 0, shown)
+                return
+            folder = source if source.is_dir() else stack.enter_context(tables.unpacked(source, settings.max_unpacked))
+        except tables.TableError as error:
+            if not depth:
+                raise
+            log.warning("%s; skipped", error)
+            result.skip("damaged archives", path)
             return
-        folder = source if source.is_dir() else stack.enter_context(tables.unpacked(source, max_unpacked))
-        files = [*_walk(folder, own)]
+        files = [*_walk(folder, settings.own, result.skip)]
         exported = [file for file in files if _EXPORT_NAME.fullmatch(file.name)]
         for file in exported or files:
-            yield _Reader(file, result, max_unpacked, True, path / file.relative_to(folder))
+            yield from _readers(file, shown / file.relative_to(folder), result, settings, depth + 1)
+        for file in files if exported else ():
+            if file not in exported:
+                result.skip("other data than posts in Instagram's export", file)
 
 
 @contextmanager
@@ -175,9 +239,9 @@ def _standard_input() -> Iterator[Path]:
 class _Reader:
     """One file: its format, and the posts in it."""
 
-    def __init__(self, file: Path, result: ImportResult, max_unpacked: int, in_folder: bool, shown: Path) -> None:
+    def __init__(self, file: Path, result: ImportResult, settings: _Settings, in_folder: bool, shown: Path) -> None:
         self._file, self.path = file, shown
-        self._result, self._max_unpacked, self._in_folder = result, max_unpacked, in_folder
+        self._result, self._settings, self._in_folder = result, settings, in_folder
         self._tag = result.tag
         self._has_complained = False
         #: The fields of the first record, while none was read that has a field for a caption.
@@ -188,13 +252,13 @@ class _Reader:
         """Yield the posts of the file."""
         self._result.files += 1
         try:
-            yield from self._with_captions(self._recognise(tables.TextFile(self._file, self._max_unpacked)))
+            yield from self._with_captions(self._recognise(tables.TextFile(self._file, self._settings.max_unpacked)))
         except tables.DAMAGE as error:
             self._complain("from here on", f"the compressed file is damaged: {error}")
         except tables.TableError as error:
             if not self._in_folder:
                 raise
-            self._skip(str(error), logging.WARNING)
+            self._skip("tables without captions, or damaged", str(error), logging.WARNING)
         except OSError as error:
             raise from_os_error(error, "read", self.path) from error
 
@@ -214,16 +278,15 @@ class _Reader:
         if waiting:
             keys = console.listed(sorted(self._nameless or ()))
             problem = f"cannot import {self.path}: {console.count(len(waiting), 'record')} and no caption in any of them"
-            raise tables.TableError(problem, f"the fields are: {keys}; rename the one with the caption to caption")
+            raise tables.TableError(problem, f"the fields are: {keys}; say which has the caption:  --column caption=NAME")
 
     def _recognise(self, file: tables.TextFile) -> Iterator[Post]:
         level = logging.DEBUG if self._in_folder else logging.WARNING
         if tables.is_binary_table(file):
-            rows = tables.read_binary_rows(file)
-            yield from self._table(lambda _: iter(rows))
+            yield from self._table(lambda _: tables.read_binary_rows(file, self._settings.caption))
             return
         if not file.encoding:
-            self._skip(f"{self.path}: binary data", level)
+            self._skip("binary data", f"{self.path}: binary data", level)
             return
         with file.open() as handle:
             first, second = [*islice(filter(None, map(str.strip, handle)), 2), "", ""][:2]
@@ -234,12 +297,30 @@ class _Reader:
             for number, text in _numbered(file, bool(is_lines)):
                 if text.strip():
                     yield from self._values(records.parsed(text), f"line {number}")
-        elif separator := tables.find_separator(file):
-            yield from self._table(partial(tables.read_rows, file, separator))
+        elif kind := tables.other_than_captions(first):
+            yield from self._page(file, kind)
+        elif dialect := tables.find_dialect(file, self._settings.caption):
+            yield from self._table(partial(tables.read_rows, file, dialect, self._settings.caption))
         elif not self._in_folder or _TEXT_NAME.fullmatch(self.path.name):
             yield from self._text(file, None)
         else:
-            self._skip(f"{self.path}: plain text that is not called .txt", level)
+            self._skip("plain text not called .txt", f"{self.path}: plain text that is not called .txt", level)
+
+    def _page(self, file: tables.TextFile, kind: str) -> Iterator[Post]:
+        """Yield the posts in the JSON that a page of Instagram's holds.
+
+        Raises:
+            TableError: there is none; what it is, it isn't captions.
+        """
+        with file.open() as handle:
+            posts = list(records.posts_in_page(handle.read()))
+        if not posts and self._in_folder:
+            self._skip(kind, f"{self.path}: {kind}", logging.DEBUG)
+        elif not posts:
+            message = f"cannot import {self.path}: it holds {kind}, not captions"
+            raise tables.TableError(message, "export it as JSON or CSV, or write a text file with one caption a line")
+        for number, record in enumerate(posts, start=1):
+            yield from self._record(record, f"record {number}")
 
     def _values(self, value: JSON, place: str) -> Iterator[Post]:
         """Yield the posts in one JSON value: a page of Instagram's, a list of records, or one record."""
@@ -278,6 +359,8 @@ class _Reader:
                 yield Post(shortcode, caption, None, date_utc, self._tag, "instaloader" if date_utc else "text")
 
     def _record(self, record: JSON, place: str, source: str = "json") -> Iterator[Post]:
+        if self._settings.names and isinstance(record, dict):
+            record = _renamed(record, self._settings.names)
         try:
             post = records.post_from_record(record, self._tag, self._seen, source)
         except records.UnreadableRecordError as error:
@@ -289,7 +372,9 @@ class _Reader:
             self._result.unreadable_likes += post.likes is None and records.has_unreadable_likes(record)
             yield post
 
-    def _skip(self, reason: str, level: int) -> None:
+    def _skip(self, kind: str, reason: str, level: int) -> None:
+        if self._in_folder:
+            self._result.skip(kind, self.path)
         self._result.files -= 1
         self._result.other_files += 1
         log.log(level, "%s; skipped", reason)
@@ -299,6 +384,12 @@ class _Reader:
         if not self._has_complained:
             log.warning("%s, %s: %s; skipped, and so are others like it", self.path, place, reason)
         self._has_complained = True
+
+
+def _renamed(record: dict[str, JSON], names: dict[str, str]) -> dict[str, JSON]:
+    """Return ``record`` with the fields called as the user said; another field that has such a name loses it."""
+    taken = {*names.values()} - {*names}
+    return {names.get(name, f"other {name}" if records.plain_name(name) in taken else name): value for name, value in record.items()}
 
 
 def _keys(record: JSON) -> list[str]:

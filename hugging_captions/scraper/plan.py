@@ -76,14 +76,14 @@ def _start(tag: str, feeds: Sequence[str], store: Store) -> str:
         return "at the top"
 
 
-def plan_import(paths: Sequence[Path], tag: str, store: Store) -> str:
+def plan_import(paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str]) -> str:
     """Return what ``import_posts`` would do, for stdout; the files are read for it.
 
     Raises:
         InputError: what ``import_posts`` raises before it writes.
     """
     here = {post.shortcode for post in read_posts(store.posts(tag), lambda number, reason: None)} if store.posts(tag).exists() else set()
-    result, posts = read_files(paths, tag, store)
+    result, posts = read_files(paths, tag, store, columns)
     codes = {post.shortcode for post in posts}
     facts = [
         ("read", f"{console.count(result.files, 'file')}, {console.count(result.found.total(), 'post')}"),

@@ -193,19 +193,23 @@ class _Run:
         write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})
 
     def _keep(self, page: Page, feed: str) -> tuple[int, bool]:
-        """Write the page's new posts; return how many, and whether all of them fitted under --max-posts."""
+        """Write what is new on the page; return how many posts that are new or completed, and whether all fitted under --max-posts."""
         posts = list(self._read(page, feed))
+        known = [post for post in posts if post.shortcode in self._posts.shortcodes]
         fresh = [post for post in {post.shortcode: post for post in posts}.values() if post.shortcode not in self._posts.shortcodes]
         room = len(fresh) if self._options.max_posts is None else self._options.max_posts - self.result.new
-        written = self._posts.append(fresh[:room])
+        before = self._posts.completed
+        written = self._posts.append([*known, *fresh[:room]])
+        completed = self._posts.completed - before
         self.result.new += written
-        self.result.already_here += len(posts) - len(fresh)
+        self.result.notes["completed"] += completed
+        self.result.already_here += len(posts) - len(fresh) - completed
         self.result.notes["without the tag"] += sum(not self._has_tag(post) for post in fresh[:room])
         self._bar.update(written)
         self._bar.set_postfix(pages=self.result.pages)
         level = logging.DEBUG if console.draws_progress() else logging.INFO  # a terminal has the bar
         log.log(level, "page %d of tag %r: %d posts, %d of them new", self.result.pages, self._tag, len(page.posts), written)
-        return written, len(fresh) <= room
+        return written + completed, len(fresh) <= room
 
     def _read(self, page: Page, feed: str) -> Iterator[Post]:
         """Yield the posts of ``page`` between --since and --until; of a search only those with the tag, unless --untagged keep."""

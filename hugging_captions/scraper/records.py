@@ -8,6 +8,7 @@ can raise anything but ``UnreadableRecordError`` (or ``RecursionError`` where it
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
 import hashlib
@@ -26,23 +27,44 @@ from ..posts import Post
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 #: Field names in the order in which they are believed; lower case, without spaces and underscores.
-CAPTION_FIELDS = ("caption", "captiontext", "postcaption", "captions", "body", "description", "text", "message", "content", "posttext")
-LIKES_FIELDS = ("likes", "likescount", "likecount", "numlikes", "likecounts", "likenum", "edgemediapreviewlike", "edgelikedby")
-DATE_FIELDS = (
-    *("dateutc", "postdate", "dateposted", "pubdate", "postcreated", "publishtime", "takenattimestamp", "takenat"),
-    *("timestamp", "date", "createdtime", "createdat", "creationtime", "datetime", "unixtimestamp"),
+CAPTION_FIELDS = (
+    *("caption", "captiontext", "postcaption", "captions", "mediacaption", "captionbody", "captionraw", "edgemediatocaptionedges"),
+    *(
+        "edgemediatocaptionedges0nodetext",
+        "body",
+        "description",
+        "text",
+        "message",
+        "content",
+        "posttext",
+        "postcontent",
+        "postdescription",
+        "fulltext",
+    ),
 )
-LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink")
+LIKES_FIELDS = (
+    *("likes", "likescount", "likecount", "numlikes", "likecounts", "likenum", "numberoflikes", "totallikes", "likestotal", "postlikes"),
+    *("edgemediapreviewlike", "edgelikedby", "edgemediapreviewlikecount", "edgelikedbycount"),
+)
+DATE_FIELDS = (
+    *("dateutc", "postdate", "dateposted", "pubdate", "postcreated", "publishtime", "takenattimestamp", "takenat", "postedat", "postedon"),
+    *("posteddate", "posttime", "publishedat", "publisheddate", "datepublished", "dateofpost", "uploaddate", "date", "timestamp"),
+    *("createdtime", "createdat", "creationtime", "creationdate", "createddate", "datetime", "datetimeutc", "unixtimestamp"),
+)
+LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink", "postlink", "instagramurl", "permalinkurl", "contenturl")
+#: Objects around the fields of a post: json_normalize and Meta's Content Library write statistics.like_count.
+_AROUND = frozenset({"node", "data", "post", "media", "item", "content", "statistics", "stats", "metrics", "shortcodemedia", "fields"})
 
 #: The fields that hold nothing but a caption, whatever else a record is.
-_SURE_CAPTIONS = frozenset({"caption", "captiontext", "postcaption", "captions", "edgemediatocaption"})
+SURE_CAPTIONS = frozenset({*CAPTION_FIELDS[: CAPTION_FIELDS.index("body")], "edgemediatocaption"})
 #: Fields of ads, stories and comments, which can look like posts otherwise.
 _NOT_POSTS = frozenset({"adid", "expiringat", "commenturl", "repliescount"})
 _SHORTCODE = re.compile(r"[A-Za-z0-9_-]{9,40}")
 #: The lists of Instagram's answers whose every item is a post.
 _POST_LISTS = ("medias", "fill_items", "items")
 #: JSON in a page of HTML, where Instagram puts the first posts of a page.
-_EMBEDDED = re.compile(r"<script[^>]*application/json[^>]*>(.*?)</script>", re.DOTALL)
+_EMBEDDED = re.compile(r"<script[^>]*>\s*(?=[{\[]|window\.\w+\s*=)(.*?)</script>", re.DOTALL)
+_ASSIGNED = re.compile(r"\s*(window\.\w+|var \w+|let \w+|const \w+)\s*=\s*")
 
 #: With hidden counts Instagram sends a filler of at most this (zeeschuimer#45).
 FILLER_LIKES = 3
@@ -62,6 +84,12 @@ _UNIX_TIME = re.compile(r"(\d{1,7}|\d{9,18})(?:\.\d*)?")
 _ZONE = re.compile(r"\s+([A-Z]{2,4})$")
 _ZONES = {"UTC": 0, "GMT": 0, "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5}
 _ZONES |= {"MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+#: Days and times as people and spreadsheets write them.
+_DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%b %d %Y", "%a, %d %b %Y", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p", " %H:%M:%S %z")
+#: Excel's days since 1899-12-30, of 2009 to 2064.
+_EXCEL_DAY = re.compile(r"[45]\d{4}(\.\d+)?")
+_CAPTION_PLACES = (*CAPTION_FIELDS, "edgemediatocaption")
 _OWN_FIELDS = frozenset(Post.__dataclass_fields__)
 
 
@@ -113,7 +141,7 @@ def _find(value: JSON, wanted: Callable[[dict[str, JSON]], bool]) -> Iterator[di
 
 
 def _has_caption(record: Mapping[str, JSON]) -> bool:
-    return any(isinstance(text, str) and text for name, text in _plain_fields(record).items() if name in _SURE_CAPTIONS)
+    return any(isinstance(text, str) and text for name, text in _plain_fields(record).items() if name in SURE_CAPTIONS)
 
 
 def is_post(record: Mapping[str, JSON]) -> bool:
@@ -123,7 +151,7 @@ def is_post(record: Mapping[str, JSON]) -> bool:
         return False
     has_name = any(isinstance(fields.get(name), str) and fields[name] for name in ("shortcode", "code"))
     if has_name or any(_LINK.search(str(fields.get(name))) for name in LINK_FIELDS):
-        known = {*_SURE_CAPTIONS, *LIKES_FIELDS, *DATE_FIELDS, *(() if has_name else CAPTION_FIELDS)}
+        known = {*SURE_CAPTIONS, *LIKES_FIELDS, *DATE_FIELDS, *(() if has_name else CAPTION_FIELDS)}
         return not known.isdisjoint(fields)
     return False
 
@@ -160,9 +188,9 @@ def _rows_of_objects(value: Mapping[str, JSON]) -> Iterator[JSON]:
     """Yield the rows of an object of objects: pandas' columns, or posts by their shortcodes; the object itself where it is neither."""
     columns = {name: inner for name, inner in value.items() if isinstance(inner, dict)}
     keys = [*next(iter(columns.values()))]
-    if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and not _SURE_CAPTIONS.isdisjoint(map(plain_name, columns)):
+    if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and not SURE_CAPTIONS.isdisjoint(map(plain_name, columns)):
         yield from ({name: inner[key] for name, inner in columns.items()} for key in keys)
-    elif all(_SHORTCODE.fullmatch(name) and not _SURE_CAPTIONS.isdisjoint(_plain_fields(inner)) for name, inner in columns.items()):
+    elif all(_SHORTCODE.fullmatch(name) and not SURE_CAPTIONS.isdisjoint(_plain_fields(inner)) for name, inner in columns.items()):
         yield from ({"shortcode": name, **inner} for name, inner in columns.items())
     else:
         yield dict(value)
@@ -179,9 +207,14 @@ def _answers(entry: JSON) -> Iterator[JSON]:
             text = base64.b64decode(text).decode("utf-8", "replace")
         except binascii.Error:
             return
-    plain = text.removeprefix("for (;;);").strip()
+    yield from posts_in_page(text)
+
+
+def posts_in_page(text: str) -> Iterator[JSON]:
+    """Yield the posts in one answer of Instagram's: JSON, several JSON texts in lines, HTML or a script with JSON in it."""
+    plain = _ASSIGNED.sub("", text.removeprefix("for (;;);").strip()).rstrip(";")
     for part in _EMBEDDED.findall(text) if plain.startswith("<") else [plain]:
-        yield from find_posts(parsed(part) or [parsed(line) for line in part.split("\n")])
+        yield from find_posts(parsed(_ASSIGNED.sub("", part).rstrip(";")) or [parsed(line) for line in part.split("\n")])
 
 
 def parsed(text: str) -> JSON:
@@ -294,16 +327,20 @@ def known_likes(value: JSON) -> int | None:
     return likes if likes < _MOST_LIKES else None
 
 
-def iso_date(value: JSON) -> str | None:
-    """Return a Unix time (seconds or milliseconds) or an ISO date as ``YYYY-MM-DDTHH:MM:SSZ``, else None.
+def iso_date(value: JSON, month_first: bool = False) -> str | None:
+    """Return a Unix time (seconds or milliseconds), an ISO date or a usual other one as ``YYYY-MM-DDTHH:MM:SSZ``, else None.
 
-    A date without a time zone is taken as UTC; eight digits are year, month and day; 0 is no date.
+    A date without a time zone is taken as UTC; eight digits are year, month and day; 0 is no date. 06/05/2024 is a day in
+    June or in May, so unknown, unless ``month_first``.
     """
     if not isinstance(value, (int, float, str)):
         return None
     text = str(value).strip()
     try:
-        if match := _UNIX_TIME.fullmatch(text):
+        is_number = text[4:5] != "-"  # nearly all others are ISO's
+        if is_number and _EXCEL_DAY.fullmatch(text):
+            moment = datetime(1899, 12, 30, tzinfo=UTC) + timedelta(seconds=round(float(text) * 86400))
+        elif is_number and (match := _UNIX_TIME.fullmatch(text)):
             if not int(match[1]):
                 return None
             moment = datetime.fromtimestamp(int(match[1]) / (1000 if int(match[1]) > 1e11 else 1), UTC)
@@ -311,11 +348,41 @@ def iso_date(value: JSON) -> str | None:
             zone = None
             if (match := _ZONE.search(text)) and match[1] in _ZONES:
                 text, zone = text[: match.start()], timezone(timedelta(hours=_ZONES[match[1]]))
-            moment = datetime.fromisoformat(text)
+            moment = _parsed_date(text, month_first)
             moment = moment.replace(tzinfo=moment.tzinfo or zone or UTC).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"  # strftime writes the year 1 as "1"
+
+
+@lru_cache(maxsize=1)
+def _formats() -> dict[str, list[str]]:
+    """Return the formats of dates that aren't ISO's, by the shape of what they write."""
+    found: dict[str, list[str]] = {}
+    for name in [*(day + time for day in _DAYS for time in _TIMES), "%a %b %d %H:%M:%S %z %Y", "%a %b %d %H:%M:%S %Y"]:
+        found.setdefault(_shape(datetime(2024, 6, 1, tzinfo=UTC).strftime(name)), []).append(name)
+    return found
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "0", text))
+
+
+def _parsed_date(text: str, month_first: bool) -> datetime:
+    """Return the date that ``text`` is.
+
+    Raises:
+        ValueError: it is none, or one that is read in two ways.
+    """
+    with suppress(ValueError):
+        return datetime.fromisoformat(text)
+    found = []
+    for name in _formats().get(_shape(text), ()):
+        with suppress(ValueError):
+            found.append(datetime.strptime(text, name))
+    if not found or (not month_first and any(date != found[0] for date in found)):
+        raise ValueError("no date")
+    return found[0]
 
 
 def valid_unicode(text: str) -> str:
@@ -325,8 +392,11 @@ def valid_unicode(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def plain_name(key: str) -> str:
-    """Return the name of a field or column in lower case, without spaces and underscores."""
-    return re.sub(r"[\s_]", "", key).lower()
+    """Return the name of a field or column in lower case, without what isn't a letter or digit and without the objects around it."""
+    parts = [re.sub(r"[\W_]", "", part).lower() for part in re.split(r"[./]", key)]
+    while len(parts) > 1 and parts[0] in _AROUND:
+        del parts[0]
+    return "".join(parts)
 
 
 def at(value: JSON, *keys: str) -> JSON:
@@ -337,18 +407,45 @@ def at(value: JSON, *keys: str) -> JSON:
 
 
 def _post(fields: Mapping[str, JSON], shortcode: str, tag: str, source: str) -> Post:
-    date = next((date for name in DATE_FIELDS if name in fields and (date := iso_date(fields[name]))), None)
-    return Post(shortcode, _caption(fields), _likes(fields), date, tag, source)
+    if isinstance(statistics := fields.get("statistics"), dict):  # Meta's Content Library
+        fields = {**_plain_fields(statistics), **fields}
+    return Post(shortcode, _caption(fields), _likes(fields), _date(fields), tag, source)
+
+
+def _date(fields: Mapping[str, JSON]) -> str | None:
+    """Return the time of posting: the first that is believed, or a finer one of the same day."""
+    first = None
+    for name in DATE_FIELDS:
+        if name in fields and (date := iso_date(fields[name], name == "publishtime")):  # Business Suite: month first
+            if not date.endswith("T00:00:00Z") and (first is None or first[:10] == date[:10]):
+                return date
+            first = first or date
+    return first
 
 
 def _caption(fields: Mapping[str, JSON]) -> str | None:
     """Return the caption from any of the places where Instagram and export tools put it."""
-    edges = _each(at(fields.get("edgemediatocaption"), "edges"), "node")
-    for value in [*(fields.get(name) for name in CAPTION_FIELDS), *edges[:1]]:
-        caption = value.get("text") if isinstance(value, dict) else value
-        if isinstance(caption, str) and caption:
+    for name in _CAPTION_PLACES:
+        if name in fields and (caption := _text(fields[name])):
             return valid_unicode(caption)
     return None
+
+
+def _text(value: JSON) -> str:
+    """Return a caption, be it in an object, in edges, or in either of them as Python wrote it into the cell of a table."""
+    if isinstance(value, str):
+        if value[:1] not in ("{", "[") or not value.startswith(("{'", '{"', "[{'", '[{"')):
+            return value
+        try:
+            parsed_value = ast.literal_eval(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            parsed_value = parsed(value)
+        return _text(parsed_value) if isinstance(parsed_value, (dict, list)) else value
+    if isinstance(value, dict):
+        inner = value.get("text", value.get("edges"))
+        return inner if isinstance(inner, str) else _text(inner) if isinstance(inner, list) else ""
+    first = value[0] if isinstance(value, list) and value else None
+    return _text(first.get("node", first)) if isinstance(first, dict) and not isinstance(first.get("node"), list) else ""
 
 
 def _likes(fields: Mapping[str, JSON]) -> int | None:
@@ -372,8 +469,11 @@ def _shortcode(fields: Mapping[str, JSON]) -> str:
     names = ["postshortcode", "shortcode"]
     names += ["code"] if not {"pk", "takenat", "mediatype"}.isdisjoint(fields) else []
     names += ["threadid"] if "body" in fields else []
-    links = [match[1] for name in LINK_FIELDS if (match := _LINK.search(str(fields.get(name))))]
-    return next((name for value in [*map(fields.get, names), *links] if (name := _name(value))), "")
+    for field in names:
+        if field in fields and (name := _name(fields[field])):
+            return name
+    links = (_LINK.search(str(fields[field])) for field in LINK_FIELDS if field in fields)
+    return next((match[1] for match in links if match), "")
 
 
 def _name(value: JSON) -> str:

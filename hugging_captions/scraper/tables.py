@@ -1,31 +1,36 @@
 """Files as text or as rows: gzip or xz unpacked up to a limit, decoded, and tables read with pandas.
 
-Reads plain text, CSV with any usual separator, Excel and Parquet tables. Writes nothing. pandas is imported when
-the first table is read.
+Reads plain text, CSV with any usual separator, Excel and Parquet tables, all of them row by row or in batches. Writes
+nothing. pandas, openpyxl and pyarrow are imported when the first table of theirs is read.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import gzip
 import io
-import json
 import logging
 import lzma
 import re
+import struct
 import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
+
 from ..console import listed, shorten
 from ..errors import InputError
-from .records import CAPTION_FIELDS, JSON, plain_name
+from .records import CAPTION_FIELDS, DATE_FIELDS, JSON, LIKES_FIELDS, LINK_FIELDS, SURE_CAPTIONS, plain_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,24 +47,52 @@ UNSUSPICIOUS = 64 << 20
 MAX_CELL = 1 << 16
 #: Bytes or characters by which a file is recognised.
 SAMPLE = 1 << 16
-#: Rows that pandas parses together.
+#: Rows that pandas or pyarrow parses together.
 CHUNK = 1000
+#: Rows with anything in them among which the names of the columns are looked for: titles may stand above.
+HEADER_ROWS = 20
 
 #: What a damaged compressed file raises; gzip.BadGzipFile is an OSError without a number.
 DAMAGE = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
+#: What a damaged, encrypted or unusual zip archive raises; RuntimeError where it is encrypted or of a later version.
+BAD_ZIP = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
 #: The package that pandas needs for each format, by how such a file begins.
 ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "a Parquet table")}
 
-_MEDIA_NAME = re.compile(r".*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf|html?)", re.IGNORECASE)
+#: How content begins that is no captions, though it is text, and what it is.
+_NO_CAPTIONS = (
+    (re.compile(r"<(!doctype|html|head|body|div|table|script|svg|\?xml|!--)[\s>]", re.IGNORECASE), "HTML or XML"),
+    (re.compile(r"[\[({]\s*[\[({]?\s*(u?'[^']*'\s*:|\w+\()|(\w+: )?\w+\(\w+="), "Python"),
+    (re.compile(r"(window\.\w+|var \w+|let \w+|const \w+|module\.exports)\s*=\s*[\[{]"), "JavaScript"),
+    (re.compile(r"(INSERT INTO|CREATE TABLE|BEGIN TRANSACTION|SELECT .* FROM|-- (MySQL|PostgreSQL|SQLite|phpMyAdmin))\b"), "SQL"),
+    (re.compile(r"\{\\rtf"), "RTF"),
+    (re.compile(r"(?=.*\b(caption|likes|shortcode)\b)\w+(\s{2,}\w+){2,}\s*$", re.IGNORECASE), "a table with columns of fixed width"),
+)
+_MEDIA_NAME = re.compile(r".*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf)", re.IGNORECASE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SEPARATORS = "\t,;|"
+_SEPARATORS = "\t,;|^~\x1f\x01"
 #: The line in which Excel names the separator, before the header.
 _SEPARATOR_LINE = re.compile(r'"?sep=([\t,;|])"?')
 _TABLE_NAME = re.compile(r".*\.[ct]sv(\.gz|\.xz)?", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _BAD_ROW = re.compile(r"Skipping line (\d+): (.*)")
 _ESCAPED = re.compile("[\udc80-\udcff]")
+#: What text in another encoding than UTF-8 may be in, and of these the ones that differ from Windows-1252 in a few letters.
+_ENCODINGS = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949", "mac_roman"),
+]
+_LIKE_CP1252 = ("cp1250", "cp1254", "mac_roman")
 _OPEN_QUOTE = re.compile(r"EOF inside string starting at row (\d+)")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a table is written as text, as ``csv`` and pandas name it."""
+
+    delimiter: str
+    quotechar: str = '"'
+    escapechar: str | None = None
+    skipinitialspace: bool = False
 
 
 class TableError(InputError):
@@ -88,8 +121,9 @@ class TextFile:
         return io.TextIOWrapper(_open_unpacked(self.path), self.encoding, errors="replace", newline=newline)
 
     def _find_encoding(self) -> str:
-        """Return the encoding that fits the whole file: UTF-8 or UTF-16, or Windows-1252 where most of it isn't UTF-8."""
+        """Return the encoding that fits the whole file: UTF-8 or UTF-16, or the likeliest where most of it isn't UTF-8."""
         size = letters = damaged = 0
+        foreign = b""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         with suppress(*DAMAGE), _open_unpacked(self.path) as handle:
             while block := handle.read1(1 << 20):
@@ -98,23 +132,48 @@ class TextFile:
                     message = f"cannot import {self.path}: it unpacks to more than {self._limit:,} bytes"
                     raise InputError(message, "if it should be that large, unpack it first")
                 self.beginning = self.beginning or block[:SAMPLE]
-                if self.beginning.startswith(_UTF_16):
+                if utf_16 := _utf_16(self.beginning):
                     continue
                 if b"\0" in self.beginning or self.beginning[:4] in ENGINES:
                     return ""
                 if not (text := decoder.decode(block)).isascii():
                     letters += len(text) - len(text.encode("ascii", "ignore"))
-                    damaged += len(_ESCAPED.findall(text))
-        if self.beginning.startswith(_UTF_16):
-            return "utf-16"
+                    damaged += (found := len(_ESCAPED.findall(text)))
+                    if found and len(foreign) < SAMPLE:
+                        foreign += b"\n".join(line for line in block.split(b"\n") if not line.isascii())[:SAMPLE]
+        if size and utf_16:
+            return utf_16
         if damaged and _CONTROLS.search(self.beginning):
             return ""
         if damaged > letters - damaged:
-            log.info("%s isn't UTF-8: read as Windows-1252", self.path)
-            return "cp1252"
+            encoding = _likeliest_encoding(foreign)
+            log.info("%s isn't UTF-8: read as %s", self.path, encoding.replace("cp125", "Windows-125"))
+            return encoding
         if damaged:
             log.warning("%s: bytes that aren't UTF-8 (%d) are replaced by U+FFFD", self.path, damaged)
         return "utf-8-sig"
+
+
+def _utf_16(beginning: bytes) -> str:
+    """Return the kind of UTF-16 in which a file begins, by its mark or by where its zeros are; else an empty string."""
+    if beginning.startswith(_UTF_16):
+        return "utf-16"
+    even, odd = beginning[::2].count(0), beginning[1::2].count(0)
+    if len(beginning) < 8 or min(even, odd) or max(even, odd) * 4 < len(beginning):
+        return ""
+    return "utf-16-le" if odd else "utf-16-be"
+
+
+def _likeliest_encoding(sample: bytes) -> str:
+    """Return the encoding of lines that aren't UTF-8. Windows-1252 is right where nothing speaks for one of its relatives."""
+    from charset_normalizer import from_bytes
+
+    matches = from_bytes(sample, cp_isolation=_ENCODINGS)
+    if (best := matches.best()) is None:
+        return "cp1252"
+    alike = "cp1252" in best.could_be_from_charset or best.language in ("English", "Unknown")
+    as_likely = any(match.encoding == "cp1252" and match.coherence >= best.coherence for match in matches)
+    return "cp1252" if best.encoding in _LIKE_CP1252 and (alike or as_likely) else best.encoding
 
 
 def is_archive(path: Path) -> bool:
@@ -124,7 +183,7 @@ def is_archive(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return not any(name == "[Content_Types].xml" or name.startswith("xl/") for name in archive.namelist())
-    except zipfile.BadZipFile as error:
+    except BAD_ZIP as error:
         raise TableError(f"cannot import {path}: not a zip archive, or a damaged one ({error})", "download it again") from error
 
 
@@ -142,74 +201,115 @@ def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
                 for member in archive.infolist():
                     if member.is_dir() or _MEDIA_NAME.fullmatch(member.filename):
                         continue
-                    with archive.open(member) as packed:
-                        content = packed.read(limit + 1)
-                    limit -= len(content)
+                    # a name of our own: that of the archive may lead anywhere, and be longer than a file system allows
+                    parts = [part[-60:] for part in Path(member.filename).parts if part not in ("..", "/", "")]
+                    try:
+                        limit -= _unpack(archive, member, Path(name, *parts), limit)
+                    except (OSError, ValueError, struct.error) as error:  # names that no file can have, offsets that lead nowhere
+                        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                            raise
+                        log.warning("%s: %s can't be unpacked (%s); skipped", path, shorten(member.filename), error)
                     if limit < 0:
                         message = f"cannot import {path}: it unpacks to more than {max_unpacked:,} bytes, or to {MAX_RATIO} times its size"
                         raise TableError(message, "if it should be that large, unpack it first")
-                    # a name of our own: that of the archive may lead anywhere
-                    parts = [part for part in Path(member.filename).parts if part not in ("..", "/", "")]
-                    target = Path(name, *parts)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(content)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:  # RuntimeError: encrypted
+        except BAD_ZIP as error:
             raise TableError(f"cannot import {path}: {error}", "unpack it, and import the folder") from error
         yield Path(name)
 
 
-def find_separator(file: TextFile) -> str:
-    """Return the separator of the table in ``file``, or an empty string where it holds plain text.
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
+    """Write a file of an archive, and stop when it is longer than ``limit``; return how many bytes were written."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with archive.open(member) as packed, open(target, "wb") as file:
+        while written <= limit and (block := packed.read(1 << 20)):
+            written += file.write(block)
+    return written
 
-    A table has a caption column in its first row, or rows of equal width (prose has a space after its commas),
-    or is called .csv or .tsv.
+
+def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
+    """Return how the table in ``file`` is written, or None where it holds plain text.
+
+    A table names a caption column (or one called ``caption``) in one of its first rows, or has rows of equal width (prose has a
+    space after its commas), or is called .csv or .tsv.
     """
     with file.open(newline="") as handle:
         sample = handle.read(SAMPLE).lstrip("\r\n")
     lines = io.StringIO(sample, newline="").readlines()
     if lines and (match := _SEPARATOR_LINE.fullmatch(lines[0].rstrip("\r\n"))):
-        return match[1]
+        return _dialect(match[1], sample)
+    dialects = {separator: _dialect(separator, sample) for separator in _SEPARATORS if separator in sample or separator == ","}
     tables = {}
-    for separator in _SEPARATORS:
-        rows = [row for row in csv.reader(lines, delimiter=separator) if any(map(str.strip, row))]
+    for separator, dialect in dialects.items():
+        rows = [row for row in csv.reader(lines, **vars(dialect)) if any(map(str.strip, row))]
         tables[separator] = rows[:-1] if len(sample) >= SAMPLE else rows  # the last row may not be whole
+    is_named = bool(_TABLE_NAME.fullmatch(file.path.name))
     for separator, rows in tables.items():
-        if rows and _has_caption(rows[0]) and (len(rows[0]) > 1 or plain_name(rows[0][0]) == "caption"):
-            return separator
+        _, header = _find_header(rows, caption)
+        if header and (is_named or _is_certain(header)):
+            return dialects[separator]
     for separator, rows in tables.items():
         widths = {len(row) for row in rows}
-        if len(rows) > 1 and len(widths) == 1 and min(widths) > 2 and not any(cell.startswith(" ") for row in rows for cell in row[1:]):
-            return separator
-    return max(tables, key=lambda separator: len([*tables[separator], []][0])) if _TABLE_NAME.fullmatch(file.path.name) else ""
+        is_prose = dialects[separator].skipinitialspace or any(cell.startswith(" ") for row in rows for cell in row[1:])
+        if len(rows) > 1 and len(widths) == 1 and min(widths) > 2 and not is_prose:
+            return dialects[separator]
+    return dialects[max(tables, key=lambda separator: len([*tables[separator], []][0]))] if is_named else None
 
 
-def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tuple[int, JSON]]:
-    """Yield the row numbers (the header is row 1) and the cells of a table by column, all of them text.
+def _dialect(separator: str, sample: str) -> Dialect:
+    """Return how cells are quoted in ``sample``: by double or single quotes, with quotes in them doubled or behind a backslash."""
+    between = re.escape(separator)
+    has_double = re.search(rf'(^|{between})"', sample, re.MULTILINE)
+    has_single = len(re.findall(rf"(?:^|{between})'[^'\r\n]{{0,999}}'(?={between}|[\r\n]|\Z)", sample, re.MULTILINE)) > 1
+    escapes = re.search(rf'\\"(?!\s*({between}|[\r\n]|\Z))', sample) and not re.search(rf'[^{between}\\\s]""', sample)
+    header = sample.split("\n")[0]
+    is_spaced = separator in header and header.count(separator) == header.count(separator + " ")
+    return Dialect(separator, "'" if has_single and not has_double else '"', "\\" if escapes else None, is_spaced)
 
-    Missing cells at the end of a row are empty; a row with more cells than the header goes to ``complain``.
+
+def _is_certain(header: Sequence[str]) -> bool:
+    """Return whether a row with a caption column is a header for certain, though the file isn't called .csv: captions have words too."""
+    names = {plain_name(name) for name in header}
+    others = names & {*LIKES_FIELDS, *DATE_FIELDS, *LINK_FIELDS, "shortcode", "code", "id"}
+    return bool(others) or names == {"caption"} or (len(header) > 1 and not SURE_CAPTIONS.isdisjoint(names))
+
+
+def other_than_captions(beginning: str) -> str:
+    """Return what the text of a file is that isn't captions: HTML, Python or the like; empty where it may be captions."""
+    return next((kind for pattern, kind in _NO_CAPTIONS if pattern.match(beginning.lstrip())), "")
+
+
+def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain) -> Iterator[tuple[int, JSON]]:
+    """Yield the row numbers (the first row is row 1) and the cells of a table by column, all of them text.
+
+    Missing cells at the end of a row are empty; a row with more cells than the header goes to ``complain``. Rows above
+    the header, and the header where it stands again, are skipped.
 
     Raises:
-        TableError: the header has no caption column, or a quote never closes.
+        TableError: the header has no caption column (nor one called ``caption``), or a quote never closes.
     """
     import pandas
 
     with file.open(newline="") as handle:
-        rows = (row for row in csv.reader(handle, delimiter=separator) if any(map(str.strip, row)))
-        number = 1
+        rows = (row for row in csv.reader(handle, **vars(dialect)) if any(map(str.strip, row)))
         try:
-            header = next((row for row in rows if not row[0].startswith("sep=")), None)  # the handle stands at the next row now
-            if header is None:
+            seen: list[list[str]] = []
+            above, header = _find_header(_noted((row for row in rows if not row[0].startswith("sep=")), seen), caption)
+            if not header:
+                _refuse(seen, file.path)
                 return
-            _require_caption(header, file.path)
-            for frame in _frames(handle, separator, len(header), complain):
+            # the handle stands at the next row now
+            width, number = len(header), above + 1
+            header = [name.strip() for name in header]
+            for frame in _frames(handle, dialect, width, complain):
                 for *cells, surplus in frame.itertuples(index=False, name=None):
                     number += 1
                     if surplus.strip():
-                        complain(f"row {number}", f"more cells than the {len(header)} of the header")
+                        complain(f"row {number}", f"more cells than the {width} of the header")
                     elif max(map(len, cells)) > MAX_CELL:
                         complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, as where a quote isn't closed")
-                    elif any(map(str.strip, cells)):
-                        yield number, dict(zip(header, cells))
+                    elif any(map(str.strip, cells)) and cells != header and not (dialect.delimiter == "|" and _is_rule(cells)):
+                        yield number, _record(header, cells)
         except pandas.errors.EmptyDataError:
             return
         except (csv.Error, pandas.errors.ParserError) as error:
@@ -219,12 +319,39 @@ def read_rows(file: TextFile, separator: str, complain: Complain) -> Iterator[tu
             raise TableError(f"cannot import {file.path}: {reason}", advice) from error
 
 
-def _frames(handle: io.TextIOWrapper, separator: str, width: int, complain: Complain) -> Iterator[DataFrame]:
+def _is_rule(cells: Sequence[str]) -> bool:
+    return set("".join(cells)) <= set("-: ")
+
+
+def _record(header: Sequence[str], cells: Sequence[JSON]) -> dict[str, JSON]:
+    """Return a row by column; of several columns with the same name the first that isn't empty."""
+    record = dict(zip(header, cells))
+    if len(record) < len(header):
+        for name, cell in zip(reversed(header), reversed(cells)):
+            record[name] = record[name] if cell in ("", None) else cell
+    return record
+
+
+def _find_header(rows: Iterable[list[str]], caption: str) -> tuple[int, list[str]]:
+    """Return how many rows stand above the one that names the caption column, and that row; it is empty where there is none.
+
+    A row below another names columns only if it has more cells: above may be titles, but no rows of the table.
+    """
+    widest = 0
+    for number, row in enumerate(islice(rows, HEADER_ROWS)):
+        filled = sum(bool(cell.strip()) for cell in row)
+        if filled > max(widest, number > 0) and _has_caption(row, caption):
+            return number, row
+        widest = max(widest, filled)
+    return 0, []
+
+
+def _frames(handle: io.TextIOWrapper, dialect: Dialect, width: int, complain: Complain) -> Iterator[DataFrame]:
     """Yield the rows after the header in parts, with one column more, in which a surplus cell shows."""
     import pandas
 
-    layout = {"header": None, "names": range(width + 1), "index_col": False}
-    parts = pandas.read_csv(handle, sep=separator, dtype=str, keep_default_na=False, on_bad_lines="warn", chunksize=CHUNK, **layout)
+    layout = {"header": None, "names": range(width + 1), "index_col": False, **vars(dialect)}
+    parts = pandas.read_csv(handle, dtype=str, keep_default_na=False, on_bad_lines="warn", chunksize=CHUNK, **layout)
     while True:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -240,41 +367,95 @@ def is_binary_table(file: TextFile) -> bool:
     """Return whether ``file`` is an Excel or a Parquet table."""
     if not file.beginning.startswith(b"PK\x03\x04"):
         return file.beginning[:4] in ENGINES
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(file.path) as archive:
+    with suppress(*BAD_ZIP), zipfile.ZipFile(file.path) as archive:
         return "xl/workbook.xml" in archive.namelist()
     return False
 
 
-def read_binary_rows(file: TextFile) -> list[tuple[int, JSON]]:
-    """Return the row numbers (the header is row 1) and the records of an Excel or Parquet table.
+def read_binary_rows(file: TextFile, caption: str) -> Iterator[tuple[int, JSON]]:
+    """Yield the row numbers (from 1) and the records of an Excel table, of each sheet with a caption column, or of a Parquet table.
 
     Raises:
-        TableError: it is damaged or has no caption column, or the package that reads it isn't installed.
+        TableError: it is damaged or has no caption column (nor one called ``caption``), or the package that reads it isn't installed.
     """
-    import pandas
-
     package, kind = ENGINES[file.beginning[:4]]
     try:
-        is_excel = package == "openpyxl"
-        frame = pandas.read_excel(file.path, dtype=str, keep_default_na=False) if is_excel else pandas.read_parquet(file.path)
-        records: list[JSON] = json.loads(frame.to_json(orient="records", date_format="iso", default_handler=str))
+        yield from (_excel_rows if package == "openpyxl" else _parquet_rows)(file.path, caption)
     except ImportError as error:
         raise TableError(f"cannot import {file.path}: {kind} needs the package {package}", f"python -m pip install {package}") from error
+    except (GeneratorExit, InputError):
+        raise
     except Exception as error:  # each package raises its own errors for a damaged file
-        raise TableError(f"cannot import {file.path}: {kind} that can't be read: {error}") from error
-    _require_caption([str(name) for name in frame.columns], file.path)
-    return list(enumerate(records, start=2))
+        raise TableError(
+            f"cannot import {file.path}: {kind} that can't be read: {error}", "open and save it again, or export it as CSV"
+        ) from error
 
 
-def _has_caption(header: Sequence[str]) -> bool:
-    return any(plain_name(name) in CAPTION_FIELDS for name in header)
+def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
+    import openpyxl
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of styles and validations that it doesn't know
+        book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # of a path it looks at the name
+    refused: list[list[str]] = []
+    found = False
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()  # some tools write wrong ones
+        rows = ([*map(_excel_cell, row)] for row in sheet.iter_rows(values_only=True))
+        filled = (row for row in rows if any(map(str.strip, row)))
+        seen: list[list[str]] = []
+        above, header = _find_header(_noted(filled, seen), caption)
+        if not header:
+            refused = refused or seen
+            continue
+        header = [name.strip() for name in header]
+        for number, cells in enumerate(filled, start=above + 2):
+            if cells != header:
+                found = True
+                yield number, _record(header, cells + [""] * (len(header) - len(cells)))
+    if not found:
+        _refuse(refused, path)
 
 
-def _require_caption(header: Sequence[str], path: Path) -> None:
-    if not _has_caption(header):
-        columns = listed([shorten(name) for name in header], 20)
-        message = f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}"
-        raise TableError(message, f"call that column caption; {', '.join(CAPTION_FIELDS[1:])} are known too")
+def _excel_cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _parquet_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as table:
+        if not _has_caption(table.schema_arrow.names, caption):
+            _refuse([table.schema_arrow.names], path)
+        number = 1
+        for batch in table.iter_batches(CHUNK):
+            records: list[JSON] = orjson.loads(orjson.dumps(batch.to_pylist(), default=_plain_value, option=orjson.OPT_NON_STR_KEYS))
+            yield from enumerate(records, start=number + 1)
+            number += len(records)
+
+
+def _plain_value(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _has_caption(header: Sequence[str], caption: str) -> bool:
+    return any(plain_name(name) in CAPTION_FIELDS or (caption and name.strip() == caption) for name in header)
+
+
+def _noted(rows: Iterable[list[str]], seen: list[list[str]]) -> Iterator[list[str]]:
+    for row in rows:
+        seen.append(row)
+        yield row
+
+
+def _refuse(rows: Sequence[Sequence[str]], path: Path) -> None:
+    """Raise the error that lists the columns: the first of ``rows`` that isn't a title. An empty table is none."""
+    if not rows:
+        return
+    header = next((row for row in rows if sum(map(bool, row)) > 1), rows[0])
+    columns = listed([shorten(name) for name in header], 20)
+    message = f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}"
+    raise TableError(message, "say which it is:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)")
 
 
 def _open_unpacked(path: Path) -> gzip.GzipFile | lzma.LZMAFile | io.BufferedReader:

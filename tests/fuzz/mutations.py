@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 import gzip
+import io
 import json
 import lzma
 import random
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +60,32 @@ def packed(data: bytes, dice: random.Random) -> bytes:
     """Return ``data`` compressed or in UTF-16, whole or damaged."""
     data = dice.choice((gzip.compress, lambda text: lzma.compress(text, preset=0), _utf16))(data)
     return mutated_bytes(data, [data], dice) if dice.random() < 0.7 else data
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """Return a zip archive of ``files``."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def repacked(data: bytes, others: Sequence[bytes], dice: random.Random) -> bytes:
+    """Return the zip archive ``data`` with one of its files changed, or called something else."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {member.filename: archive.read(member) for member in archive.infolist()}
+    name = dice.choice([*files])
+    content = files.pop(name)
+    if content[:2] == b"PK" and dice.random() < 0.7:
+        content = repacked(content, others, dice)
+    elif dice.random() < 0.8:
+        content = mutated_bytes(content, others, dice)
+    if dice.random() < 0.2:
+        name = dice.choice(
+            ("..", "/", "../../x", "c.txt/x", "a" * 300, "posts_1.json", ".hidden", "x.zip", "é\n.csv", "pic.jpg", name + "/")
+        )
+    return zipped({**files, name: content})
 
 
 def _utf16(data: bytes) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 import instaloader
 import requests
 from conftest import ROOT
-from fuzz.mutations import as_json, mutated_bytes, mutated_value, packed
+from fuzz.mutations import as_json, mutated_bytes, mutated_value, packed, repacked, zipped
 from instagram_server import edge, media, section
 from test_archive import FORMATS
 
@@ -126,7 +126,9 @@ def _path(value: Any) -> str:
 
 def importer_target(source: str, folder: Path) -> Target:
     """Return the target that imports changed examples of one format."""
-    examples = [(name, content.encode()) for name, content, of, _ in FORMATS if of == source]
+    archives = _archives()
+    examples = [(name, content.encode()) for name, content, of, _ in [*FORMATS, *_MORE_FORMATS] if of == source]
+    examples += [(source, archives[source])] if source in archives else []
     everything = [content.encode() for _, content, _, _ in FORMATS]
     values = [value for _, content in examples for value in _json_values(content)]
     store = Store(folder / "root")
@@ -135,7 +137,11 @@ def importer_target(source: str, folder: Path) -> Target:
         name, data = dice.choice(examples)
         if values and dice.random() < 0.6:
             data = b"\n".join(as_json(mutated_value(dice.choice(values), dice), dice) for _ in range(dice.choice((1, 1, 2))))
-        if not values or dice.random() < 0.4:
+        if source in ("zip", "xlsx") and dice.random() < 0.8:
+            data = repacked(data, everything, dice)
+        elif source == "parquet" and dice.random() < 0.6:
+            data = _as_parquet([mutated_value(_ROW, dice) for _ in range(2)]) or data
+        elif not values or dice.random() < 0.4:
             data = mutated_bytes(data, everything, dice)
         if dice.random() < 0.03:
             data = packed(data, dice)
@@ -155,9 +161,46 @@ def importer_target(source: str, folder: Path) -> Target:
     return target
 
 
+_ANSWER = json.dumps({"data": {"items": [media("h1"), media("h2", None)]}})
+_MORE_FORMATS: list[tuple[str, str, str, None]] = [
+    ("page.har", json.dumps({"log": {"entries": [{"request": {"url": "https://www.instagram.com/x"}, "response": {"content": {"text": _ANSWER}}}]}}), "har", None),
+    ("page.html", f'<!doctype html><script type="application/json">{_ANSWER}</script>', "har", None),
+    ("posts_1.json", json.dumps([{"media": [{"uri": "a.jpg", "creation_timestamp": 1_717_224_300, "title": "Caf\u00c3\u00a9 by the lake"}]}]), "export", None),
+    ("columns.json", json.dumps({"caption": {"0": "One fine day", "1": "Two"}, "likes": {"0": 3, "1": None}}), "export", None),
+]  # fmt: skip
+
+
+_ROW = {"caption": "One fine day", "likes": 3, "date": "2024-06-01", "node": {"text": "x", "count": 1}}
+
+
+def _as_parquet(rows: list[Any]) -> bytes:
+    """Return a Parquet table of ``rows``, empty where its columns would hold values of several kinds."""
+    import pandas
+
+    file = io.BytesIO()
+    try:
+        pandas.DataFrame(rows).to_parquet(file, index=False)
+    except Exception:
+        return b""
+    return file.getvalue()
+
+
+def _archives() -> dict[str, bytes]:
+    """Return a zip archive with another one in it, an Excel and a Parquet table."""
+    import pandas
+
+    frame = pandas.DataFrame({"caption": ["One fine day", None], "likes": [3.0, None], "date": pandas.to_datetime(["2024-06-01", None])})
+    found = {"xlsx": io.BytesIO(), "parquet": io.BytesIO()}
+    frame.to_excel(found["xlsx"], index=False)
+    frame.to_parquet(found["parquet"], index=False)
+    inner = zipped({"a.csv": b"caption,likes\nOne,1\n", "b/posts.jsonl": b'{"caption": "Two", "likes": 2}\n'})
+    return {name: file.getvalue() for name, file in found.items()} | {"zip": zipped({"inner.zip": inner, "c.txt": b"Three\n"})}
+
+
 def _json_values(content: bytes) -> list[Any]:
     try:
-        return [json.loads(content)]
+        value = json.loads(content)
+        return [value] if isinstance(value, (dict, list)) else []
     except ValueError:
         lines = [_json_or_none(line) for line in content.splitlines()]
         return [line for line in lines if isinstance(line, (dict, list))]
@@ -282,7 +325,7 @@ def targets(folder: Path) -> dict[str, Callable[[], Target]]:
     }
     makers |= {
         f"import {source}": partial(importer_target, source, folder)
-        for source in dict.fromkeys(row[2] for row in FORMATS)
+        for source in dict.fromkeys([*(row[2] for row in [*FORMATS, *_MORE_FORMATS]), "zip", "xlsx", "parquet"])
         if source.isascii()
     }
     captions = [post.caption or "" for post in read_posts(ROOT / "examples" / "rmnp_posts.jsonl", lambda *_: None)]

@@ -155,7 +155,7 @@ def test_records_without_any_caption_are_an_error_that_lists_their_fields(
     assert load(root, path) == 3
     error, hint = capsys.readouterr().err.splitlines()[-2:]
     assert error == f"error: cannot import {path}: 3 records and no caption in any of them"
-    assert hint == "hint: the fields are: likes, shortcode, words; rename the one with the caption to caption"
+    assert hint == "hint: the fields are: likes, shortcode, words; say which has the caption:  --column caption=NAME"
     assert not Store(root).posts("rmnp").exists()
 
 
