@@ -57,7 +57,7 @@ _WORDS = [
 def option_target(script: Any) -> Target:
     """Return the target that calls ``script.main`` with arguments at random and without its work."""
     parser = script.build_parser()
-    flags = [(action.option_strings[-1], action) for action in parser._actions if action.dest != "help"]
+    flags = [(action.option_strings[-1], action) for action in parser._actions if action.dest not in ("help", "log_file")]
     work = dict.fromkeys(
         (
             "fetch_posts",
