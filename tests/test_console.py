@@ -217,7 +217,7 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
             "pull_and_clean.py",
             ["--tag", "x", "--from", "y", "--max-posts", "3", "--since", "2024-01-01", "--explain", "a", "--forget", "b"],
             [
-                "--explain and --forget and --from are commands of their own: give one at a time",
+                "--explain and --forget and --from can't be combined: give one at a time",
             ],
         ),
         ("tune_transformer.py", ["--tag", "x"], ["nothing to do: give --train, --generate or --interactive"]),
@@ -226,7 +226,7 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
             "tune_transformer.py",
             ["--tag", "x", "--generate", "--min-length", "70", "--temperature", "nan", "--attempts-per-caption", "inf"],
             [
-                "--min-length 70 leaves no caption room to end before --max-length 60",
+                "--min-length 70 is too high: captions could not end before --max-length 60",
                 "--temperature must be above 0, not nan",
                 "--attempts-per-caption must be at most 1000000, not inf",
             ],

@@ -85,7 +85,7 @@ def torn(folder: Path) -> None:
         (with_nan, "the base model's weights are not finite (transformer.wte.weight)"),
         (as_pickle, "it has no safetensors weights, and a pytorch_model.bin can run code"),
         (without_a_layer, "lacks 1 of its weights, transformer.h.0.mlp.c_fc.weight first"),
-        (with_a_bert, "is no causal language model but 'bert'"),
+        (with_a_bert, "is not a causal language model but 'bert'"),
         (torn, "cannot load the base model from"),
         (lambda folder: (folder / "config.json").unlink(), "cannot load the base model from"),
         (lambda folder: (folder / "model.safetensors").unlink(), "cannot load the base model from"),

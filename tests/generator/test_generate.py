@@ -198,7 +198,7 @@ def test_prompts_from_a_file(trained: Store, tmp_path: Path) -> None:
             2,
             "has 6 words in a row from a training caption, more than --max-copied-span 4",
         ),
-        (["--max-length", "30", "--min-length", "30"], 2, "--min-length 30 leaves no caption room to end before --max-length 30"),
+        (["--max-length", "30", "--min-length", "30"], 2, "--min-length 30 is too high: captions could not end before --max-length 30"),
         (
             ["--max-length", "900", "--min-length", "63"],
             2,
@@ -339,7 +339,7 @@ def test_a_checkpoint_of_an_earlier_version_has_no_held_out_captions(trained: St
     del run["held_out"]
     _save(trained, run)
     assert _main(trained, *BASICS) == 0
-    note = "the model was trained by an earlier version: held-out captions are not known, all count as training captions"
+    note = "the model was trained by an earlier version: its held-out captions are unknown, so all captions count as training captions"
     captured = capsys.readouterr()
     assert f"warning: {note}" in captured.err
     assert note in " ".join(captured.out.split())
@@ -359,7 +359,7 @@ def test_captions_that_were_added_count_as_training_captions(trained: Store, run
         assert _main(trained, *BASICS) == 0
     finally:
         path.write_bytes(before)
-    assert "captions.txt has changed since the training: captions that were added count as training captions" in capsys.readouterr().err
+    assert "captions.txt has changed since the training: added captions count as training captions" in capsys.readouterr().err
     record = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
     assert record["rejected"]["exact_copy"] >= 1
     assert record["figures"]["held out"]["captions"] == len(HELD_OUT)
