@@ -36,7 +36,7 @@ def files(root: Path) -> dict[str, bytes | None]:
         (
             ["--caption-queries", "200"],
             [
-                "feeds search, search-graphql, sections, web-info, graphql: the first that delivers",
+                "feeds search, search-graphql, sections, web-info, graphql: the first that returns posts",
                 "at most 200 pages",
                 "about 31 min: instaloader allows 75",
                 "session none",

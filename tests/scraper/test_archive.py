@@ -367,7 +367,7 @@ def test_a_table_without_a_caption_column_is_never_read_as_text(
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(folder / name)]) == 3
     error, hint = capsys.readouterr().err.splitlines()[-2:]
     assert error == f"error: {says}"
-    assert hint == "hint: say which it is:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)"
+    assert hint == "hint: name it:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)"
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(folder)]) == 0
     captured = capsys.readouterr()
     assert f"warning: {says}; skipped" in captured.err

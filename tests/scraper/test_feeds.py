@@ -105,7 +105,7 @@ def test_named_feeds_are_all_walked_and_merged(
     instagram.graphql_pages = [["g1", "q0b"]]
     assert _main(root, cookies, "--feed", "search", "sections", "graphql") == 0
     assert sorted(_stored(root)) == sorted(_codes("q", 2) | _codes("r", 2) | {"g1"})
-    ends = "search: the feed came to its end; sections: the feed came to its end; graphql: the feed came to its end"
+    ends = "search: the feed ended; sections: the feed ended; graphql: the feed ended"
     assert f"9 new posts, 2 already here on 7 pages; {ends}" in unwrapped(capsys.readouterr().out)
 
 
@@ -115,7 +115,7 @@ def test_a_named_feed_that_fails_is_a_warning_while_another_delivers(
     instagram.sections = _pages("r", 1)
     assert _main(root, cookies, "--feed", "graphql", "sections") == 0
     assert set(_stored(root)) == _codes("r", 1)
-    assert "warning: feed graphql of tag 'rmnp' failed: the answer holds no edge_hashtag_to_media" in capsys.readouterr().err
+    assert "warning: feed graphql of tag 'rmnp' failed: the answer has no edge_hashtag_to_media" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("argv", "stored"), [((), {"a", "e"}), (("--untagged", "keep"), {"a", "b", "c", "d", "e"})], ids=["skip", "keep"])
@@ -237,9 +237,9 @@ def test_metas_api_delivers_recent_and_top_posts_without_a_session(
         (10, "Meta does not give this app permission (error 10)"),
         (4, "Meta limits the rate of this app; it also allows at most 30 hashtags in 7 days for each account (error 4)"),
         (18, "Meta allows at most 30 hashtags in 7 days for each account (error 18)"),
-        (24, "no feed delivers tag 'rmnp' (graph-api: Meta knows no such hashtag (error 24))"),
-        (100, "no feed delivers tag 'rmnp' (graph-api: error 100: what Meta says)"),
-        (2, "no feed delivers tag 'rmnp' (graph-api: error 2: what Meta says)"),
+        (24, "no feed returns posts of tag 'rmnp' (graph-api: Meta has no such hashtag (error 24))"),
+        (100, "no feed returns posts of tag 'rmnp' (graph-api: error 100: what Meta says)"),
+        (2, "no feed returns posts of tag 'rmnp' (graph-api: error 2: what Meta says)"),
     ],
 )
 def test_each_error_of_metas_is_one_line(

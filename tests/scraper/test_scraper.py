@@ -44,7 +44,7 @@ def test_a_pull_reads_every_page_and_says_what_it_brought(
     assert _main(root, cookies) == 0
     assert set(_stored(root)) == ALL
     assert len(_stored(root)) == 30
-    assert "#rmnp: 30 new posts, 0 already here on 7 pages; the feed came to its end" in capsys.readouterr().out
+    assert "#rmnp: 30 new posts, 0 already here on 7 pages; the feed ended" in capsys.readouterr().out
     assert _state(root) == {"tag": "rmnp", "feeds": {"sections": {"cursor": None, "pages": 7, "finished": True}}, "posts": 30}
     methods = [method for method, path in instagram.requests if path.endswith("/sections/")]
     assert methods == ["POST"] * 7
@@ -58,15 +58,15 @@ FAULTS: list[tuple[str, Callable[[Handler], None], int, str]] = [
     ("429", _json(429, "Please wait a few minutes"), 4, "429, too many requests; 12 new posts of this run kept"),
     ("401, wait", _json(401, "Please wait a few minutes before you try again."), 4, "limits the rate of requests (please wait a few"),
     ("403, wait", _json(403, "Please wait a few minutes before you try again."), 4, "limits the rate of requests (please wait a few"),
-    ("401", _json(401, "unauthorized"), 4, "Instagram does not accept this session (any more); 12 new posts"),
-    ("checkpoint", _json(400, "checkpoint_required"), 4, "asks this account for a check (checkpoint_required); 12 new posts"),
-    ("challenge", _json(400, "challenge_required"), 4, "asks this account for a check (challenge_required); 12 new posts"),
+    ("401", _json(401, "unauthorized"), 4, "Instagram does not accept this session; 12 new posts"),
+    ("checkpoint", _json(400, "checkpoint_required"), 4, "asks this account for verification (checkpoint_required); 12 new posts"),
+    ("challenge", _json(400, "challenge_required"), 4, "asks this account for verification (challenge_required); 12 new posts"),
     ("feedback", _json(400, "feedback_required"), 4, "limits this account (feedback_required); 12 new posts"),
     (
         "login page",
         lambda handler: handler.answer("", 302, Location="https://www.instagram.com/accounts/login/"),
         4,
-        "Instagram does not accept this session (any more); 12 new",
+        "Instagram does not accept this session; 12 new",
     ),
     ("login_required", _json(403, "login_required"), 0, "feed sections of tag 'rmnp' failed: login_required"),
     ("500", _json(500, "oops"), 0, "feed sections of tag 'rmnp' failed: JSON Query to api/v1/tags/rmnp/sections/: 500"),
@@ -108,9 +108,9 @@ def test_no_feed_at_all_is_told_with_each_reason(
     instagram.fault = (1, _json(403, "login_required"))
     assert _main(root, cookies) == 4
     said = capsys.readouterr().err
-    nothing = "no post in its answers"
+    nothing = "no posts in its answers"
     reasons = f"search: {nothing}; search-graphql: {nothing}; sections: login_required; web-info: login_required; graphql: login_required"
-    assert f"no feed delivers tag 'rmnp' ({reasons}" in said
+    assert f"no feed returns posts of tag 'rmnp' ({reasons}" in said
     assert "record the page in a browser and import it" in said.splitlines()[-1]
 
 
@@ -172,10 +172,10 @@ def test_null_captions_hidden_likes_and_untagged_posts(
 @pytest.mark.parametrize(
     ("argv", "stored", "ended"),
     [
-        (["--caption-queries", "2"], 12, "more to come: the same command continues"),
+        (["--caption-queries", "2"], 12, "more pages are left: repeat the command to continue"),
         (["--max-posts", "8"], 8, "--max-posts 8 reached"),
         (["--since", "2020-09-14"], 0, ""),
-        (["--since", "2020-09-13", "--until", "2020-09-13"], 30, "the feed came to its end"),
+        (["--since", "2020-09-13", "--until", "2020-09-13"], 30, "the feed ended"),
     ],
 )
 def test_a_limited_pull_goes_on_where_it_stopped(
@@ -216,7 +216,7 @@ def test_pages_without_anything_new_end_the_feed(
 ) -> None:
     instagram.searches = [instagram.sections[0]] * 9
     assert _main(root, cookies) == 0
-    assert "nothing new any more" in capsys.readouterr().out
+    assert "no more new posts" in capsys.readouterr().out
     assert instagram.pages_asked == 3
 
 
@@ -328,7 +328,7 @@ def test_a_session_that_is_not_accepted_stops_before_the_first_page(
     ("with_session", "says"),
     [
         (True, "127.0.0.1 can't be reached, so the session can't be checked"),
-        (False, f"no feed delivers tag 'rmnp' ({'; '.join(f'{feed}: 127.0.0.1 can{chr(39)}t be reached' for feed in FEEDS)})"),
+        (False, f"no feed returns posts of tag 'rmnp' ({'; '.join(f'{feed}: 127.0.0.1 can{chr(39)}t be reached' for feed in FEEDS)})"),
     ],
 )
 def test_a_network_that_is_down_is_told_as_that(
@@ -353,9 +353,9 @@ class _Evil:
     [
         (pickle.dumps({"sessionid": SESSION_ID, "csrftoken": "abc", "ds_user_id": "1"}), 0, "logged in as researcher"),
         (pickle.dumps({"sessionid": "", "csrftoken": "abc"}), 4, "the session is empty"),
-        (pickle.dumps(_Evil()), 3, "is not an instaloader session file: it holds more than plain values"),
+        (pickle.dumps(_Evil()), 3, "is not an instaloader session file: it contains more than plain values"),
         (b"not a pickle", 3, "is not an instaloader session file"),
-        (pickle.dumps([1]), 3, "it holds no cookies"),
+        (pickle.dumps([1]), 3, "it has no cookies"),
         (None, 3, "cannot read"),
     ],
 )

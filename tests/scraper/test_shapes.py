@@ -154,8 +154,8 @@ def test_records_without_any_caption_are_an_error_that_lists_their_fields(
     path.write_text(json.dumps([{"shortcode": code, "words": text, "likes": 3} for code, text in zip(CODES, TEXTS)]), encoding="utf-8")
     assert load(root, path) == 3
     error, hint = capsys.readouterr().err.splitlines()[-2:]
-    assert error == f"error: cannot import {path}: 3 records and no caption in any of them"
-    assert hint == "hint: the fields are: likes, shortcode, words; say which has the caption:  --column caption=NAME"
+    assert error == f"error: cannot import {path}: 3 records , none with a caption"
+    assert hint == "hint: the fields are: likes, shortcode, words; name the one with the caption:  --column caption=NAME"
     assert not Store(root).posts("rmnp").exists()
 
 
