@@ -4,7 +4,7 @@ Two fast passes, then a slower one for the uncertain rest. A text with enough of
 other languages: of the tweets that it assigns to one with certainty, 2 of 4,000 are English. Where CLD2 detects English, the words are
 checked as well, because it mistakes romanised Hindi for English. The uncertain rest, a sixth of real captions, goes to fastText
 (data/lid.176.ftz) with a high threshold for English. Accuracy of English or not: 0.957 on 6,000 tweets in 8 languages and 0.998 on 7,500
-sentences in 75, at 25,000 captions a second. py3langid alone is as accurate at a third of the speed (benchmarks/clean.py repeats the figures).
+sentences in 75, at 25,000 captions a second. py3langid alone is as accurate at a third of the speed (see benchmarks/clean.py).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _SYMBOLS = re.compile(
     "\u2018\u201a\u201b\u201e\u201f\u060c\u061b\u061f\u0660-\u0669\u06d4\u06f0-\u06f9\u0964\u0966-\u096f"
     "\U0001f000-\U0001faff]+"
 )
-#: For ``bytes.translate``: letters and apostrophes stay, marks at which the language may change become line breaks, the rest of ASCII spaces.
+#: For ``bytes.translate``: letters and apostrophes stay, marks where the language may change become line breaks, other ASCII spaces.
 _PIECES = bytes(
     10 if char in "\n.!?|/~()" else code if char == "'" or char.isalpha() or code > 127 else 32
     for code, char in enumerate(map(chr, range(256)))

@@ -294,7 +294,9 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
     )
     if report["missing_keys"] or report["mismatched_keys"]:
         missing = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
-        raise InputError(f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: download it again")
+        raise InputError(
+            f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: download it again"
+        )
     return LoadedModel(model, tokenizer, start_token(tokenizer))
 
 
@@ -330,7 +332,8 @@ def _refuse_not_finite(name: str, loaded: LoadedModel) -> LoadedModel:
     for weights, values in loaded.model.named_parameters():
         if not torch.isfinite(values).all():
             raise InputError(
-                f"cannot train {name}: the base model's weights are not finite ({weights})", "download it again, or choose another base model"
+                f"cannot train {name}: the base model's weights are not finite ({weights})",
+                "download it again, or choose another base model",
             )
     return loaded
 

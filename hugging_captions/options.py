@@ -63,7 +63,7 @@ class PullCommand:
     explain: str | None = option(None, "show the result for each sentence of this post, and stop", type=str, metavar="SHORTCODE")
     review: int | None = option(None, "print N dropped and changed captions per reason, and stop", type=int, at_least=1, metavar="N")
     report: bool = option(False, "write a report page: text/<tag>/cleaning.html")
-    forget: tuple[str, ...] = option((), "remove these posts permanently, or those listed in a file", nargs="+", type=str, metavar="SHORTCODE")
+    forget: tuple[str, ...] = option((), "delete these posts, or those listed in a file", nargs="+", type=str, metavar="SHORTCODE")
 
 
 #: The values of --feed: every feed of the scraper, and auto.
@@ -76,9 +76,7 @@ class PullOptions:
 
     caption_queries: int = option(60, "pages of posts to request from Instagram, per tag", at_least=1, metavar="N")
     from_paths: tuple[Path, ...] = option((), "import these files or folders", flag="from", nargs="+", type=Path, metavar="PATH")
-    column: tuple[str, ...] = option(
-        (), "names of the columns with caption, likes, date, shortcode", nargs="+", metavar="FIELD=NAME"
-    )
+    column: tuple[str, ...] = option((), "names of the columns with caption, likes, date, shortcode", nargs="+", metavar="FIELD=NAME")
     skip_pull: bool = option(False, "clean the stored posts without pulling")
     login: str | None = option(None, "account whose saved session to use; asks for the password", type=str, metavar="USER")
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")

@@ -52,7 +52,10 @@ def test_pull_and_clean_refuses(argv: list[str], says: str, root: Path, capsys: 
             ["--generate", "--rank", "none", "--attempts-per-caption", "2"],
             "--attempts-per-caption does nothing with --rank none, which takes the first: leave it out",
         ),
-        (["--train", "--recipe", "classic", "--lora", "8"], "--lora 8 and --recipe classic can't be combined: the latter trains all weights"),
+        (
+            ["--train", "--recipe", "classic", "--lora", "8"],
+            "--lora 8 and --recipe classic can't be combined: the latter trains all weights",
+        ),
         (
             ["--train", "--base-model", "scratch", "--lora", "8"],
             "--lora 8 and --base-model scratch can't be combined: the latter trains all weights",

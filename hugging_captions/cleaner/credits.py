@@ -84,7 +84,7 @@ _LABELLED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: Roles with names: three of these in a line, or one with nothing but a name.
+#: Roles with names: three of these in a line, or one with only a name.
 _ROLE_OF = re.compile(
     rf"""
     ^[^\w\n]*(?:Stylist|Styling|Make-?[Uu]p|MUA|Hair|Model|Director|Producer|Retouch\w*|Assistant|Designer|Artist|Architects?|Photographer)s?

@@ -103,7 +103,7 @@ def _without_trailing(text: str) -> str:
 
 
 def _as_words(tag: str) -> str:
-    """Return the words of a tag, "Rocky Mountain Park" of #RockyMountain_Park, "follow me" of #followme; an empty text if they are uncertain."""
+    """Return the words of a tag ("Rocky Mountain Park" of #RockyMountain_Park, "follow me" of #followme), empty if uncertain."""
     parts = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
     if not parts or any(_is_unclear(part, len(parts)) for part in parts):
         return ""

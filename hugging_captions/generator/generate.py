@@ -277,7 +277,7 @@ def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) 
 
 
 def choose(ranked: Sequence[Caption], by: str, wanted: int) -> list[Caption]:
-    """Return ``wanted`` captions of each prompt, the first ones, or with ``score`` good and different ones; mark the others as ``outranked``."""
+    """Return ``wanted`` captions of each prompt, the first ones, or with ``score`` good, different ones; mark the rest ``outranked``."""
     for prompt in dict.fromkeys(caption.prompt for caption in ranked):
         own = [caption for caption in ranked if caption.prompt == prompt]
         chosen = list(range(min(wanted, len(own))))

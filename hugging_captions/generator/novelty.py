@@ -129,7 +129,7 @@ class CopyIndex:
         return np.searchsorted(self._breaks, positions) - 1
 
     def _intervals(self, ids: np.ndarray, most: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return for each position of ``ids`` the interval of the order with the longest match, and its length in words (at most ``most``)."""
+        """Return for each position of ``ids`` the interval of the order with the longest match, and its length (at most ``most`` words)."""
         low, high, matched = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
         active = np.flatnonzero(ids != _UNKNOWN)
         low[active], high[active] = self._first[ids[active]], self._first[ids[active] + 1]

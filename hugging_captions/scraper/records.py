@@ -298,7 +298,7 @@ def synthetic_shortcode(seen: Counter[int], caption: str | None, likes: int | No
 
 
 def has_unreadable_likes(record: JSON) -> bool:
-    """Return whether ``record`` gives a like count that can't be read; hidden and missing counts don't count."""
+    """Return whether ``record`` gives a like count that can't be read; hidden and missing counts are not unreadable."""
     fields = _plain_fields(record) if isinstance(record, dict) else {}
     given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
     return bool(given) and all(known_likes(value) is None for value in given)
@@ -498,7 +498,7 @@ def _is_media_node(record: Mapping[str, JSON]) -> bool:
 
 
 def _source(record: Mapping[str, JSON], default: str) -> str | None:
-    """Return the tool that wrote ``record``; None for a comment (instaloader, Apify, 4CAT) and a story or picture of a person (gallery-dl)."""
+    """Return the tool that wrote ``record``; None for a comment (instaloader, Apify, 4CAT), a story or a profile picture (gallery-dl)."""
     if record.keys() == _OWN_FIELDS and isinstance(source := record["source"], str):
         return valid_unicode(source)
     if record.get("category") == "instagram" or "post_shortcode" in record:

@@ -172,7 +172,9 @@ def _ask_and_log_in(loader: Instaloader, user: str) -> None:
             sys.stderr.flush()
             loader.two_factor_login(sys.stdin.readline().strip())
     except (instaloader.LoginException, instaloader.ConnectionException, KeyError) as error:
-        raise InstagramError(f"login of {user!r} failed: {error}", "complete any verification in the app or browser, then use --cookies") from error
+        raise InstagramError(
+            f"login of {user!r} failed: {error}", "complete any verification in the app or browser, then use --cookies"
+        ) from error
 
 
 def _verify(loader: Instaloader) -> None:
