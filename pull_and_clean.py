@@ -4,7 +4,7 @@
     python pull_and_clean.py --tag rmnp --from examples/rmnp_posts.jsonl
 
 Writes text/<tag>/posts.jsonl (every post), captions.txt (the clean corpus), dropped.jsonl and
-cleaning.json (why the others are not in it). DOCS.md has every option.
+cleaning.json (the dropped posts with reasons). DOCS.md describes every option.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
 
 def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.CleanOptions, store: Store) -> None:
     """Print what the same command without --dry-run would do."""
-    log.info("reading what is here")
+    log.info("reading the stored files")
     from hugging_captions import cleaner, scraper
 
     if pull.from_paths:
@@ -76,7 +76,7 @@ def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.Cl
 
 
 def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, command: str) -> None:
-    """Add to each tag's posts.jsonl what --from or Instagram has, and print one line for each."""
+    """Add the posts from --from or Instagram to each tag's posts.jsonl, and print one line for each tag."""
     if pull.skip_pull:
         return
     if pull.from_paths:
@@ -85,7 +85,7 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
 
         print(import_posts(pull.from_paths, tags[0], store, pull.column).summary())
         return
-    log.info("opening the session with Instagram")
+    log.info("opening an Instagram session")
     from hugging_captions import scraper
 
     context = scraper.open_session(pull)
@@ -94,14 +94,14 @@ def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, co
 
 
 def print_explanation(shortcode: str, tags: Sequence[str], clean: options.CleanOptions, store: Store) -> None:
-    """Print what the rules do to each sentence of the post called ``shortcode``."""
+    """Print the result of the rules for each sentence of the post ``shortcode``."""
     from hugging_captions import cleaner, posts
 
     print(cleaner.explain(posts.find_post(shortcode, [store.posts(tag) for tag in tags]), clean))
 
 
 def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> None:
-    """Remove the posts that ``given`` names from ``tags`` and print what that means for the models here."""
+    """Remove the posts in ``given`` from ``tags`` and print the result, with the models trained on them."""
     from hugging_captions import cleaner
 
     result = cleaner.forget(given, tags, store)
@@ -109,12 +109,12 @@ def print_forgotten(given: Sequence[str], tags: Sequence[str], store: Store) -> 
     if result.missing:
         names = " ".join(result.missing)
         raise InputError(
-            f"no post of tag {'+'.join(tags)!r} is called: {names}", f"find its tag:  grep -l {names.split()[0]} {store.posts('*')}"
+            f"no post of tag {'+'.join(tags)!r} has the shortcode {names}", f"find its tag:  grep -l {names.split()[0]} {store.posts('*')}"
         )
 
 
 def print_cleaning(tags: Sequence[str], clean: options.CleanOptions, store: Store, verbose: bool, report: bool) -> None:
-    """Clean the posts of ``tags`` and print the table of what was kept and why the rest was not."""
+    """Clean the posts of ``tags`` and print a table of kept and dropped posts."""
     log.info("cleaning the posts of %s", console.listed([f"#{tag}" for tag in tags]))
     from hugging_captions import cleaner
 

@@ -4,7 +4,7 @@
     python tune_transformer.py --tag rmnp --generate --num-captions 200
 
 Reads text/<tag>/captions.txt; writes trained_models/<tag>/ and text/generated_text/<tag>_gen.*.
-DOCS.md has every option.
+DOCS.md describes every option.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def tune(arguments: argparse.Namespace) -> None:
-    """Train, generate, or both, and print what came out."""
+    """Train, generate, or both, and print the results."""
     options.repeat(arguments, build_parser())
     command = options.from_arguments(options.TuneCommand, arguments)
     run = options.from_arguments(options.RunOptions, arguments)
@@ -52,7 +52,7 @@ def tune(arguments: argparse.Namespace) -> None:
     if run.dry_run:
         print_plan(tags, command, train, generate, hardware, store, name)
         return
-    first = console.is_main_process()  # of the processes that torchrun started, one writes
+    first = console.is_main_process()  # only one of torchrun's processes writes
     with ExitStack() as stack:
         if command.train and first:
             stack.enter_context(store.lock("trained_models", [corpus_name(tags, name)]))
@@ -97,7 +97,7 @@ def print_training(
     store: Store,
     name: str,
 ) -> None:
-    """Train on the captions of ``tags``, and print where the model is and how good it became."""
+    """Train on the captions of ``tags``, and print the model's folder and figures."""
     if console.is_main_process():
         log.info("loading torch and the captions of %s", console.listed([f"#{tag}" for tag in tags]))
     from hugging_captions import generator, trainer
@@ -121,7 +121,7 @@ def print_generation(
 def answer_prompts(
     tags: Sequence[str], generate: options.GenerateOptions, hardware: options.HardwareOptions, store: Store, name: str
 ) -> None:
-    """Load the model of ``tags`` and print captions for each prompt that is typed or piped in."""
+    """Load the model of ``tags`` and print captions for each prompt from stdin."""
     log.info("loading torch and the model of %s", console.listed([f"#{tag}" for tag in tags]))
     from hugging_captions import generator
 

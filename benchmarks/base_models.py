@@ -1,10 +1,10 @@
-"""What a base model brings: the same captions, the same command, one base model after the other.
+"""Compare base models: the same captions and the same command for each.
 
     python benchmarks/base_models.py --from posts.jsonl --captions 1500
     python benchmarks/base_models.py --from posts.jsonl --base-models scratch smollm2 gpt2
 
 Runs both scripts as a user would, each base model with its own defaults, and prints a table: held-out bits per byte
-before and after, share of attempts that are fit to post, novelty beside the held-out captions, seconds.
+before and after, share of attempts kept, novelty next to that of the held-out captions, seconds.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the options of this benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--from", dest="from_path", type=Path, default=EXAMPLE, metavar="PATH", help="posts (default: the example's)")
-    parser.add_argument("--captions", type=int, default=1500, metavar="N", help="at most so many of them (default: 1500)")
+    parser.add_argument("--captions", type=int, default=1500, metavar="N", help="most captions to use (default: 1500)")
     parser.add_argument("--base-models", nargs="+", default=["scratch", "smollm2"], metavar="NAME")
-    parser.add_argument("--epochs", type=int, help="for all of them (default: each model's own)")
+    parser.add_argument("--epochs", type=int, help="epochs of every model (default: each model's own)")
     parser.add_argument(
-        "--options", nargs="*", default=[], metavar="OPTION=VALUE", help="more options of the training, learning-rate=1e-3 say"
+        "--options", nargs="*", default=[], metavar="OPTION=VALUE", help="more training options, for example learning-rate=1e-3"
     )
     parser.add_argument("--show", type=int, default=0, metavar="N", help="print the first N captions of each (default: 0)")
     return parser
@@ -86,7 +86,7 @@ def measured(name: str, store: Any, arguments: argparse.Namespace) -> dict[str, 
 
 
 def run(script: str, store: Any, *options: str) -> None:
-    """Run one of the scripts and end with its message if it fails."""
+    """Run one of the scripts; exit with its message if it fails."""
     done = subprocess.run(
         [sys.executable, str(ROOT / script), "--root", str(store.root), "--tag", TAG, *options], capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Cleaning, measured: this pipeline and that of 2020 on the same posts in one run, the language decision, and many posts.
+"""Benchmark of cleaning: this pipeline and that of 2020 on the same posts, language detection, and many posts.
 
     python benchmarks/clean.py                                      # on the example posts
     python benchmarks/clean.py --captions posts.jsonl --labelled captions.jsonl tweets.jsonl
@@ -39,7 +39,7 @@ from hugging_captions.storage import Store  # noqa: E402
 
 PARTS = ("judged", "pipelines", "language", "scale")
 TAG = "bench"
-#: Captions on each side whose words a varied caption is written with: near in the file, they tend to share its language.
+#: Captions on each side from which a varied caption takes its words: neighbours in the file tend to share its language.
 NEIGHBOURS = 50
 #: A word, but not in a tag, a handle or a URL.
 _WORD = re.compile(r"(?<![\w#@/.])[^\W\d_]+(?![\w/]|\.\w)")
@@ -58,8 +58,8 @@ def main() -> None:
     posts = [Post(f"s{i:08}", row["caption"], row.get("likes"), None, TAG, "benchmark") for i, row in enumerate(rows)]
     if "judged" in arguments.part and arguments.judged:
         precision, recall = clean_judged.print_tables(*arguments.judged)
-        check("precision of what is kept", precision, at_least=0.92)
-        check("recall of what belongs", recall, at_least=0.90)
+        check("precision of kept captions", precision, at_least=0.92)
+        check("recall of captions that belong in a corpus", recall, at_least=0.90)
     if "pipelines" in arguments.part:
         pipelines(posts, arguments)
     if "language" in arguments.part:
@@ -74,12 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     example, labelled = ROOT / "examples" / "rmnp_posts.jsonl", ROOT / "tests" / "fixtures" / "language_captions.jsonl"
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--captions", type=Path, metavar="FILE", default=example, help="JSONL of caption and likes (default: the example)")
-    more = "JSONL of captions judged by readers (without it that part is left out); models learn from further files as well"
+    more = "JSONL of captions labelled by readers (without it that part is skipped); further files are for training only"
     parser.add_argument("--judged", nargs="+", type=Path, metavar="FILE", help=more)
     parser.add_argument("--labelled", type=Path, nargs="+", metavar="FILE", default=[labelled], help="JSONL of caption and lang")
     parser.add_argument("--sample", type=int, metavar="N", help="captions of each labelled file (default: all)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of the pipelines; medians count (default: 5)")
-    parser.add_argument("--peer-seconds", type=float, default=40, metavar="S", help="for the pipeline of 2020 in all (default: 40)")
+    parser.add_argument("--peer-seconds", type=float, default=40, metavar="S", help="total seconds of the pipeline of 2020 (default: 40)")
     parser.add_argument("--posts-scale", type=int, nargs="+", metavar="N", default=[100_000, 1_000_000], help="posts of the scale part")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores)")
     return parser
@@ -107,7 +107,7 @@ def pipelines(posts: list[Post], arguments: argparse.Namespace) -> None:
         (
             name,
             f"{statistics.median(of):,.0f}",
-            *(f"{take(ratios[name]):.1f}" for take in (statistics.median, min, max)),
+            *(f"{statistic(ratios[name]):.1f}" for statistic in (statistics.median, min, max)),
             f"{kept[name]:.1%}",
         )
         for name, of in rates.items()
@@ -133,9 +133,9 @@ def scale(posts: list[Post], arguments: argparse.Namespace) -> None:
 
 
 def varied(posts: Sequence[Post], count: int) -> Iterator[Post]:
-    """Yield ``count`` posts: first ``posts``, then these again with each word replaced by one from captions near by.
+    """Yield ``count`` posts: first ``posts``, then these again with each word replaced by one from captions nearby.
 
-    Lines, tags, handles, emoji and lengths stay, so the rules have the same work; the words are others, so that the
+    Lines, tags, handles, emoji and lengths stay, so the rules have the same work; the words differ, so that the
     posts are not near duplicates of each other. The same posts give the same result.
     """
     words = [_WORD.findall(post.caption or "") for post in posts]
@@ -171,7 +171,7 @@ def write(posts: Iterable[Post], root: Path) -> None:
 
 
 def clean(root: Path, options: CleanOptions) -> dict[str, float]:
-    """Clean the posts below ``root``; to be run in a process of its own.
+    """Clean the posts below ``root``; run it in a process of its own.
 
     Returns:
         ``kept``, wall ``seconds``, ``cpu`` seconds with the workers', ``main_mb`` (peak of the process), ``worker_mb`` (peak of the

@@ -1,8 +1,8 @@
-"""How captions were cleaned in 2020, rebuilt from its description, to compare ``clean.py`` with.
+"""The cleaning of 2020, rebuilt from its description, as a baseline for ``clean.py``.
 
-A post is dropped for few likes, for another language by langdetect on the raw caption, for any of twenty words of promotion anywhere in
-the first line, which is all that is kept, or as an exact duplicate (antoninodimaggio/Hugging-Captions, pull_and_clean.py, ``get_captions``,
-then ``extract``). One process, as then; langdetect is seeded here, which it was not.
+A post is dropped for few likes, for another language by langdetect on the raw caption, for any of twenty promotional words anywhere in
+the first line (the only line kept), or as an exact duplicate (antoninodimaggio/Hugging-Captions, pull_and_clean.py, ``get_captions``,
+then ``extract``). One process, as in 2020; langdetect is seeded here, unlike then.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _decide(post: Post, min_likes: int, seen: set[str]) -> str:
 
 
 def detect(text: str) -> str:
-    """Return the code of langdetect's first guess, or "none" where it finds nothing to guess by."""
+    """Return the code of langdetect's first guess, or "none" if it can't guess."""
     import langdetect
 
     langdetect.DetectorFactory.seed = 0

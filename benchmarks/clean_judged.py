@@ -1,7 +1,7 @@
-"""What the cleaning keeps and drops, against captions that readers judged: precision, recall and F1, of captions and of their text.
+"""The cleaning against captions labelled by readers: precision, recall and F1, of captions and of their text.
 
 Part of ``benchmarks/clean.py``. A caption counts as kept if its verdict is not D; its text as kept where its letter is k. The text is
-compared by words, in order, each as long as it is; those of tags, handles and addresses don't count. Models are trained and thresholds
+compared by words in order, weighted by length, without tags, handles and addresses. Models are trained and thresholds
 chosen without the captions that they are scored on.
 """
 
@@ -47,7 +47,7 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 def print_tables(judged: Path, *extra: Path) -> tuple[float, float]:
     """Print the figures of every contender, by genre, and return precision and recall of this version.
 
-    Its models learn from the captions of ``extra`` as well, which are not scored.
+    Its models are also trained on the captions of ``extra``, which are not scored.
     """
     rows = [json.loads(line) for line in judged.read_bytes().splitlines()]
     ours = five_fold(rows, extra)
@@ -70,21 +70,21 @@ def print_tables(judged: Path, *extra: Path) -> tuple[float, float]:
     for name, outputs in ours.items():
         chosen = list(zip(rows, outputs))
         printed.append(("this version", f"threshold {name}", len(rows), *(f"{value:.3f}" for value in (*verdicts(chosen), *texts(chosen)))))
-    print("captions judged by readers; models and thresholds are five-fold")
+    print("captions labelled by readers; models and thresholds are five-fold")
     print(table(printed, ("cleaned by", "genre", "captions", "precision", "recall", "F1", "of text: precision", "recall", "F1")))
     return figures
 
 
 def five_fold(rows: Sequence[dict[str, str]], extra: Sequence[Path] = ()) -> dict[str, list[str]]:
-    """Return by threshold the clean text of each caption, empty if dropped, from models that have not seen it.
+    """Return by threshold the clean text of each caption, empty if dropped, from models that were not trained on it.
 
-    The threshold ``chosen`` is that with the highest lower one of precision and recall on the captions that a model was trained on.
+    The threshold ``chosen`` has the highest minimum of precision and recall on the captions that a model was trained on.
     """
     import train_promotion
 
     more = [json.loads(line) for path in extra for line in path.read_bytes().splitlines()]
-    captions = [train_promotion.judged_caption(row) for row in rows]
-    others = [caption for row in more if (caption := train_promotion.judged_caption(row))]
+    captions = [train_promotion.labelled_caption(row) for row in rows]
+    others = [caption for row in more if (caption := train_promotion.labelled_caption(row))]
     outputs: dict[str, list[str]] = {}
     for learn, score in train_promotion.folds(rows):
         known = [captions[i] for i in learn if captions[i]]
@@ -110,13 +110,13 @@ def _model(model: promotion.Model) -> Iterator[None]:
 
 
 def old_pipeline(caption: str) -> str:
-    """Return what the pipeline of 2020 made of ``caption``, empty if it dropped it."""
+    """Return the result of the pipeline of 2020 for ``caption``, empty if dropped."""
     post = Post("x", caption, None, None, "", "")
     return "" if clean_2020.clean([post], 0, 60)["x"] else caption.split("\n")[0].strip()
 
 
 def linear_baseline(path: Path, rows: Sequence[dict[str, str]]) -> list[str]:
-    """Return what the baseline keeps: of a kept caption the segments that it takes for natural text."""
+    """Return the text that the baseline keeps: the segments of a kept caption that it classifies as natural text."""
     with contextlib.redirect_stdout(io.StringIO()):
         found = runpy.run_path(str(path))
     outputs, at = [], 0

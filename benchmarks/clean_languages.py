@@ -1,7 +1,7 @@
 """English or not, by each detector that is installed, on labelled captions: accuracy, precision, recall, captions a second.
 
-Reads JSONL files of ``caption`` and ``lang``. Each detector judges the same text, tags, handles, URLs, emoji and digits taken
-out, and is loaded before the clock starts; that of 2020 judges the raw caption.
+Reads JSONL files of ``caption`` and ``lang``. Each detector gets the same text without tags, handles, URLs, emoji and
+digits, and is loaded before the clock starts; that of 2020 gets the raw caption.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOT_LANGUAGE = re.compile(rf"{TAG}|{HANDLE}|https?://\S+|[^\w\s'’.,!?-]|[\d_]
 
 
 def print_tables(paths: Sequence[Path], sample: int | None) -> None:
-    """Print for each labelled file how well and how fast each installed detector distinguishes English from the rest."""
+    """Print accuracy and speed of each installed detector of English for each labelled file."""
     files = {path.stem: read_labelled(path, sample) for path in paths if path.exists()}
     missing = [f"{path} does not exist" for path in paths if not path.exists()]
     rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in files}
@@ -45,14 +45,14 @@ def print_tables(paths: Sequence[Path], sample: int | None) -> None:
 
 
 def read_labelled(path: Path, sample: int | None) -> list[tuple[str, bool]]:
-    """Return the captions of ``path`` and whether each is English; with ``sample`` only so many, at random but the same ones."""
+    """Return the captions of ``path`` and whether each is English; with ``sample`` a seeded random sample."""
     with open(path, encoding="utf-8") as handle:
         rows = [(str(row["caption"]), row["lang"] == "en") for row in map(json.loads, handle)]
     return rows if sample is None or sample >= len(rows) else random.Random(0).sample(rows, sample)
 
 
 def detectors() -> dict[str, Callable[[], IsEnglish]]:
-    """Return by name how each detector is loaded; loading raises ImportError where it is not installed."""
+    """Return the loader of each detector by name; it raises ImportError if the detector is not installed."""
     return {
         "ours (words, CLD2, fastText)": _ours,
         "py3langid": _py3langid,

@@ -1,12 +1,12 @@
-"""Generation, measured: this project's decode loop and transformers' own ways, the same model and settings in one run.
+"""Benchmark of generation: this project's decode loop and those of transformers, with the same model and settings.
 
     python benchmarks/generate.py                          # under 20 minutes on two quiet cores
-    python benchmarks/generate.py --sizes 40 --rounds 1    # a first impression
+    python benchmarks/generate.py --sizes 40 --rounds 1    # a quick check
 
-The model has GPT-2's shape with 6 layers (82 M parameters) and random weights; its end signal has a bias that makes texts end
-like captions do (printed). So it needs no training, and speed depends on shapes and lengths alone. Reads GPT-2's tokenizer of
-../shared, and its captions for the novelty part. Contenders take turns in rounds: only ratios within one run are meant to be
-compared. Prints tables and writes benchmarks/out/generate.json.
+The model has GPT-2's shape with 6 layers (82 M parameters) and random weights; its end token has a bias so that texts have
+the lengths of captions (printed). So it needs no training, and speed depends only on shapes and lengths. Reads GPT-2's tokenizer of
+../shared, and its captions for the novelty part. Contenders alternate in rounds; compare only ratios within one
+run. Prints tables and writes benchmarks/out/generate.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHARED = ROOT.parent / "shared"
 
 log = logging.getLogger("hugging_captions.benchmarks")
 
-#: More captions than this are written by ours alone on a CPU: the others would take a quarter of an hour each.
+#: On a CPU only this project's loop generates more captions than this: the others would take a quarter of an hour each.
 CPU_LIMIT = 256
 
 
@@ -53,10 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--part", nargs="+", choices=("speed", "novelty"), default=["speed", "novelty"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[40, 256, 2000], metavar="N", help="captions (default: 40 256 2000)")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each contender; above 256 captions one (default: 2)")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of each contender; above 256 captions one (default: 2)")
     parser.add_argument("--all", action="store_true", help="also let the others write more than 256 captions on a CPU")
     parser.add_argument("--layers", type=int, default=6, help="of width 768 (default: 6)")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="a model trained below this folder, instead of the random one")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="root folder of a trained model to use instead of the random one")
     parser.add_argument("--tag", default="rmnp", help="its tag (default: rmnp)")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default=None, help="default: cuda where there is one")
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return what each contender took for each number of captions; print a table for each."""
+    """Return the measurements of each contender by number of captions; print a table for each number."""
     import generate_contenders
 
     from hugging_captions.console import table
@@ -89,7 +89,7 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         keys = ("name", "rate", "ratio", "range", "ended", "tokens", "seconds", "memory")
         print(table([[row[key] for key in keys] for row in rows], header))
         print("(the others are skipped at this number on a CPU; --all runs them too)\n" if slow else "")
-    _judge_speed(found, test.device)
+    _check_speed(found, test.device)
     return found
 
 
@@ -106,23 +106,23 @@ def _row(name: str, size: int, taken: list[dict[str, float]], ours: list[dict[st
     }  # fmt: skip
 
 
-def _judge_speed(rows: list[dict[str, Any]], device: str) -> None:
-    from train import judge
+def _check_speed(rows: list[dict[str, Any]], device: str) -> None:
+    from train import check_target
 
     targets = {40: 2.0, 256: 3.0} if device == "cpu" else {2000: 5.0}
     for row in rows:
         if row["name"] == "generate" and row["size"] in targets:
-            judge(f"ours by generate, {row['size']:,} captions", float(row["ratio"]), targets[row["size"]])
+            check_target(f"ours by generate, {row['size']:,} captions", float(row["ratio"]), targets[row["size"]])
     if device == "cpu":
         print("no CUDA device: the targets of a GPU were not measured")
 
 
 def novelty() -> dict[str, float]:
-    """Return the seconds to index 34,000 captions and to score 1,000; print and judge them.
+    """Return the seconds to index 34,000 captions and to score 1,000; print them and check the targets.
 
-    The texts scored have the first words of many captions, of four words each, so that most n-grams are new, as in generated ones.
+    The texts join the first four words of many captions, so that most n-grams are new, as in generated captions.
     """
-    from train import judge
+    from train import check_target
 
     from hugging_captions.generator.novelty import CopyIndex, figures
 
@@ -134,15 +134,15 @@ def novelty() -> dict[str, float]:
     score, _ = _seconds(lambda: figures(texts, copied, 1000))
     mean = sum(map(len, captions)) / len(captions)
     print(f"novelty: {len(captions):,} captions of {mean:.0f} characters, 1,000 texts of 32 words at most")
-    judge("seconds to index them (at most)", build, 2.0, at_most=True)
-    judge("seconds to search 1,000 texts for copies (at most)", search, 0.1, at_most=True)
+    check_target("seconds to index them (at most)", build, 2.0, at_most=True)
+    check_target("seconds to search 1,000 texts for copies (at most)", search, 0.1, at_most=True)
     print(f"        seconds for all figures of the 1,000, near copies, emoji and compression included: {score:.2f}")
     return {"build": build, "search": search, "figures": score}
 
 
 def _seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     best, result = float("inf"), None
-    for _ in range(3):  # the least of three: others may use this machine too
+    for _ in range(3):  # the fastest of three: the machine may be busy
         start = time.perf_counter()
         result = work()
         best = min(best, time.perf_counter() - start)
@@ -150,7 +150,7 @@ def _seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _captions(count: int) -> list[str]:
-    """Return ``count`` captions: those of ../shared, then the same with their words in another order; made-up words without it."""
+    """Return ``count`` captions: those of ../shared, then the same with shuffled words; random words without ../shared."""
     chance = random.Random(0)
     found = []
     for path in sorted((SHARED / "data").glob("*.jsonl")):

@@ -23,14 +23,14 @@ log = logging.getLogger("hugging_captions.benchmarks")
 
 OPTIONS = GenerateOptions(max_length=60, min_length=0, top_k=50, top_p=0.95, keep_all=True)
 PROMPTS = ["My day", "The view from up here", "Coffee", "Nothing beats the first snow of the year"]
-#: Likelihood of the end signal among the survivors: half of the texts are over within 17 tokens, 90 % within 58.
+#: Likelihood of the end token among the survivors: half of the texts end within 17 tokens, 90 % within 58.
 HAZARD = 0.04
 #: Most rows in one call of generate.
 CALL_ROWS = 256
 
 
 class Contest:
-    """The model, and what each contender does with it."""
+    """The model and the contenders."""
 
     def __init__(self, layers: int, device: str | None, tokenizer_folder: Path, root: Path | None = None, tag: str = "") -> None:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -61,7 +61,7 @@ class Contest:
         return f"{shape}, {self.device}, {where}; at most 60 tokens"
 
     def run(self, name: str, size: int, seed: int) -> dict[str, float] | None:
-        """Return seconds, captions that ended, their tokens and peak memory of one turn; None, and a line, where it fails."""
+        """Return seconds, captions that ended, their tokens and peak memory of one round; log a line and return None if it fails."""
         torch.manual_seed(seed)
         before = torch.cuda.memory_allocated() if self.device == "cuda" else 0
         try:
@@ -71,7 +71,7 @@ class Contest:
                 start = time.perf_counter()
                 ended, tokens = self.contenders[name](size, seed)
                 seconds = time.perf_counter() - start
-        except Exception as error:  # a contender that does not run here must not end the others' contest
+        except Exception as error:  # the others must still run
             log.warning("%s: %s: %s", name, type(error).__name__, str(error).split("\n")[0])
             return None
         peak = (torch.cuda.max_memory_allocated() - before) / 1e9 if self.device == "cuda" else memory.gigabytes
@@ -118,7 +118,7 @@ class Contest:
         return self._count(rows)
 
     def _count(self, rows: list[list[int]]) -> tuple[int, int]:
-        """Return how many rows ended by themselves and how many tokens they have, the end signal included; texts are decoded too."""
+        """Return how many rows ended by themselves and how many tokens they have, with the end token; texts are decoded too."""
         cut = [row[: row.index(self.eos) + 1] if self.eos in row else row for row in rows]
         for row in cut:
             self.tokenizer.decode(row, clean_up_tokenization_spaces=False)
@@ -126,7 +126,7 @@ class Contest:
 
 
 class PeakMemory:
-    """The most memory that the process takes while entered, over what it took before, in ``gigabytes``; 0 outside Linux."""
+    """The peak memory of the process inside the block, minus that before it, in ``gigabytes``; 0 outside Linux."""
 
     def __enter__(self) -> PeakMemory:
         self._before, self._peak, self._over = _resident(), 0, threading.Event()
@@ -152,7 +152,7 @@ def _resident() -> int:
 
 
 def build_model(layers: int, vocabulary: int, eos: int) -> GPT2LMHeadModel:
-    """Return a random GPT-2 whose end signal comes with likelihood ``HAZARD`` among 50 survivors, by a bias of its output layer."""
+    """Return a random GPT-2 whose end token has likelihood ``HAZARD`` among 50 survivors, by a bias of its output layer."""
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(n_layer=layers, vocab_size=vocabulary, bos_token_id=eos, eos_token_id=eos)).eval()
     head = torch.nn.Linear(model.config.n_embd, vocabulary)

@@ -1,11 +1,11 @@
-"""How the stages cope with a million posts and ten thousand captions to write: seconds and peak memory of each.
+"""Load test: seconds and peak memory of each stage with a million posts and ten thousand generated captions.
 
     python benchmarks/load.py --posts 1000000 --captions 10000
     python benchmarks/load.py --stages import import-csv --before ../older_checkout
 
-``--before`` runs each stage with the code of another checkout too, one after the other.
-The posts are those of the example with their words shuffled; the model is tiny and random, so what is measured is the
-reading, cleaning, encoding and book-keeping, not the mathematics. Each stage runs in a process of its own.
+``--before`` also runs each stage with the code of another checkout.
+The posts are those of the example with their words shuffled; the model is tiny and random, so the figures measure
+reading, cleaning, encoding and bookkeeping, not computation. Each stage runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EXAMPLE = ROOT / "examples" / "rmnp_posts.jsonl"
 
 
 def write_export(path: Path, count: int) -> None:
-    """Write ``count`` posts: those of the example, then the same again and again with other words from their neighbours."""
+    """Write ``count`` posts: those of the example, then repetitions with words from their neighbours."""
     posts = list(read_posts(EXAMPLE, lambda number, reason: None))
     with open(path, "w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(asdict(post) | {"tag": TAG}, ensure_ascii=False) + "\n" for post in varied(posts, count))
@@ -71,7 +71,7 @@ def clean_stage(folder: Path, count: int) -> str:
 
 
 def encode_stage(folder: Path, count: int) -> str:
-    """Load the corpus, split it, make a tokenizer of some of it, encode all, and plan an epoch's batches."""
+    """Load and split the corpus, train a tokenizer on part of it, encode all captions, and plan the batches of an epoch."""
     from hugging_captions import dataset, models
     from hugging_captions.dataset.batches import TokenBatches
     from hugging_captions.storage import Store
@@ -101,7 +101,7 @@ def _tiny_model(tokenizer: Any, folder: Path) -> Any:
 
 
 def generate_stage(folder: Path, count: int) -> str:
-    """Write captions with the tiny model, and look for copies in the whole corpus."""
+    """Generate captions with the tiny model, and search for copies in the whole corpus."""
     from hugging_captions import generator
     from hugging_captions.options import GenerateOptions, HardwareOptions
     from hugging_captions.storage import Store
@@ -121,7 +121,7 @@ STAGES: dict[str, Stage] = {
 
 
 def main() -> None:
-    """Make the posts and run the stages one after the other."""
+    """Write the posts and run the stages."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--posts", type=int, default=1_000_000, help="posts to import, clean and encode (default: 1000000)")
     parser.add_argument("--captions", type=int, default=10_000, help="captions to generate (default: 10000)")
@@ -139,7 +139,7 @@ def main() -> None:
             rows.append(
                 (f"{stage}, before" if code != ROOT else stage, done, f"{seconds:.1f}", f"{cpu:.1f}", f"{own:.0f}", f"{worker:.0f}")
             )
-            print(*rows[-1], flush=True)  # what ended is known even if the next stage fails
+            print(*rows[-1], flush=True)  # also if the next stage fails
     print(table(rows, (f"{arguments.posts:,} posts", "done", "s", "CPU s", "peak MB", "of a worker")))
 
 
@@ -165,7 +165,7 @@ def _in_process(stage: str, folder: Path, count: int, code: Path) -> Measured:
 def _measure(stage: str, folder: Path, count: int, code: Path, queue: multiprocessing.Queue[Measured]) -> None:
     """Run a stage with the package in ``code``.
 
-    Report what it did, its seconds, processor seconds, and the peak MB of this process and of a worker of it.
+    Report its result, seconds, CPU seconds, and the peak MB of this process and of its largest worker.
     """
     if code != ROOT:
         for name in [name for name in sys.modules if name.startswith("hugging_captions")]:

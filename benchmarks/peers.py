@@ -1,11 +1,11 @@
-"""Fine-tuning beside its peers on the same captions: this tool, run_clm's grouping and TRL's SFTTrainer, in one run.
+"""Fine-tuning compared with its peers on the same captions: this tool, run_clm's grouping and TRL's SFTTrainer.
 
     pip install trl
     python benchmarks/peers.py --base-model smollm2 --captions text/rmnp/captions.txt --count 60
     python benchmarks/peers.py --base-model gpt2-shape --captions text/rmnp/captions.txt --count 60
 
-Each contender trains one epoch on the same token rows in a process of its own, with its own batches. Prints real tokens (padding
-not counted) a second of processor time, peak memory of the process, and held-out bits per byte by one function.
+Each contender trains one epoch on the same token rows in a process of its own, with its own batches. Prints real tokens (without
+padding) per CPU second, peak memory of the process, and held-out bits per byte, measured by one function.
 ``gpt2-shape`` is GPT-2 124M with random weights and the tokenizer of --tokenizer.
 """
 
@@ -28,13 +28,13 @@ HELD_OUT = 30
 
 
 def main() -> None:
-    """Let the contenders take turns and print the table."""
+    """Run the contenders in rounds and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--base-model", default="smollm2", metavar="NAME")
     parser.add_argument("--captions", type=Path, required=True, metavar="FILE", help="captions, one a line")
     parser.add_argument("--count", type=int, default=60, help="captions to train on (default: 60)")
     parser.add_argument("--tokenizer", type=Path, default=ROOT.parent / "shared" / "gpt2_tokenizer", metavar="DIR")
-    parser.add_argument("--rounds", type=int, default=1, help="turns of each contender (default: 1)")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of each contender (default: 1)")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS, metavar="NAME")
     arguments = parser.parse_args()
     from hugging_captions.console import table
@@ -132,7 +132,7 @@ def make(name: str, base: Any, data: Any) -> tuple[Any, int]:
     from datasets.table import InMemoryTable
     from trl import SFTConfig, SFTTrainer
 
-    # a fingerprint of ours: hashing the table pickles a class that some releases of pyarrow can't find
+    # an explicit fingerprint: hashing the table pickles a class that some releases of pyarrow can't find
     captions = Dataset(InMemoryTable(pyarrow.table({"input_ids": [list(row) for row in data.train]})), fingerprint="captions")
     packed = name == "TRL packed"
     settings = SFTConfig(

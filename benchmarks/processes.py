@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: nothing that another one left in memory helps or hinders it."""
+"""A measurement in a process of its own, independent of what others left in memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ P, T = ParamSpec("P"), TypeVar("T")
 
 
 def alone(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """Return ``work(*arguments, **options)`` as a fresh process finds it."""
+    """Return ``work(*arguments, **options)`` from a fresh process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(work, *arguments, **options).result()

@@ -1,9 +1,9 @@
-"""How fast a pull walks and writes, and how soon a large one resumes; against a server on this machine.
+"""Benchmark of pulling against a local server: reading and writing pages, and resuming a large pull.
 
     python benchmarks/pull.py --posts 100000 --stored 1000000
 
-Prints seconds and peak memory beyond the interpreter with instaloader imported. What is measured is ours (and the
-server's): instaloader's waits are left out.
+Prints seconds and peak memory beyond the interpreter with instaloader imported. The figures include the
+server and exclude instaloader's waits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     """Run both measurements, each pull in a process of its own."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--posts", type=int, default=100_000, help="posts to pull (default: 100000)")
-    parser.add_argument("--stored", type=int, default=1_000_000, help="posts that are there when a pull resumes (default: 1000000)")
+    parser.add_argument("--stored", type=int, default=1_000_000, help="stored posts when a pull resumes (default: 1000000)")
     arguments = parser.parse_args()
     from instagram_server import FakeInstagram, media, section, serving
 

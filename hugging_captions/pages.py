@@ -1,8 +1,8 @@
-"""The HTML pages that the scripts write: one file each, without scripts and without anything from elsewhere.
+"""The HTML pages that the scripts write: one self-contained file each, without JavaScript.
 
-The templates are data/*.html, their style data/page.css. All that they show is escaped, and control characters and
-bidirectional overrides are written out, because captions are other people's text. A Content-Security-Policy lets a browser apply
-that one style and show pictures that are part of the page, nothing else.
+The templates are data/*.html, their style data/page.css. Captions are other people's text, so every value is escaped, and
+control characters and bidirectional overrides are written as escapes. The Content-Security-Policy allows only that style and
+embedded pictures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Marked:
-    """A text of which a part may be marked."""
+    """A text with an optional marked part."""
 
     before: str
     marked: str = ""
@@ -31,7 +31,7 @@ class Marked:
 
 
 def render(template: str, **values: Any) -> str:
-    """Return the page that ``data/<template>`` makes of ``values``; the same values give the same page.
+    """Return ``data/<template>`` filled with ``values``; the same values give the same page.
 
     Raises:
         InputError: the style is missing.
@@ -40,17 +40,17 @@ def render(template: str, **values: Any) -> str:
 
 
 def picture(png: bytes) -> str:
-    """Return a PNG picture as an address that holds it."""
+    """Return a PNG picture as a data URL."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def evenly(items: Sequence[Any], most: int) -> Sequence[Any]:
-    """Return ``most`` of ``items``, evenly spaced, or all where there are fewer."""
+    """Return ``most`` of ``items``, evenly spaced, or all if there are fewer."""
     return items if len(items) <= most else [items[number * len(items) // most] for number in range(most)]
 
 
 def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return names and values as rows of a table; what a mapping or a list holds, a line for each."""
+    """Return names and values as rows of a table, with one line for each entry of a mapping or list."""
     return [(name, "\n".join(_lines(value))) for name, value in values.items()]
 
 
@@ -76,7 +76,7 @@ def _environment() -> Environment:
 
 
 def _harmless(value: object) -> object:
-    """Return a text without control characters but line breaks; what a template has made already stays."""
+    """Return a text without control characters other than line breaks; a template's own output is unchanged."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
         return "\n".join(map(printable, value.split("\n")))
     return value

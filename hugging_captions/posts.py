@@ -1,7 +1,7 @@
-"""One post, and the append-only posts.jsonl that holds a tag's.
+"""One post, and the append-only posts.jsonl with the posts of a tag.
 
-The scraper writes it, the cleaner reads it. A record is a line; of several lines with the same shortcode the last one counts.
-A last line that a crash left incomplete is removed when the file is opened again; a damaged line is reported and skipped.
+The scraper writes it, the cleaner reads it. Each line is one record; of several lines with the same shortcode the last one counts.
+An incomplete last line after a crash is removed when the file is opened again; a damaged line is reported and skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .storage import no_links
 
 #: The fields of a post that a later record of the same post can complete.
 COMPLETED = ("caption", "likes", "date_utc")
-#: How a line begins; another beginning is parsed.
+#: How a line normally begins; other lines are parsed as JSON.
 _BEGINNING = re.compile(rb'\{\s*"shortcode"\s*:\s*"([^"\\]+)"')
 
 
@@ -30,7 +30,7 @@ class Post:
     """One post, as one line of posts.jsonl.
 
     ``likes`` is None where the count is hidden, ``date_utc`` is ISO 8601 with a Z or None,
-    ``source`` says which feed or format the post came from.
+    ``source`` is the feed or format from which the post came.
     """
 
     shortcode: str
@@ -42,12 +42,12 @@ class Post:
 
 
 _FIELDS = tuple(Post.__dataclass_fields__)
-#: json.dumps would make one for each post.
+#: json.dumps would create an encoder for each post.
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post]:
-    """Yield the posts of a posts.jsonl, in the order of each one's last line.
+    """Yield the posts of a posts.jsonl, each at the position of its last line.
 
     Args:
         damaged: called with the line number and the reason for each line that isn't a post.
@@ -74,7 +74,7 @@ def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post
 def superseded(path: Path) -> list[int]:
     """Return the byte offsets of the lines of a posts.jsonl that a later line of the same shortcode replaces, in order.
 
-    Memory holds eight bytes for each line, and the shortcodes of those that may be repeated.
+    Memory holds eight bytes for each line, and the shortcodes of lines that may be repeated.
 
     Raises:
         InputError: the file is missing or cannot be read.
@@ -129,7 +129,7 @@ def parse_post(line: bytes) -> Post:
 
 
 def find_post(shortcode: str, paths: Sequence[Path]) -> Post:
-    """Return the post called ``shortcode``, as its last line has it, from the first posts.jsonl of ``paths`` that has it.
+    """Return the post called ``shortcode``, from its last line in the first posts.jsonl of ``paths`` that has it.
 
     Raises:
         InputError: none has it, or none exists.
@@ -150,7 +150,7 @@ def find_post(shortcode: str, paths: Sequence[Path]) -> Post:
 class PostLog:
     """The append-only posts.jsonl of one tag.
 
-    A shortcode comes again only to complete a post that lacked its caption, likes or date; the new line holds all that is known.
+    A shortcode is repeated only to complete a post without caption, likes or date; the new line has every known field.
 
     Attributes:
         shortcodes: of all posts in the file.
@@ -166,7 +166,7 @@ class PostLog:
         self.path = path
         self.shortcodes: set[str] = set()
         self.completed = 0
-        #: Of each post with a field missing: where its line begins, times 8, and which fields (``_bits``).
+        #: For each post with a missing field: the offset of its line, times 8, plus the fields as bits (``_known``).
         self._incomplete: dict[str, int] = {}
         self._end = 0
         try:
@@ -185,7 +185,7 @@ class PostLog:
                 self._note(parse_post(line))
             self._end += len(line)
         self._handle.truncate(self._end)
-        self._handle.seek(0, os.SEEK_END)  # where it appends: otherwise its buffer would be wrong about what is where
+        self._handle.seek(0, os.SEEK_END)  # the handle appends here; without this its buffer has the wrong position
 
     def _note(self, post: Post) -> None:
         """Remember ``post``, whose line begins at ``_end``."""
@@ -201,7 +201,7 @@ class PostLog:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self._handle.close()
-        except OSError as error:  # closing writes again what a full disk refused
+        except OSError as error:  # close() retries the write that a full disk refused
             if kind is None:
                 raise from_os_error(error, "write", self.path) from error
 
@@ -230,7 +230,7 @@ class PostLog:
         self._end += len(line)
 
     def _completed(self, offset: int, post: Post) -> Post:
-        """Return ``post`` with all that the line at ``offset`` knows: a later record adds to it and changes nothing."""
+        """Return ``post`` with the fields of the line at ``offset``: a later record only adds missing fields."""
         self._handle.seek(offset)
         known = parse_post(self._handle.readline())
         self._handle.seek(0, os.SEEK_END)

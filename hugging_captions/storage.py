@@ -1,8 +1,8 @@
-"""The files between the stages: where they are, how they are written, who may write them.
+"""The files between the stages: paths, atomic writes and locks.
 
-The only module that spells a path below ``text/`` or ``trained_models/``. Nothing is ever
-half-written: a temporary file, fsync, rename. (Only posts.jsonl is appended to: see ``posts``.)
-One process writes a tag at a time: ``.<name>.lock`` next to the folder it stands for says who.
+The only module that spells a path below ``text/`` or ``trained_models/``. Files are written to a
+temporary file, synced and renamed, so none is ever half-written (only posts.jsonl is appended to: see ``posts``).
+One process writes a tag at a time; it holds ``.<name>.lock`` next to the tag's folder, with its process id.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from typing import IO, Any
 from .errors import BusyError, InputError, UsageError, from_os_error
 from .text import hash64
 
-#: The folder next to the tags' own: no tag may have this name.
+#: The folder of generated captions: no tag may have this name.
 GENERATED = "generated_text"
-#: Bytes of a tag's or a corpus's name. The longest file name made of it has 40 more, and most file systems allow 255.
+#: Most bytes in the name of a tag or corpus. The longest file name adds 40 bytes, and most file systems allow 255.
 LONGEST_NAME = 200
-#: Bytes of a --name, which is part of them.
+#: Most bytes of a --name, which is part of those names.
 LONGEST_RUN_NAME = 60
 
 
 def normalise_tag(tag: str) -> str:
     """Return ``tag`` lower-cased, in NFC and without a leading ``#``.
 
-    A tag is made of letters, marks, digits, underscores and emoji of any script, as on Instagram. So it
-    can never leave its folder.
+    A tag is made of letters, marks, digits, underscores and emoji of any script, as on Instagram, so it
+    can never lead out of its folder.
 
     Raises:
         UsageError: it holds anything else or nothing, is longer than ``LONGEST_NAME`` bytes, or is ``GENERATED``.
@@ -99,13 +99,13 @@ def corpus_name(tags: Sequence[str], name: str = "") -> str:
 
 
 class Store:
-    """All paths below one root folder, and the writers that keep their promises."""
+    """All paths below one root folder, the locks, and the renames that publish a model."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
     def folders(self) -> tuple[Path, Path]:
-        """Return the two folders that hold everything else here."""
+        """Return the two folders that contain all others."""
         return self.root / "text", self.root / "trained_models"
 
     def command(self, script: str, *arguments: str) -> str:
@@ -140,10 +140,10 @@ class Store:
         return self.root / "trained_models" / f"{corpus}.training"
 
     def find_model(self, tags: Sequence[str], name: str) -> str:
-        """Return the corpus whose model writes for ``tags`` under ``name``: that of the same name if there is one, else the one without.
+        """Return the corpus whose model writes for ``tags`` under ``name``: the one of that name if it exists, else the one without a name.
 
         Raises:
-            UsageError: what is there belongs to another tag or name.
+            UsageError: the existing files belong to another tag or name.
         """
         named = corpus_name(tags, name)
         self.recover_model(named)
@@ -156,12 +156,12 @@ class Store:
         return self.root / "text" / GENERATED / f"{corpus}_gen{suffix}"
 
     def generated_pages(self) -> list[tuple[Path, Path]]:
-        """Return the pages of generated captions, earlier ones too, each with where the record of its run is."""
+        """Return the pages of generated captions, .previous ones too, each with the path of its record."""
         pages = sorted((self.root / "text" / GENERATED).glob("[!.]*_gen.html*"))
         return [(page, page.with_name(page.name.replace("_gen.html", "_gen.json"))) for page in pages]
 
     def novelty_indices(self, tag: str) -> list[Path]:
-        """Return the word indices that earlier versions kept of corpora that ``tag`` is part of: they hold its captions."""
+        """Return the word indices of corpora with ``tag``, which earlier versions stored and which contain its captions."""
         return [path for path in self.root.glob("text/*/*.novelty.npz") if tag in path.name.rpartition("-")[0].split("+")]
 
     def publish_model(self, corpus: str, overwrite: bool) -> Path:
@@ -209,7 +209,7 @@ class Store:
 
 @contextmanager
 def _lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold ``folder``/.<name>.lock; the system frees it when the process ends, however it ends."""
+    """Hold ``folder``/.<name>.lock; the system releases it when the process ends for any reason."""
     from filelock import FileLock, Timeout
 
     path = folder / f".{name}.lock"
@@ -240,12 +240,12 @@ def _lock(folder: Path, name: str) -> Iterator[None]:
 
 
 def _write_holder(path: Path, text: str) -> None:
-    with suppress(PermissionError):  # Windows lets nobody write to a locked file
+    with suppress(PermissionError):  # Windows doesn't allow writing to a locked file
         path.write_text(text, encoding="utf-8")
 
 
 def no_links(path: str, flags: int) -> int:
-    """Open a file for ``open(..., opener=no_links)``: an OSError where it is a symbolic link, which could lead anywhere."""
+    """Open a file for ``open(..., opener=no_links)``: raise an OSError for a symbolic link, which could lead anywhere."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
@@ -262,7 +262,7 @@ def atomic_write(path: Path, binary: bool = False) -> Iterator[IO[Any]]:
 
 @contextmanager
 def atomic_writes(paths: Sequence[Path], binary: bool = False) -> Iterator[list[IO[Any]]]:
-    """Open a file for each of ``paths``; all are replaced, in their order, once the block has ended without an error and all are on disk.
+    """Open a file for each of ``paths``; all are replaced, in order, once the block ends without an error and all are on disk.
 
     Raises:
         ResourceError: the disk is full or cannot be written; the files are as they were.
@@ -292,7 +292,7 @@ def atomic_writes(paths: Sequence[Path], binary: bool = False) -> Iterator[list[
 
 def sync_folder(folder: Path) -> None:
     """Make the renames in ``folder`` survive a power cut."""
-    if sys.platform == "win32":  # which can't open folders
+    if sys.platform == "win32":  # Windows can't open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -308,7 +308,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return ``value`` as indented JSON with a final newline, in UTF-8; half a surrogate pair is escaped."""
+    """Return ``value`` as indented JSON with a final newline, in UTF-8; a lone surrogate is escaped."""
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
 
 
@@ -340,7 +340,7 @@ OWNER = "owner.json"
 
 
 def owner(path: Path) -> tuple[tuple[str, ...], str] | None:
-    """Return whose ``path`` is, a model's folder or the .json of generated captions: the tags and the name, None if no record says so."""
+    """Return the tags and the name to which a model's folder or a .json of generated captions belongs, None without a record."""
     for record in (path / "run.json", path / "checkpoints" / OWNER) if path.is_dir() else (path,):
         with suppress(InputError, KeyError, TypeError, AttributeError):
             found = read_json(record)
@@ -349,7 +349,7 @@ def owner(path: Path) -> tuple[tuple[str, ...], str] | None:
 
 
 def refuse_foreign(path: Path, tags: Sequence[str], name: str) -> None:
-    """Raise a ``UsageError`` if what is at ``path`` belongs to other ``tags`` or another ``name``: tags may hold underscores too."""
+    """Raise a ``UsageError`` if ``path`` belongs to other ``tags`` or another ``name``; tags may contain underscores too."""
     found = owner(path)
     if found is not None and found != (tuple(tags), name):
         theirs = f"tag {'+'.join(found[0])!r}" + (f" with --name {found[1]}" if found[1] else "")
@@ -357,7 +357,7 @@ def refuse_foreign(path: Path, tags: Sequence[str], name: str) -> None:
 
 
 def refuse_loss(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise a ``UsageError`` if replacing ``paths`` would lose a result that is kept as .previous."""
+    """Raise a ``UsageError`` if replacing ``paths`` would delete a result that is kept as .previous."""
     for path in paths:
         previous = _previous(path)
         if path.exists() and previous.exists() and not overwrite:
@@ -371,7 +371,7 @@ def keep_previous(paths: Sequence[Path], overwrite: bool) -> None:
     """Move each of ``paths`` that exists to ``<name>.previous``.
 
     Raises:
-        UsageError: a .previous is already kept and ``overwrite`` is false; nothing was moved.
+        UsageError: a .previous exists and ``overwrite`` is false; nothing was moved.
     """
     refuse_loss(paths, overwrite)
     for path in paths:
@@ -419,22 +419,22 @@ def read_captions(path: Path) -> list[str]:
         raise InputError(f"{path} is not UTF-8 text: byte {error.start} ({error.reason})", "save it as UTF-8, or clean again") from error
 
 
-#: The files that the package brings with it.
+#: The data files of the package.
 DATA = Path(__file__).parent / "data"
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again: ``hugging_captions`` in $XDG_CACHE_HOME, or in ~/.cache."""
+    """Return the folder for files that can be recreated: ``hugging_captions`` in $XDG_CACHE_HOME, or in ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hugging_captions"
 
 
 def settings_file(name: str) -> Path:
-    """Return the path of a file of the user's settings: in ``hugging_captions`` of $XDG_CONFIG_HOME, or of ~/.config."""
+    """Return the path of a settings file: ``hugging_captions`` of $XDG_CONFIG_HOME, or of ~/.config."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "hugging_captions" / name
 
 
 def data_file(name: str) -> Path:
-    """Return the path of a file that the package brings with it in hugging_captions/data.
+    """Return the path of a data file of the package, in hugging_captions/data.
 
     Raises:
         InputError: it is missing.

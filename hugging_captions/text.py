@@ -1,4 +1,4 @@
-"""What several stages ask of a text: its words, what it shares with another, its hash, whether it leads to a person.
+"""Text functions of several stages: words, folding, hashes, private data.
 
 Pure functions. The cleaner applies them to posts, the dataset and the generator to captions.
 """
@@ -12,14 +12,14 @@ from functools import lru_cache
 
 #: The ranges of nearly all emoji, for a class of characters.
 EMOJI = r"\ufe0f\u2190-\u2bff\U0001f000-\U0001faff"
-#: A small number isn't a tag: "my #1 hut".
+#: A number of one or two digits isn't a tag: "my #1 hut".
 TAG = r"\#(?!\d\d?\b)\w+"  # escaped for re.VERBOSE
 HANDLE = r"@[A-Za-z0-9_.]*[A-Za-z0-9_]"
 TAG_OR_HANDLE = re.compile(rf"{TAG}|{HANDLE}")
 
 URL = re.compile(
     r"""
-    (?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?  # the words that lead to it
+    (?:\b(?:(?:(?:read|see|find|learn|hear)\s+)?more\s+)?(?:at|on|via|visit|see|from|by|here)\b:?\s*)?  # introducing words
     (?:
         (?:https?://|\bwww\.(?=\w))[^\s<>]+
       | (?<![@.\w-])(?:[a-z0-9-]+\.)+
@@ -29,7 +29,7 @@ URL = re.compile(
     """,
     re.IGNORECASE | re.ASCII | re.VERBOSE,
 )
-#: An e-mail address, also one that was cut off ("somebody@mail..."), or a name glued to a word; the search starts at the @.
+#: An e-mail address, complete or cut off ("somebody@mail..."), or a name glued to a word; the search starts at the @.
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]*[^\W_]@(?=\w)[\w.-]*\w(?:\.{2,})?")
 PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\s().\-/]{5,18}\d(?!\w)")
 _HANDLE_ALONE = re.compile(rf"@(?<![^\W_]@){HANDLE[1:]}")
@@ -56,7 +56,7 @@ def word_count(text: str, enough: int | None = None) -> int:
 
 
 def fold(text: str) -> str:
-    """Return what two captions share that differ only in case, punctuation, emoji, tags, handles or spacing."""
+    """Return ``text`` in a form that ignores case, punctuation, emoji, tags, handles and spacing."""
     bare = TAG_OR_HANDLE.sub(" ", text) if "#" in text or "@" in text else text
     return " ".join(_words_only(bare).split())
 
@@ -72,13 +72,13 @@ def folded_words(text: str) -> list[str]:
 
 
 def word_places(text: str) -> list[tuple[int, int]]:
-    """Return where in ``text`` each of its ``folded_words`` stands: its first character and the one behind its last."""
+    """Return the span in ``text`` of each of its ``folded_words``: start and end index."""
     bare = TAG_OR_HANDLE.sub(lambda match: " " * len(match[0]), text)
     places: list[tuple[int, int]] = []
     start, in_word = 0, False
     while start < len(bare):
         end = start + 1
-        while end < len(bare) and bare[end] >= "\u0300" and unicodedata.category(bare[end])[0] == "M":  # belongs to the letter before it
+        while end < len(bare) and bare[end] >= "\u0300" and unicodedata.category(bare[end])[0] == "M":  # a combining mark
             end += 1
         for char in _folded_letter(bare[start:end]):
             if char != " " and in_word:
@@ -113,7 +113,7 @@ def hash64(text: str) -> int:
 
 
 def holds_handle(text: str) -> bool:
-    """Return whether ``text`` holds a handle."""
+    """Return whether ``text`` contains a handle."""
     return "@" in text and bool(_HANDLE_ALONE.search(text))
 
 
@@ -126,5 +126,5 @@ def is_phone(text: str) -> bool:
 
 
 def holds_private_data(text: str) -> bool:
-    """Return whether ``text`` holds a handle, a URL, an e-mail address or a phone number."""
+    """Return whether ``text`` contains a handle, a URL, an e-mail address or a phone number."""
     return bool(holds_handle(text) or URL.search(text) or EMAIL.search(text) or any(map(is_phone, PHONE.findall(text))))

@@ -1,4 +1,4 @@
-"""What every test gets: no network but this machine's loopback, an empty root folder, and on request an Instagram of our own."""
+"""Fixtures: no network except loopback, an empty root folder, a tiny base model, a local Instagram server."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread costs more than it brings
-os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there: the hub can't be reached
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny models a second thread is slower
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # a closed port: the hub can't be reached
 
 
-#: What the processes of pytest-xdist tried.
+#: The fault counts of the pytest-xdist processes.
 _faults: Counter[str] = Counter()
 
 
@@ -31,14 +31,14 @@ def unwrapped(text: str) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand what this process tried to the one that prints."""
+    """Pass the counts of this process to the one that prints."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["faults"] = _tried()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Add what a process tried."""
+    """Add the counts of a process."""
     _faults.update(getattr(node, "workeroutput", {}).get("faults", {}))
 
 
@@ -95,7 +95,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def instagram(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeInstagram]:
-    """Serve a fresh Instagram; no wait of instaloader's really waits."""
+    """Serve a fresh Instagram; instaloader's waits return immediately."""
     fake = FakeInstagram()
     monkeypatch.setattr("instaloader.instaloadercontext.time.sleep", lambda seconds: None)
     with serving(fake) as port:

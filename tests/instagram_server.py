@@ -90,7 +90,7 @@ class FakeInstagram:
         self.second_factor = self.empty_session = False
 
     def page(self, handler: Handler, number: int, wrap: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Answer sections page ``number`` (from 0), unless the fault is due."""
+        """Answer sections page ``number`` (from 0), or fail if the fault is due."""
         self.section_pages.append(number)
         if self._faulty(handler):
             return
@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request; ``instagram`` is the state."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # an answer is two writes: the second would wait for the 40 ms of a delayed acknowledgement
+    disable_nagle_algorithm = True  # an answer is two writes: the second would wait 40 ms for a delayed acknowledgement
     instagram: FakeInstagram
 
     def do_GET(self) -> None:
@@ -271,7 +271,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def drop(self) -> None:
-        """Promise a body, send half of it, and hang up."""
+        """Announce a body, send half of it, and close the connection."""
         self.send_response(200)
         self.send_header("Content-Length", "5000")
         self.end_headers()
@@ -321,7 +321,7 @@ def route(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def route_process(port: int) -> None:
-    """The same for a whole process, whose waits do not wait either."""
+    """The same for a whole process, in which waits return immediately."""
     import instaloader.instaloadercontext as context
 
     requests.Session.__init__ = _with_local(port)  # type: ignore[method-assign]

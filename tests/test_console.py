@@ -53,7 +53,9 @@ def _raise(error: BaseException) -> None:
         (errors.InputError("red \x1b[31m\u202etext\nmore"), 3, "error: red \\x1b[31m\\u202etext\\nmore\n"),
     ],
 )
-def test_every_end_has_its_exit_code_and_lines(error: BaseException, code: int, stderr: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_failure_has_its_exit_code_and_lines(
+    error: BaseException, code: int, stderr: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert console.run(lambda arguments: _raise(error), _parser(), []) == code
     assert capsys.readouterr().err == stderr
 
@@ -87,14 +89,14 @@ IMPORT = ["--tag", "rmnp", "--from", str(ROOT / "examples" / "rmnp_posts.jsonl")
     ("script", "argv", "first"),
     [
         ("pull_and_clean.py", IMPORT, "importing "),
-        ("pull_and_clean.py", ["--tag", "rmnp"], "opening the session with Instagram"),
+        ("pull_and_clean.py", ["--tag", "rmnp"], "opening an Instagram session"),
         ("pull_and_clean.py", [*IMPORT[:2], "--skip-pull"], "cleaning the posts of #rmnp"),
         ("tune_transformer.py", ["--tag", "rmnp", "--train", "--dry-run"], "loading torch to measure"),
         ("tune_transformer.py", ["--tag", "rmnp", "--train"], "loading torch and the captions of #rmnp"),
         ("tune_transformer.py", ["--tag", "rmnp", "--generate"], "loading torch and the model of #rmnp"),
     ],
 )
-def test_a_line_says_at_once_what_is_happening(script: str, argv: list[str], first: str, root: Path) -> None:
+def test_the_first_log_line_appears_immediately(script: str, argv: list[str], first: str, root: Path) -> None:
     store = Store(root)
     store.posts("rmnp").parent.mkdir(parents=True)
     store.posts("rmnp").write_text("{}\n")
@@ -115,7 +117,7 @@ def test_a_line_says_at_once_what_is_happening(script: str, argv: list[str], fir
     assert min(seconds) < 0.5
 
 
-def test_quiet_leaves_errors_and_results(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_shows_only_errors_and_results(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pull_and_clean.main(["--root", str(root), *IMPORT, "--quiet"]) == 0
     out, err = capsys.readouterr()
     assert (out.splitlines()[0], err) == ("#rmnp: 913 posts in 1 file (example 913), 913 new, 0 already here", "")
@@ -174,7 +176,7 @@ def test_a_long_path_keeps_its_end() -> None:
     assert console.short_path(Path("text/rmnp")) == "text/rmnp"
 
 
-def test_captions_cannot_drive_the_terminal() -> None:
+def test_captions_cannot_control_the_terminal() -> None:
     assert console.printable("a\x1b]0;b\x07\x9b\u2028\u200e é😀") == "a\\x1b]0;b\\x07\\x9b\\u2028\\u200e é😀"
     assert console.shorten("one\ntwo " + "x" * 100, 20) == "one / two xxxxxxxxx…"
 
@@ -189,7 +191,7 @@ def test_a_table_is_aligned() -> None:
     ]
 
 
-def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_have_their_level(capsys: pytest.CaptureFixture[str]) -> None:
     console.set_up_logging(verbose=False)
     logger = logging.getLogger("hugging_captions.any")
     logger.debug("unseen")
@@ -211,13 +213,13 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
         (
             "pull_and_clean.py",
             ["--tag", "x", "y", "--from", "z", "--skip-pull", "--caption-queries", "0"],
-            ["--caption-queries must be at least 1, not 0", "--from and --skip-pull are commands of their own", "one --tag"],
+            ["--caption-queries must be at least 1, not 0", "--from and --skip-pull can't be combined", "one --tag"],
         ),
         (
             "pull_and_clean.py",
             ["--tag", "x", "--from", "y", "--max-posts", "3", "--since", "2024-01-01", "--explain", "a", "--forget", "b"],
             [
-                "--explain and --forget and --from are commands of their own: give one at a time",
+                "--explain and --forget and --from can't be combined: give one at a time",
             ],
         ),
         ("tune_transformer.py", ["--tag", "x"], ["nothing to do: give --train, --generate or --interactive"]),
@@ -226,7 +228,7 @@ def test_log_lines_say_their_level(capsys: pytest.CaptureFixture[str]) -> None:
             "tune_transformer.py",
             ["--tag", "x", "--generate", "--min-length", "70", "--temperature", "nan", "--attempts-per-caption", "inf"],
             [
-                "--min-length 70 leaves no caption room to end before --max-length 60",
+                "--min-length 70 is too high: captions could not end before --max-length 60",
                 "--temperature must be above 0, not nan",
                 "--attempts-per-caption must be at most 1000000, not inf",
             ],
@@ -247,7 +249,7 @@ def test_a_usage_error_reports_every_complaint_at_once(
 
 
 @pytest.mark.parametrize("script", MAINS)
-def test_help_is_quick_and_opens_with_examples_and_what_most_people_need(script: str) -> None:
+def test_help_is_quick_and_begins_with_examples_and_common_options(script: str) -> None:
     seconds, command = [], [sys.executable, str(ROOT / script), "--help"]
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -274,7 +276,7 @@ def test_help_and_usage_errors_import_nothing_heavy(script: str, argv: list[str]
     assert ("usage:" in done.stdout) if argv == ["--help"] else done.stderr.startswith("error: unrecognized arguments")
 
 
-def test_the_defaults_of_2020_stay_but_for_those_that_ratings_chose() -> None:
+def test_the_defaults_of_2020_stay_except_where_ratings_changed_them() -> None:
     clean, generate = options.CleanOptions(), options.GenerateOptions()
     assert (options.PullOptions().caption_queries, clean.min_likes) == (60, 10)
     assert (generate.prompt, generate.max_length, generate.min_length, generate.num_captions) == (None, 60, 8, 40)
@@ -309,7 +311,7 @@ def test_options_become_json() -> None:
         (list("abcdefghij"), "a, b, c, d, e, f, g, h and 2 more"),
     ],
 )
-def test_a_list_in_a_message_has_an_end(names: list[str], shown: str) -> None:
+def test_a_list_in_a_message_is_shortened(names: list[str], shown: str) -> None:
     assert console.listed(names) == shown
 
 

@@ -1,4 +1,4 @@
-"""The documents say what is so: generated parts, file tree, links, the commands in README.md."""
+"""The documents are up to date: generated parts, links, commands."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import tune_transformer
 from tools import docs
 
 
-def test_docs_are_what_the_parsers_say() -> None:
+def test_docs_match_the_parsers() -> None:
     text = (ROOT / "DOCS.md").read_text(encoding="utf-8")
     assert text == docs.fill_in(text, docs.generated_parts()), "run  make docs"
 
 
 @pytest.mark.parametrize("document", ["README.md", "DOCS.md", "CONTRIBUTING.md"])
-def test_links_lead_somewhere(document: str) -> None:
+def test_links_have_targets(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     headings = {re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")}
     for target in re.findall(r"\]\(([^)]+)\)", text):

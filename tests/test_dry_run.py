@@ -1,4 +1,4 @@
-"""--dry-run of both scripts: it says what the command would do, and does nothing."""
+"""--dry-run of both scripts: it prints what the command would do, and changes nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def files(root: Path) -> dict[str, bytes | None]:
         (
             ["--caption-queries", "200"],
             [
-                "feeds search, search-graphql, sections, web-info, graphql: the first that delivers",
+                "feeds search, search-graphql, sections, web-info, graphql: the first that returns posts",
                 "at most 200 pages",
                 "about 31 min: instaloader allows 75",
                 "session none",
@@ -72,7 +72,7 @@ def test_pulling_and_importing(argv: list[str], says: list[str], root: Path, cap
         ([], "start #rmnp at the top write"),
     ],
 )
-def test_where_a_pull_would_resume(state: object, says: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_where_a_pull_would_resume(state: object, says: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = Store(root).pull_state("rmnp")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(state), encoding="utf-8")
@@ -136,11 +136,13 @@ def test_training_and_generating(tiny_base: Path, root: Path, capsys: pytest.Cap
             tune_transformer.main,
             ["--train", "--tag", "full", "--overwrite", "--base-model", "no/such"],
             0,
-            "no/such: not ready on this machine",
+            "no/such: not on this machine",
         ),
     ],
 )
-def test_what_would_fail_fails(main: object, argv: list[str], code: int, says: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_reports_the_errors_of_the_run(
+    main: object, argv: list[str], code: int, says: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = Store(root)
     write_captions(store.captions("full"), CAPTIONS)
     for name in ("full", "full.previous"):

@@ -106,7 +106,7 @@ def _write_captions(root: Path, data: bytes) -> None:
         (None, ["--generate", "--prompt", "\udcff"], 2, "argument --prompt: not UTF-8 text: ['\\udcff']"),
     ],
 )
-def test_bad_input_is_one_line_a_hint_and_a_code(
+def test_bad_input_gives_one_line_a_hint_and_an_exit_code(
     data: bytes | None, argv: list[str], code: int, says: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if data is not None:
@@ -120,7 +120,7 @@ def test_bad_input_is_one_line_a_hint_and_a_code(
     assert hint.startswith("hint: ")
 
 
-def test_three_captions_train_without_a_split_and_say_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_three_captions_train_without_a_split_with_a_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _write_captions(root, "One small dog.\nTwo small dogs.\nThree small dogs 🐶\n".encode())
     assert (
         tune_transformer.main(
@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_named(done: Store, name: str, at: int, tmp_path
     assert "cannot load the checkpoint of tag 'rmnp' from" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded payloads are not beside this checkout")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded payloads are not next to this checkout")
 @pytest.mark.parametrize(
     ("path", "posts"),
     [
@@ -156,5 +156,5 @@ def test_a_damaged_checkpoint_is_named(done: Store, name: str, at: int, tmp_path
 )
 def test_real_exports_are_read_to_the_last_post(path: str, posts: int, root: Path) -> None:
     argv = ["--root", str(root), "--tag", "test", "--from", str(SHARED / path), "--min-likes", "0", "--min-words", "1"]
-    assert pull_and_clean.main(argv) in (0, 5)  # the Japanese account has nothing left in English
+    assert pull_and_clean.main(argv) in (0, 5)  # the Japanese account has no English captions
     assert len(Store(root).posts("test").read_bytes().splitlines()) == posts

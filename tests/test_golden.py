@@ -1,4 +1,4 @@
-"""Frozen behaviour: what cleaning and training gave when these figures were recorded, through the scripts.
+"""Regression tests: recorded results of cleaning and training, through the scripts.
 
 A difference is a change of behaviour: explain it in the commit that renews the figure.
 ``tests/golden`` has the files of the example; the generated captions of a fixed model are tested with the generator.
@@ -36,7 +36,7 @@ OPTIONS = {
 
 
 @pytest.mark.timeout(300)  # 12,240 captions on a busy machine
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real captions are not beside this checkout")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real captions are not next to this checkout")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_real_captions_are_cleaned_as_before(name: str, root: Path) -> None:
     source = SHARED / "data" / "influencers_2017.jsonl"

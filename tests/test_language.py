@@ -22,7 +22,7 @@ SENTENCES = SHARED / "data" / "lid_sentences_75lang.jsonl"
     ids=["captions", "tweets", "sentences"],
 )
 def test_english_is_recognised_among_other_languages(path: Path, accuracy: float, recall: float) -> None:
-    """The least that is accepted; all 150 captions are right."""
+    """A minimum; currently all 150 captions are correct."""
     if not path.exists():
         pytest.skip(f"{path} is not there")
     with open(path, encoding="utf-8") as handle:

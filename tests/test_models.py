@@ -85,7 +85,7 @@ def torn(folder: Path) -> None:
         (with_nan, "the base model's weights are not finite (transformer.wte.weight)"),
         (as_pickle, "it has no safetensors weights, and a pytorch_model.bin can run code"),
         (without_a_layer, "lacks 1 of its weights, transformer.h.0.mlp.c_fc.weight first"),
-        (with_a_bert, "is no causal language model but 'bert'"),
+        (with_a_bert, "is not a causal language model but 'bert'"),
         (torn, "cannot load the base model from"),
         (lambda folder: (folder / "config.json").unlink(), "cannot load the base model from"),
         (lambda folder: (folder / "model.safetensors").unlink(), "cannot load the base model from"),
@@ -119,19 +119,19 @@ def test_a_base_model_that_cannot_be_trained_is_refused(
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a/b/c"])
-def test_a_folder_that_is_not_there(name: str) -> None:
+def test_a_missing_folder_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="is neither a folder nor a file"):
         models.load_base(name, CAPTIONS, 0)
 
 
-def test_the_hub_out_of_reach_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_reported_immediately(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="the hub can't be reached") as caught:
         models.load_base("no-such-model-here", CAPTIONS, 0)
     assert "--base-model smollm2" in caught.value.hint
 
 
-def test_scratch_is_made_of_the_corpus_and_the_seed() -> None:
+def test_scratch_depends_on_the_corpus_and_the_seed() -> None:
     one, again, other = (models.load_base("scratch", CAPTIONS, seed) for seed in (0, 0, 1))
     weights = [loaded.model.state_dict()["transformer.wte.weight"] for loaded in (one, again, other)]
     assert torch.equal(weights[0], weights[1])
@@ -141,7 +141,7 @@ def test_scratch_is_made_of_the_corpus_and_the_seed() -> None:
     assert len(one.tokenizer) == one.model.config.vocab_size
 
 
-def test_a_checkpoint_that_is_missing_names_those_that_are_there(base: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_checkpoint_lists_the_existing_ones(base: Path, tmp_path: Path) -> None:
     shutil.copytree(base, tmp_path / "trained_models/lake")
     assert models.load_checkpoint("lake", Store(tmp_path)).max_positions == 32
     with pytest.raises(InputError, match="trained_models/peak holds no trained model") as caught:
@@ -149,7 +149,7 @@ def test_a_checkpoint_that_is_missing_names_those_that_are_there(base: Path, tmp
     assert caught.value.hint.endswith("tags with a model here: lake")
 
 
-def test_a_device_that_is_not_here() -> None:
+def test_an_unavailable_device_is_refused() -> None:
     missing = "mps" if not torch.backends.mps.is_available() else "cuda"
     assert models.choose_device("cpu") == "cpu"
     with pytest.raises(UsageError, match=f"--device {missing} is not available here"):
@@ -160,7 +160,7 @@ def test_a_device_that_is_not_here() -> None:
 
 
 def _tokenizer(specials: dict[str, str], *, adds: str = "", more: tuple[str, ...] = ()) -> Any:
-    """Return a tokenizer with the special tokens of a family; ``adds`` is what it puts before each text by itself."""
+    """Return a tokenizer with the special tokens of a family; it puts ``adds`` before each text."""
     from tokenizers import processors
 
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=None))
@@ -197,7 +197,7 @@ FAMILIES: dict[str, tuple[Any, str, str]] = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_caption_begins_as_the_documents_of_the_pretraining_did(family: str) -> None:
+def test_a_caption_begins_like_the_documents_of_pretraining(family: str) -> None:
     make, start, end = FAMILIES[family]
     tokenizer = make()
     loaded = models.LoadedModel(SimpleNamespace(), tokenizer, models.start_token(tokenizer))  # type: ignore[arg-type]

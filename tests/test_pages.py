@@ -1,4 +1,4 @@
-"""The two pages hold other people's text and nothing of it acts: parsed, and opened in a real browser."""
+"""Hostile text on the two pages has no effect: parsed, and opened in a real browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hugging_captions.generator.page import SAMPLES, Setting, page
 from hugging_captions.pages import evenly
 from hugging_captions.storage import Store
 
-#: What none of these may do, whoever wrote it: run, link, load. ``%s`` is an address that answers.
+#: Texts that try to run code, link or load. ``%s`` is the address of a local server.
 HOSTILE = [
     "<script>document.title='pwned'</script>",
     '<a href="javascript:document.title=1">here</a>',
@@ -70,7 +70,7 @@ def setting(kept: list[Caption], rejected: list[Caption] = (), **values: float) 
 
 
 def generated(evil: list[str], several: bool = False) -> str:
-    """Return a page on which ``evil`` stands wherever a text of somebody stands."""
+    """Return a page with ``evil`` in place of every text."""
     kept = [caption for prompt in evil for caption in captions([prompt + text for text in evil], prompt)]
     one = setting(kept, captions(evil, evil[0], "private_data"), temperature=0.7)
     settings = [one, replace(one, values={"temperature": 1.0})] if several else [one]
@@ -87,7 +87,7 @@ def cleaning(evil: list[str], root: Path) -> str:
     return Store(root).cleaning_page("rmnp").read_text(encoding="utf-8")
 
 
-def test_what_is_hostile_is_shown_as_text(root: Path) -> None:
+def test_hostile_captions_are_shown_as_text(root: Path) -> None:
     evil = [text.replace("%s", "http://127.0.0.1:9") for text in HOSTILE]
     for html in (generated(evil), generated(evil, several=True), cleaning(evil, root)):
         parsed = Parsed(html)
@@ -139,7 +139,7 @@ def test_headings_tables_and_language_are_there_for_a_screen_reader(root: Path) 
 )
 def test_the_longest_copied_run_is_marked_in_both(text: str, marked: str | None, nearest: str | None) -> None:
     html = page(["corgi"], [""], [setting(captions([text]))], TRAINING, {})
-    found = re.findall("<mark>(.*?)</mark>", html)[1:]  # the first explains what the mark means
+    found = re.findall("<mark>(.*?)</mark>", html)[1:]  # the first is the explanation of the mark
     assert found == ([marked, nearest] if marked else [])
 
 
@@ -189,7 +189,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on thi
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
-    """Yield the address of a server on this machine, and the paths that were requested of it."""
+    """Yield the address of a local server, and the paths that were requested."""
     requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -208,7 +208,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
 
 
 def opened(path: Path, *arguments: str) -> tuple[str, list[str]]:
-    """Return the document that chromium makes of a page, scripts run, and what its console says."""
+    """Return chromium's document of a page after its scripts ran, and the console output."""
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"]
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={path.parent / 'profile'}"]
     command += ["--enable-logging=stderr", *arguments, "--dump-dom", path.as_uri()]
@@ -218,7 +218,7 @@ def opened(path: Path, *arguments: str) -> tuple[str, list[str]]:
 
 
 @needs_chromium
-def test_the_browser_check_sees_what_a_careless_page_would_do(server: tuple[str, list[str]], tmp_path: Path) -> None:
+def test_the_browser_check_detects_an_unsafe_page(server: tuple[str, list[str]], tmp_path: Path) -> None:
     address, requested = server
     path = tmp_path / "careless.html"
     path.write_text("<title>t</title>" + "".join(HOSTILE[:3]).replace("%s", address) + "<script>console.error('no')</script>")

@@ -28,7 +28,7 @@ def _error(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def test_arguments_from_a_file_stand_before_the_others(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_from_a_file_come_before_the_others(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = f"\ufeff# where\n--root\n  {root}  \r\n\n--tag\nrmnp\n--from\n{EXAMPLE}\n# what\n--min-likes=20\n--language\nen\n"
     path = _write(tmp_path / "args.txt", text)
     assert pull_and_clean.main([f"@{path}", "--min-likes", "30"]) == 0
@@ -62,7 +62,7 @@ def test_a_file_of_arguments_that_cannot_be_used_is_one_line(
     assert says in _error(capsys)
 
 
-def test_bytes_and_folders_are_no_files_of_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_binary_files_and_folders_are_not_files_of_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bytes").write_bytes(b"--tag\n\xff\xfe\n")
     for path, says in ((tmp_path / "bytes", "is not UTF-8 text"), (tmp_path, "Is a directory")):
         assert tune_transformer.main([f"@{path}"]) == 3
@@ -83,9 +83,9 @@ OPTIONS = {"temperature": 0.7, "num_captions": 3}
         (None, 3, "cannot read run.json: No such file or directory"),
         ("{", 3, "run.json is damaged"),
         ("[" * 100_000, 3, "run.json is damaged"),
-        ([], 2, "run.json holds no options of a run"),
-        ({"tags": ["x"]}, 2, "run.json holds no options of a run"),
-        ({"options": [1]}, 2, "run.json holds no options of a run"),
+        ([], 2, "run.json has no options of a run"),
+        ({"tags": ["x"]}, 2, "run.json has no options of a run"),
+        ({"options": [1]}, 2, "run.json has no options of a run"),
         (
             {"options": OPTIONS | {"quantize": "int8", "max_attempts": 3}},
             2,

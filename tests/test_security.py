@@ -1,4 +1,4 @@
-"""What a stranger's file must not do: write elsewhere, run code, fill the memory, drive the terminal, leak a secret."""
+"""A file from elsewhere must not write outside --root, run code, fill the memory, control the terminal or leak a secret."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_links_planted_where_a_model_goes_are_refused(root: Path, tmp_path: Path
 
 
 def test_a_root_and_its_two_folders_may_be_links(tmp_path: Path, root: Path) -> None:
-    """They are where the user wants the data: on a larger disk."""
+    """The user may have put the data on a larger disk."""
     (tmp_path / "posts.txt").write_text("One quiet morning at the lake\n")
     (tmp_path / "large").mkdir()
     root.mkdir()
@@ -159,11 +159,11 @@ def test_a_root_and_its_two_folders_may_be_links(tmp_path: Path, root: Path) -> 
     assert (tmp_path / "large" / "rmnp" / "captions.txt").exists()
 
 
-# -- nothing that is loaded runs
+# -- loading runs no code
 
 
 class _Runs:
-    """Pickled, it makes a folder when it is loaded."""
+    """An object whose pickle creates a folder when it is loaded."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
@@ -223,7 +223,7 @@ PLANTED = [_as_pickle, _as_torch_file, _as_sharded_pickle, _as_disguised_pickle,
 def test_a_model_folder_runs_no_code(
     plant: Any, stage: str, tiny_base: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builtins.input", lambda *_: "y")  # nobody is even asked
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # would confirm any question
     folder = tmp_path / "base" if stage == "train" else Store(root).model("rmnp")
     shutil.copytree(tiny_base, folder)
     plant(folder, tmp_path / "ran")
@@ -233,7 +233,7 @@ def test_a_model_folder_runs_no_code(
     argv = ["--train", "--base-model", str(folder)] if stage == "train" else ["--generate"]
     code = tune_transformer.main(["--root", str(root), "--tag", "rmnp", *argv, *QUICK[argv[0]]])
     assert not (tmp_path / "ran").exists()
-    assert code == 3 or (code == 0 and plant is _as_remote_tokenizer)  # tokenizer.json is enough, its class is not looked for
+    assert code == 3 or (code == 0 and plant is _as_remote_tokenizer)  # tokenizer.json is enough, its class is not loaded
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -283,7 +283,7 @@ def test_a_bomb_is_stopped_at_the_stated_limit(
         import_posts([tmp_path / "bomb"], "rmnp", Store(root))
 
 
-def test_what_compresses_as_captions_do_is_no_bomb(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_compress_like_captions_are_accepted(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "UNSUSPICIOUS", 1 << 10)
     (tmp_path / "posts.gz").write_bytes(gzip.compress("".join(f"Morning {i * 7919 % 10007} at the lake\n" for i in range(9000)).encode()))
     assert import_posts([tmp_path / "posts.gz"], "rmnp", Store(root)).new == 9000
@@ -308,11 +308,11 @@ def test_formulas_stay_text_and_no_table_is_written(tmp_path: Path, root: Path) 
 
 
 def _raw(text: str) -> set[str]:
-    """Return the characters in ``text`` that a terminal would obey."""
+    """Return the characters in ``text`` that control a terminal."""
     return {char for char in text if char != "\n" and unicodedata.category(char) in ("Cc", "Cf", "Cs")}
 
 
-def test_nothing_in_a_file_drives_the_terminal(tmp_path: Path, root: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_in_a_file_controls_the_terminal(tmp_path: Path, root: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evil = f"evil{ESCAPES}"
     own = {
         "shortcode": evil,
@@ -415,11 +415,11 @@ def test_no_secret_is_in_any_file_or_log(
     assert all(stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600 for name in holding)
 
 
-def test_the_code_asks_for_no_pickle_and_no_remote_code() -> None:
+def test_the_code_loads_neither_pickles_nor_remote_code() -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.py"), *ROOT.glob("hugging_captions/**/*.py"))}
     assert [path.name for path, text in sources.items() if "trust_remote_code=True" in text] == []
     assert [path.name for path, text in sources.items() if "torch.load" in text and "weights_only=True" not in text] == []
-    # the pipeline's are what its own worker processes wrote, in a folder that only this user can read
+    # the pipeline reads only pickles of its own worker processes, in a folder that only this user can read
     assert [path.name for path, text in sources.items() if "pickle.load" in text or "shell=True" in text] == ["pipeline.py"]
 
 

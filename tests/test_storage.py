@@ -37,13 +37,13 @@ def test_a_tag_is_normalised(given_: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("tag", ["", "#", "a b", "../x", "a/b", ".", "a.b", "a\0b", "a+b", "x" * 201, "generated_text", "a-b", "🏔️ x"])
-def test_what_is_no_tag_is_refused(tag: str) -> None:
+def test_an_invalid_tag_is_refused(tag: str) -> None:
     with pytest.raises(UsageError, match="be used as a hashtag"):
         storage.normalise_tag(tag)
 
 
 @given(st.text())
-def test_no_tag_leaves_its_folder(tag: str) -> None:
+def test_no_tag_leads_out_of_its_folder(tag: str) -> None:
     try:
         plain = storage.normalise_tag(tag)
     except UsageError:
@@ -77,8 +77,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["kept.json"]
 
 
-def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path) -> None:
-    """A file size limit stands in for the full disk: the kernel refuses the write in the same place."""
+def test_a_full_disk_leaves_the_old_file_and_is_reported(tmp_path: Path) -> None:
+    """A file size limit simulates a full disk: the kernel refuses the write at the same point."""
     path = tmp_path / "captions.txt"
     storage.write_captions(path, ["old"])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -112,7 +112,7 @@ def test_the_log_never_holds_a_shortcode_twice(tmp_path: Path) -> None:
     assert _read(path) == (["a", "b", "c"], [])
 
 
-def test_a_torn_last_line_is_forgotten(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "posts.jsonl"
     with PostLog(path) as log:
         log.append([_post("a"), _post("b", "é" * 100_000)])
@@ -146,7 +146,7 @@ def test_a_damaged_line_is_reported_with_its_number(tmp_path: Path, line: str) -
     assert _read(path) == (["a", "b"], [2])
 
 
-def test_a_second_writer_is_told_who_holds_the_tag(root: Path) -> None:
+def test_a_second_writer_is_refused_with_the_holder(root: Path) -> None:
     store = Store(root)
     holder = "import sys; sys.path.insert(0, sys.argv[2])\nfrom pathlib import Path\nfrom hugging_captions.storage import Store\n"
     holder += "with Store(Path(sys.argv[1])).lock('text', ['rmnp']):\n print('held', flush=True)\n sys.stdin.read()"
@@ -159,7 +159,7 @@ def test_a_second_writer_is_told_who_holds_the_tag(root: Path) -> None:
         pass
     other.kill()
     other.wait()
-    with store.lock("text", ["rmnp"]):  # the kernel freed it
+    with store.lock("text", ["rmnp"]):  # released by the kernel
         pass
 
 
@@ -193,7 +193,7 @@ def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
 
 
 def test_half_a_surrogate_pair_is_written_and_read_back(tmp_path: Path) -> None:
-    """Instagram's cursors are texts of any kind."""
+    """Instagram's cursors can be any text."""
     storage.write_json(tmp_path / "pull.json", {"cursor": "\udcff\U0001f600 é"})
     assert storage.read_json(tmp_path / "pull.json") == {"cursor": "\udcff\U0001f600 é"}
 

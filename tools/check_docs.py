@@ -1,10 +1,10 @@
-"""Run the commands of README.md and DOCS.md, in their order, as they stand there.
+"""Run the commands of README.md and DOCS.md, in order and unchanged.
 
     python tools/check_docs.py
 
-Each section of DOCS.md ("## ...") begins in a copy of the folder that the README's commands leave. Instagram and Meta's API are
-servers on this machine, and gpt2, gpt2-medium and smollm2 are a small random model, so that nothing needs a network or a card.
-What can't run so is listed with the reason. A command that fails, or that is neither run nor listed, ends the check with exit code 1.
+Each section of DOCS.md ("## ...") begins in a copy of the folder after the README's commands. Instagram and Meta's API are
+local servers, and gpt2, gpt2-medium and smollm2 are a small random model, so that no network or GPU is needed.
+Commands that can't run in this way are listed with a reason. If a command fails, or is neither run nor listed, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ import instagram_server  # noqa: E402
 SCRIPTS = ("pull_and_clean.py", "tune_transformer.py")
 MODELS = ("gpt2", "gpt2-medium")
 COOKIES = (("sessionid", instagram_server.SESSION_ID), ("ds_user_id", "1"), ("csrftoken", "abc"))
-#: What isn't run, and why.
+#: The commands that aren't run, and why.
 SKIPPED = {
     r"pip |git clone|hf |python3 -m venv|\. \.venv|pre-commit": "installs or downloads",
-    r"make ": "runs what is run here, or in CI",
+    r"make ": "runs the same commands, or is part of CI",
     r"torchrun|accelerate launch|srun|sbatch|#SBATCH|#!/bin/bash": "needs several processes or a cluster",
     r"--login |--cookies-from |--session-file ": "needs an account, a browser or its session",
     r"--report-to": "needs a tracker",
@@ -77,7 +77,7 @@ def sections() -> Iterator[tuple[str, str, list[str]]]:
     for name in ("README.md", "DOCS.md"):
         for part in re.split(r"^## ", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             title, _, text = part.partition("\n")
-            blocks = re.sub(r"\\\n\s*", "", text)  # a command that goes on in the next line
+            blocks = re.sub(r"\\\n\s*", "", text)  # continuation lines
             lines = [line.strip() for line in blocks.split("\n") if re.match(r" {4,}\S", line)]
             if commands := [line for line in lines if _COMMAND.match(line)]:
                 yield name, title, commands
@@ -97,7 +97,7 @@ def run(command: str, folder: Path, variables: dict[str, str]) -> bool:
 
 
 def prepare(base: Path, port: int) -> dict[str, str]:
-    """Fill ``base`` with what the commands need and return their environment."""
+    """Fill ``base`` with the files for the commands and return their environment."""
     begin, programs = base / "begin", base / "bin"
     (begin / "examples").mkdir(parents=True)
     shutil.copy(ROOT / "examples" / "rmnp_posts.jsonl", begin / "examples")
@@ -116,8 +116,8 @@ def prepare(base: Path, port: int) -> dict[str, str]:
         (snapshot.parent.parent / "refs" / "main").write_text("0")
     shutil.copytree(model, begin / "gpt2")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ours = {"HF_HOME": str(base / "hub"), "HF_HUB_OFFLINE": "1", "XDG_CONFIG_HOME": str(base / "config"), "PATH": path}
-    return {**os.environ, **ours, "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
+    changed = {"HF_HOME": str(base / "hub"), "HF_HUB_OFFLINE": "1", "XDG_CONFIG_HOME": str(base / "config"), "PATH": path}
+    return {**os.environ, **changed, "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
 
 
 def _example() -> list[dict[str, object]]:
@@ -125,7 +125,7 @@ def _example() -> list[dict[str, object]]:
 
 
 def _media() -> list[dict[str, object]]:
-    """Return the example's posts as Instagram sends them."""
+    """Return the example's posts in Instagram's format."""
     return [instagram_server.media(str(post["shortcode"]), str(post["caption"]), 25) for post in _example()]
 
 
@@ -158,7 +158,7 @@ def _write_posts(folder: Path) -> None:
 
 
 def _model(folder: Path) -> Path:
-    """Return a GPT-2 of 2 layers and width 32 that was trained on the example until it ends its captions."""
+    """Return a GPT-2 of 2 layers and width 32 trained on the example until its captions end."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 

@@ -1,9 +1,9 @@
-"""The generated parts of DOCS.md: every option of both scripts and every cleaning rule, from the code itself.
+"""The generated parts of DOCS.md: every option of both scripts and every cleaning rule.
 
     python tools/docs.py            write DOCS.md
-    python tools/docs.py --check    exit 1 if DOCS.md is not what would be written
+    python tools/docs.py --check    exit 1 if DOCS.md is not up to date
 
-A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
+A generated part is between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a file, its own folder is there instead
+sys.path.insert(0, str(ROOT))  # a script's own folder is there instead
 
 from hugging_captions.errors import InputError  # noqa: E402
 from hugging_captions.storage import atomic_write  # noqa: E402
@@ -58,12 +58,12 @@ def fill_in(text: str, parts: dict[str, str]) -> str:
     """Return ``text`` with each generated part replaced.
 
     Raises:
-        InputError: a part has no place in ``text``.
+        InputError: ``text`` has no markers for a part.
     """
     for name, part in parts.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         if begin not in text or end not in text:
-            raise InputError(f"DOCS.md has no place for {name}", f"put {begin} and {end} where it belongs")
+            raise InputError(f"DOCS.md has no markers for {name}", f"add {begin} and {end}")
         text = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{part}\n{end}", text, flags=re.DOTALL)  # noqa: B023
     return text
 

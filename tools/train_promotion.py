@@ -1,4 +1,4 @@
-"""Train the model of the promotion rule on judged captions, and score what the cleaning makes of them.
+"""Train the model of the promotion rule on labelled captions, or score the cleaning on them.
 
     python tools/train_promotion.py ../shared/data/judged_captions.jsonl            # trains, writes hugging_captions/data/promotion.npz
     python tools/train_promotion.py ../shared/data/judged_captions.jsonl --score    # five-fold, writes nothing
@@ -29,20 +29,20 @@ from hugging_captions.options import CleanOptions  # noqa: E402
 
 OPTIONS = CleanOptions(min_likes=0, skip_rule=("promotion",))
 SLOTS = 2 << promotion.BITS
-#: Divides the values of the hashed parts: what makes regularization as strong as on rows of length one.
+#: Divides the values of the hashed parts, so that regularization is as strong as on rows of length one.
 SHRINK = 6.0
 FOLDS = INNER_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A caption as the rules leave it for the model, with the readers' judgement of its sentences and of the whole."""
+class Labelled:
+    """A caption after the rules before the model, with the readers' labels of its sentences and of the whole."""
 
     source: str
     sentences: list[str]
     facts: list[Facts]
-    natural: np.ndarray  # of each sentence the share of its letters that is natural text
-    pitch: np.ndarray  # and the share that pleads or sells
+    natural: np.ndarray  # for each sentence the share of its letters that is natural text
+    pitch: np.ndarray  # and the share that is plea or pitch
     drop: bool
     found: Features
 
@@ -54,24 +54,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "hugging_captions" / "data" / promotion.WEIGHTS, metavar="FILE")
     arguments = parser.parse_args()
     rows = [json.loads(line) for path in arguments.judged for line in path.read_bytes().splitlines()]
-    captions = [judged for row in rows if (judged := judged_caption(row))]
+    captions = [caption for row in rows if (caption := labelled_caption(row))]
     model, threshold = train(captions)
     save(model, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes from {len(captions):,} captions, best threshold {threshold:.2f}")
 
 
-def judged_caption(row: dict[str, str]) -> Judged | None:
-    """Return a judged caption as the model gets it, or None if another rule drops it."""
+def labelled_caption(row: dict[str, str]) -> Labelled | None:
+    """Return a labelled caption as the model reads it, or None if another rule drops it."""
     draft = rules.rewrite(row["caption"], OPTIONS)
     if not draft.sentences:
         return None
     sentences = [sentence.source for sentence in draft.sentences]
     natural, pitch = (letters_of(sentences, row, letters) for letters in ("k", "ps"))
-    return Judged(row["source"], sentences, rules.facts(draft), natural, pitch, row["verdict"] == "D", promotion.features(sentences))
+    return Labelled(row["source"], sentences, rules.facts(draft), natural, pitch, row["verdict"] == "D", promotion.features(sentences))
 
 
 def letters_of(sentences: Sequence[str], row: dict[str, str], letters: str) -> np.ndarray:
-    """Return of each sentence the share of its letters and digits that the readers gave one of ``letters``."""
+    """Return for each sentence the share of its letters and digits with one of the labels ``letters``."""
     marks = np.array([letter in letters for segment, letter in zip(row["segments"], row["letters"]) for char in segment if char.isalnum()])
     lengths = [sum(map(str.isalnum, sentence)) for sentence in sentences]
     ends = np.minimum(np.cumsum(lengths), len(marks))
@@ -79,7 +79,7 @@ def letters_of(sentences: Sequence[str], row: dict[str, str], letters: str) -> n
     return np.array([marks[a:b].mean() if b > a else np.nan for a, b in zip(starts, ends)])
 
 
-def matrix(captions: Sequence[Judged], whole: bool) -> sp.csr_matrix:
+def matrix(captions: Sequence[Labelled], whole: bool) -> sp.csr_matrix:
     """Return a row of hashed parts for each caption (``whole``) or each sentence."""
     rows, columns, data, at = [], [], [], 0
     for caption in captions:
@@ -97,7 +97,7 @@ def matrix(captions: Sequence[Judged], whole: bool) -> sp.csr_matrix:
 
 
 def weights(rows: sp.csr_matrix, label: np.ndarray, strength: float = 3.0) -> tuple[np.ndarray, float]:
-    """Return the weights of a logistic regression over hashed parts, weighed by how rare each is, and its bias."""
+    """Return the weights of a logistic regression over hashed parts, weighted by rarity, and its bias."""
     seen = np.asarray((rows > 0).sum(0)).ravel()
     used = np.flatnonzero(seen >= 2)
     rare = (np.log((1 + rows.shape[0]) / (1 + seen[used])) + 1) / SHRINK
@@ -109,7 +109,7 @@ def weights(rows: sp.csr_matrix, label: np.ndarray, strength: float = 3.0) -> tu
     return found, float(fitted.intercept_[0])
 
 
-def first(captions: Sequence[Judged]) -> Model:
+def first(captions: Sequence[Labelled]) -> Model:
     """Return a model with the weights of the hashed parts alone."""
     sentences, whole = matrix(captions, False), matrix(captions, True)
     natural, pitch = (np.concatenate([getattr(caption, name) for caption in captions]) for name in ("natural", "pitch"))
@@ -125,10 +125,10 @@ def first(captions: Sequence[Judged]) -> Model:
     return Model(arrays | {"bias": np.array([pair[1] for pair in pairs], np.float32), "sentence": empty, "caption": empty})
 
 
-def train(captions: Sequence[Judged]) -> tuple[Model, float]:
-    """Return a model trained on ``captions``, and the threshold at which it keeps them best.
+def train(captions: Sequence[Labelled]) -> tuple[Model, float]:
+    """Return a model trained on ``captions``, and its best threshold.
 
-    Its second stage learns from scores of folds that the first has not seen; the threshold is chosen by these.
+    The second stage and the threshold are fitted on the first stage's scores of folds that it was not trained on.
     """
     fold = np.random.default_rng(0).permutation(len(captions)) % INNER_FOLDS
     logits: list[tuple[list[float], list[float], float]] = [([], [], 0.0)] * len(captions)
@@ -175,7 +175,7 @@ def second(rows: np.ndarray, label: np.ndarray) -> list[float]:
 
 
 def save(model: Model, path: Path) -> None:
-    """Write the model, its hashed weights as whole numbers of 8 bits."""
+    """Write the model, with hashed weights as 8-bit integers."""
     arrays = {}
     for name in ("words", "whole"):
         weights = getattr(model, name)
@@ -185,8 +185,8 @@ def save(model: Model, path: Path) -> None:
     np.savez_compressed(path, **arrays, **floats)  # type: ignore[arg-type]
 
 
-def folds(captions: Sequence[Judged]) -> Iterable[tuple[list[int], list[int]]]:
-    """Yield the numbers of the captions to train on and to score, five times."""
+def folds(captions: Sequence[Labelled]) -> Iterable[tuple[list[int], list[int]]]:
+    """Yield the indices of the captions to train on and to score, five times."""
     fold = np.arange(len(captions)) % FOLDS
     for number in range(FOLDS):
         yield np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()

@@ -1,11 +1,10 @@
-"""Train the score that orders generated captions, and print what each feature is worth.
+"""Train the score that orders generated captions, and print the quality of each feature.
 
     python tools/train_ranking.py tools/rated_captions.jsonl
 
-Each line has ``text``, ``mean_logprob``, ``source`` (corpus, base model and temperature), and the ratings of two readers: 2 can
-be posted as it is, 1 nearly, 0 not. Good is what both rate 1 or better. Writes hugging_captions/data/ranking.json with weights
-from all lines; every printed figure is of captions that the weights have not seen, ten-fold, and once more with each
-source left out.
+Each line has ``text``, ``mean_logprob``, ``source`` (corpus, base model and temperature), and the ratings of two readers: 2 fit to
+post, 1 nearly, 0 not. A caption is good if both rate it 1 or better. Writes hugging_captions/data/ranking.json with weights
+from all lines. Every printed figure is for held-out captions: ten-fold, and with each source held out.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from hugging_captions.generator import selection
 
 #: Inverse of the weights' penalty.
 C = 0.3
-#: Sizes of the best part that a reader would look at.
+#: Sizes of the best part.
 BEST = (10, 20, 40)
 
 
@@ -53,7 +52,7 @@ def main() -> None:
 
 
 def report(names: list[str], scaled: Any, good: Any, sources: Any) -> None:
-    """Print the ROC AUC and the share of good ones among the best of each feature and of all together."""
+    """Print the ROC AUC and the share of good captions among the best, for each feature and for all together."""
     print(f"{len(good)} captions, {good.mean():.1%} good; the best: of all, and within thirds of equal length")
     words = scaled[:, names.index("words")]
     for i, name in enumerate(names):
@@ -72,7 +71,7 @@ def report(names: list[str], scaled: Any, good: Any, sources: Any) -> None:
         for source in sorted(set(sources)):
             own = sources == source
             if 0 < good[own].sum() < own.sum():
-                show(f"left out: {source}", left_out[own], good[own], words[own])
+                show(f"held out: {source}", left_out[own], good[own], words[own])
 
 
 def show(name: str, score: Any, good: Any, words: Any) -> None:

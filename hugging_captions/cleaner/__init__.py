@@ -1,8 +1,8 @@
-"""The clean corpus of a hashtag, and a reason for every post that is not in it.
+"""Cleaning: the corpus of a hashtag, and a reason for every post that is dropped.
 
 Reads text/<tag>/posts.jsonl; ``clean`` writes captions.txt, dropped.jsonl and cleaning.json next to it, ``report``
-cleaning.html and cleaning.png. ``explain`` shows one post sentence by sentence, ``review`` samples of what was dropped and
-changed. ``forget`` removes posts from posts.jsonl as well.
+cleaning.html and cleaning.png. ``explain`` shows one post sentence by sentence, ``review`` samples of dropped and
+changed captions. ``forget`` removes posts from posts.jsonl as well.
 """
 
 from .forget import forget

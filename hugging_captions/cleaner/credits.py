@@ -1,6 +1,6 @@
-"""Remove from a sentence what credits: who took the picture, who was reposted, who did what, what was worn, with which camera.
+"""Remove credits from a sentence: photographer, reposted account, roles, clothes, camera.
 
-Pure functions of a sentence. What is no credit stays: "Photo by @x. Two foxes asleep" keeps the foxes.
+Pure functions of a sentence. The rest stays: "Photo by @x. Two foxes asleep" keeps the foxes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BY = (
     r"(?:(?:[ ]*(?:credits?|creds?|courtesy|taken|shot|was|is|goes|thanks))*[ ]*"
     r"(?:\b(?:by|from|of|via|to|with|on|for)\b|[:©@|/–—-]|[ ](?=[@\#]))+)"
 )
-#: A credit of handles or tags where a sentence begins, with where it was made: "Image by @x/@y.", "📷: @x at @y".
+#: A credit of handles or tags at the beginning of a sentence, with the place: "Image by @x/@y.", "📷: @x at @y".
 _AT_START = re.compile(
     rf"""
     ^[^\w@\#]*(?:{_CAMERA}[ ]*:?[ ]*)?(?:\#?{_WORK}\b)?(?:[ ]+(?:&|and)[ ]+{_WORK}\b)?
@@ -31,7 +31,7 @@ _AT_START = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: The same behind a sentence, in brackets or not.
+#: The same after a sentence, with or without brackets.
 _AT_END = re.compile(
     rf"""
     [ ]*[(\[|/,–—-]*[ ]*(?:\b(?:with|by)\b[ ]*)?
@@ -62,13 +62,13 @@ _NAMED = re.compile(
     """,
     re.VERBOSE,
 )
-#: In brackets who made it, or what a handle is for.
+#: A maker, or the role of a handle, in brackets.
 _BRACKETED = re.compile(
     rf"[ ]*\((?:{_CAMERA}[^()\n]{{1,30}}|(?:photo|pic|image|edit|make-?up|hair|credit)s?\b[^()\n]{{1,30}}"
     rf"|[^()\n@]{{0,40}}{HANDLE}[^()\n]{{0,60}})\)",
     re.IGNORECASE,
 )
-#: Who did what, what was put on, where it was: a label and a colon.
+#: A label with a colon: role, clothes, place.
 _LABELLED = re.compile(
     rf"""
     ^[^\w\n{EMOJI}]*(?:(?=[{EMOJI}])|[{EMOJI}]*[^\w\n]*)(?:
@@ -84,7 +84,7 @@ _LABELLED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: Who did what, by name: three of these in a line, or one with a name and no more.
+#: Roles with names: three of these in a line, or one with only a name.
 _ROLE_OF = re.compile(
     rf"""
     ^[^\w\n]*(?:Stylist|Styling|Make-?[Uu]p|MUA|Hair|Model|Director|Producer|Retouch\w*|Assistant|Designer|Artist|Architects?|Photographer)s?
@@ -96,7 +96,7 @@ _ROLES = ("hotograph", "Direct", "Styl", "Design", "ake", "MUA", "Hair", "Model"
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
-#: Camera, lens and settings. Two of them are a list of gear, if one is a setting: names and fractions are in sentences too.
+#: Camera, lens and settings. Two of them, one a setting, make a list of gear; names and fractions occur in sentences too.
 _GEAR = re.compile(
     r"""
     (?P<setting>\bISO[ -]?\d+|\bf/?[ ]?\d+(?:\.\d)?\b|\b(?:\d+-)?\d+[ ]?mm\b|\bshot[ ](?:with|on)[ ](?=[A-Z]))
@@ -118,28 +118,28 @@ _TAKEN_WITH = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: Who made something; a day, a time and a water are no makers.
+#: A maker after "by"; days, times, lakes and rivers are excluded.
 _MADE_BY = re.compile(
     r"\b[Bb]y (?!\w+day\b|(?:Night|Day|Christmas|Easter|I|Me|Lake|River|Creek|Beach)\b|\w+ (?:Lake|River|Creek|Beach)\b)[^\W\d_a-z]"
 )
-#: A title and its maker have no more words than this, so few of them written small, these not counted.
+#: Most words of a title with its maker, and most lower-case words among them, without these.
 _LONGEST_TITLE, _SMALL_IN_TITLE = 16, 1
 _OF_TITLES = word_set("a an and at by for from in of the to with")
 _WORD = re.compile(r"\w+")
-#: A word written small that no list of gear has.
+#: A lower-case word that no list of gear has.
 _SMALL_WORD = re.compile(r"\b(?!(?:shot|with|and|lens|film|edited|taken|camera|preset)\b)[a-z]{3,}\b")
-#: One of these is in every credit of a name, of a handle and in every label.
+#: Every credit and every label contains one of these.
 _MAYBE_NAMED = re.compile(r"[©:📷📸🎥📹🎬]|[ ](?:by|via|courtesy)\b|[PpIi][HhCcGg][ ]")
 _MAYBE_HANDLE, _MAYBE_LABEL = re.compile("[@#]"), re.compile("[:;|@]")
-#: A label without a colon, a bar or a handle is shorter.
+#: Most characters of a label without a colon, a bar or a handle.
 _LONGEST_LABEL = 40
-#: So many words behind a credit are a sentence.
+#: A credit followed by this many words is followed by a sentence.
 _FEWEST = 3
 _BEGINS = re.compile(r"[\"“'‘(]?[^\W_a-z]")
 
 
 def without_credits(text: str) -> str:
-    """Return a sentence without the credit before or behind it; nothing if it is a credit, or a list of gear, roles or clothes."""
+    """Return a sentence without the credit before or after it; nothing if it is only a credit or a list of gear, roles or clothes."""
     marked = mark_handles(text)
     if _is_list(marked):
         return ""
@@ -174,7 +174,7 @@ def _is_list(text: str) -> bool:
 
 
 def _is_title(text: str) -> bool:
-    """Return whether ``text`` is the title of something with the name of its maker: "The Glass Hut by Ann Lee Architects in Oslo"."""
+    """Return whether ``text`` is a title with the name of a maker: "The Glass Hut by Ann Lee Architects in Oslo"."""
     if ("by " not in text and "By " not in text) or not _MADE_BY.search(text):
         return False
     words = _WORD.findall(text)

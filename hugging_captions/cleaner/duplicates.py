@@ -1,4 +1,4 @@
-"""Duplicates: which captions are equal, equal but for case and marks, or share most of their words with a better one.
+"""Duplicates: captions that are equal, equal except for case and marks, or share most words with a better one.
 
 Near duplicates are found by an exact prefix-filter join (Chaudhuri et al. 2006) over word 3-grams: two captions whose Jaccard
 similarity is above the threshold share one of their rarest few 3-grams. Where many share one, as captions of one template do,
@@ -23,15 +23,15 @@ from ..text import hash64
 
 log = logging.getLogger(__name__)
 
-#: Captions with fewer words are compared by character 5-grams: 3-grams of so few words say little.
+#: Captions with fewer words are compared by character 5-grams, because so few words have too few 3-grams.
 MIN_WORDS = 6
 #: Odd factors that spread the hashes of three words over that of their 3-gram (the first two primes of xxHash).
 _FACTORS = np.array([0x9E3779B1, 0x85EBCA77], np.uint32)
-#: Captions that are prepared, and candidates that are compared, at a time.
+#: Captions prepared at a time, and candidates compared at a time.
 AT_ONCE = 256
-#: Captions among which looking for near duplicates takes long enough to say that it begins.
+#: Captions from which on the search for near duplicates is slow enough to log its start.
 MANY = 20_000
-#: Words of 64 bits in a bitmap.
+#: 64-bit words in a bitmap.
 BITMAP = 4
 #: Where more than this share of the kept captions are candidates, reading the bitmaps of all in a row is faster.
 SCAN = 0.25
@@ -39,7 +39,7 @@ SCAN = 0.25
 
 @dataclass(slots=True)
 class ShingleSets:
-    """The shingles of many captions one behind the other, four bytes each; ``sets[i]`` is those of caption ``i``."""
+    """The shingles of many captions in one array, four bytes each; ``sets[i]`` are those of caption ``i``."""
 
     flat: array[int] = field(default_factory=lambda: array("I"))
     ends: array[int] = field(default_factory=lambda: array("Q", [0]))
@@ -51,12 +51,12 @@ class ShingleSets:
         return np.frombuffer(self.flat, np.uint32)[self.ends[i] : self.ends[i + 1]]
 
     def append(self, shingles: np.ndarray) -> None:
-        """Add those of one more caption."""
+        """Add the shingles of one caption."""
         self.flat.frombytes(shingles.tobytes())
         self.ends.append(len(self.flat))
 
     def extend(self, other: ShingleSets) -> None:
-        """Add those of other captions behind these."""
+        """Append the shingles of other captions."""
         before = len(self.flat)
         self.flat.extend(other.flat)
         self.ends.extend(before + end for end in other.ends[1:])
@@ -77,7 +77,7 @@ def shingles(folded: str) -> np.ndarray:
 
 @dataclass(slots=True)
 class Survivors:
-    """The posts that no rule of their own dropped, in columns: what duplicates are found by, for there may be millions."""
+    """The posts that no earlier rule dropped, in columns to save memory: there may be millions."""
 
     shortcodes: list[str] = field(default_factory=list)
     likes: array[int] = field(default_factory=lambda: array("q"))
@@ -97,7 +97,7 @@ class Survivors:
         self.shingles.append(shingles)
 
     def extend(self, other: Survivors) -> None:
-        """Add other posts behind these."""
+        """Append other posts."""
         self.shortcodes += other.shortcodes
         self.likes += other.likes
         self.exact += other.exact
@@ -106,7 +106,7 @@ class Survivors:
 
 
 def find(survivors: Survivors, options: CleanOptions) -> Iterator[tuple[str, str]]:
-    """Yield for each survivor the reason to drop it and the shortcode of the post that stays instead, both empty where it stays itself.
+    """Yield for each survivor the reason to drop it and the shortcode of the post that stays instead; both are empty if it stays.
 
     Of two duplicates the one with more likes stays, or else the earlier one. Posts are not compared by shortcode:
     one may come under several tags, and has to stay with one of them.
@@ -160,14 +160,14 @@ def near(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int,
 
 
 class _Rare(NamedTuple):
-    """Those of the rarest 3-grams of a caption that another caption has, rarest first; ``alone`` counts the rarer ones, which none has."""
+    """The rarest 3-grams of a caption that another caption has, rarest first; ``alone`` counts the rarer ones that no other has."""
 
     alone: int
     grams: list[int]
 
 
 class _Kept:
-    """The captions kept so far, numbered in their order, and which of them have a 3-gram among their rarest."""
+    """The captions kept so far, numbered in order, and an index of their rarest 3-grams."""
 
     def __init__(self, sets: ShingleSets, most: int, threshold: float) -> None:
         self.sets, self.threshold = sets, threshold
@@ -194,7 +194,7 @@ class _Kept:
     def first_near(self, i: int, rare: _Rare, bitmap: np.ndarray) -> int | None:
         """Return the first kept caption that is near ``i``, or None."""
         size = len(self.sets[i])
-        # If the rarest 3-gram that both have is at place p of r, they share at most r - p; a near pair of sizes r and s shares more than
+        # If the rarest common 3-gram is at place p of r, the two share at most r - p; a near pair of sizes r and s shares more than
         # (r + s) t / (1 + t). So s is at most (r - p)(1 + 1/t) - r.
         places = {gram: (size - place) * (1 + 1 / self.threshold) - size + 1e-6 for place, gram in enumerate(rare.grams, rare.alone)}
         lists = [having for gram, most in places.items() if (having := self.having.get(gram)) and having[0] <= most]
@@ -220,10 +220,10 @@ class _Kept:
         return similarity
 
     def _candidates(self, lists: Sequence[array[int]], size: int, bitmap: np.ndarray) -> np.ndarray:
-        """Return the numbers of kept captions that may be near one of ``size`` 3-grams and of this ``bitmap``.
+        """Return the numbers of kept captions that may be near a caption with ``size`` 3-grams and this ``bitmap``.
 
-        A bit that differs is a 3-gram that only one of the two has, and of those a near pair of sizes r and s has
-        fewer than (r + s)(1 - t)/(1 + t).
+        A differing bit means a 3-gram that only one of the two has. A near pair of sizes r and s has fewer of those than
+        (r + s)(1 - t)/(1 + t).
         """
         share = (1 - self.threshold) / (1 + self.threshold) + 1e-9
         at_most = int(min(64, size * (1 + 1 / self.threshold) * share))  # s is at most r/t
@@ -239,9 +239,9 @@ class _Kept:
 
 
 def _bitmaps(sets: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the bitmap of each caption, ``[caption, word]``: a bit is set where an odd number of its 3-grams fall on it.
+    """Return the bitmap of each caption, ``[caption, word]``: a bit is set if an odd number of its 3-grams map to it.
 
-    The first word has all 3-grams, each of the others has its share of them.
+    The first word covers all 3-grams, each of the others a part of them.
     """
     sizes = np.array([len(own) for own in sets])
     flat = np.concatenate(sets)
@@ -253,10 +253,10 @@ def _bitmaps(sets: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _repeated(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 3-grams that occur more than once, sorted, and how often each does; the others need no look-up."""
+    """Return the 3-grams that occur more than once, sorted, and their counts."""
     flat = np.asarray(sets.flat)
     grams, counts = [], []
-    for part in range(16):  # by the first four bits: counting all at once takes eight times the memory of the shingles
+    for part in range(16):  # by the first four bits: counting all at once needs eight times the memory of the shingles
         own, often = np.unique(flat[flat >> 28 == part], return_counts=True)
         grams.append(own[often > 1])
         counts.append(often[often > 1].astype(np.uint32))
@@ -264,7 +264,7 @@ def _repeated(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rarest(sets: Sequence[np.ndarray], grams: np.ndarray, counts: np.ndarray, threshold: float) -> list[_Rare]:
-    """Return the rarest 3-grams of each caption: so many that one near to it shares at least one of them."""
+    """Return enough of the rarest 3-grams of each caption that every near duplicate shares at least one of them."""
     if not len(grams):
         return [_Rare(0, [])] * len(sets)
     flat = np.concatenate(sets)

@@ -1,8 +1,7 @@
-"""Remove posts from a corpus for good, and name the models that were trained on them.
+"""Remove posts from a corpus permanently, and list the models that were trained on it.
 
-Rewrites text/<tag>/posts.jsonl without them and cleans again with the same options, so captions.txt,
-dropped.jsonl and cleaning.json are without them too. Pages that quote the corpus are removed. A model can't forget: it has to
-be trained again.
+Rewrites text/<tag>/posts.jsonl without them and cleans again with the same options, which removes them from captions.txt,
+dropped.jsonl and cleaning.json. Pages that quote the corpus are deleted. A model can't forget: it must be trained again.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .pipeline import clean
 
 @dataclass(frozen=True)
 class ForgetResult:
-    """How many posts of each tag were removed, the pages that were, and the folders of models that may have learned the posts."""
+    """The number of removed posts per tag, the deleted pages, and the folders of models that may have learned the posts."""
 
     removed: dict[str, int]
     pages: tuple[Path, ...]
@@ -40,10 +39,10 @@ class ForgetResult:
 
 
 def forget(given: Sequence[str], tags: Sequence[str], store: Store) -> ForgetResult:
-    """Remove the posts that ``given`` names from each of ``tags``, then repeat each cleaning that one of ``tags`` had a part in.
+    """Remove the posts in ``given`` from each of ``tags``, then repeat each cleaning that included one of ``tags``.
 
-    Safe to repeat: the next run finishes one that was killed. Shortcodes that no tag has are ``missing`` in the result;
-    everything else is done nevertheless.
+    Safe to repeat: the next run finishes one that was killed. Shortcodes that no tag has are listed in ``missing`` of the
+    result; the others are removed.
 
     Args:
         given: shortcodes, or text files that list them, one a line.
@@ -68,7 +67,7 @@ def forget(given: Sequence[str], tags: Sequence[str], store: Store) -> ForgetRes
         for cleaned_with, options in cleanings:
             _clean_again(cleaned_with, options, store)
         for tag in tags:
-            for index in store.novelty_indices(tag):  # of earlier versions; it holds the words of the captions
+            for index in store.novelty_indices(tag):  # written by earlier versions; it contains the words of the captions
                 index.unlink(missing_ok=True)
         pages = _remove_pages(tags, sorted(written), store)
     missing = tuple(code for code in shortcodes if not any(code in codes for codes in found.values()))
@@ -76,7 +75,7 @@ def forget(given: Sequence[str], tags: Sequence[str], store: Store) -> ForgetRes
 
 
 def _read_shortcodes(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the shortcodes that ``given`` and its files name, each once."""
+    """Return the shortcodes in ``given`` and its files, each once."""
     found: list[str] = []
     for word in given:
         path = Path(word)
@@ -90,7 +89,7 @@ def _read_shortcodes(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def _cleanings(tags: Sequence[str], store: Store) -> list[tuple[tuple[str, ...], CleanOptions]]:
-    """Return the cleanings that one of ``tags`` had a part in, oldest first: the tags that were cleaned together, and how."""
+    """Return the cleanings that included one of ``tags``, oldest first: the tags cleaned together, and the options."""
     found: dict[tuple[tuple[str, ...], CleanOptions], float] = {}
     for tag in dict.fromkeys((*tags, *store.tags_with_captions())):
         path = store.cleaning(tag)
@@ -113,18 +112,18 @@ def _cleaning(path: Path, tag: str) -> tuple[tuple[str, ...], CleanOptions]:
         chosen: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record["options"].items()}
         return tuple(record.get("cleaned_with", [tag])), CleanOptions(**chosen)
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} does not say how the tag was cleaned: {error}", "clean it again with --skip-pull, then forget") from error
+        raise InputError(f"{path} has no usable cleaning options: {error}", "clean it again with --skip-pull, then forget") from error
 
 
 def _expect_fewer(tag: str, store: Store) -> None:
-    """Remove the count of posts from pull.json, or the next pull would take the removed ones for lost."""
-    with suppress(InputError, AttributeError):  # a damaged one counts nothing
+    """Remove the count of posts from pull.json, because the next pull would treat the removed posts as lost."""
+    with suppress(InputError, AttributeError):  # a damaged pull.json has no count
         state = read_json(store.pull_state(tag))
         write_json(store.pull_state(tag), {key: value for key, value in state.items() if key != "posts"})
 
 
 def _remove(shortcodes: set[str], path: Path) -> set[str]:
-    """Rewrite a posts.jsonl without the posts called ``shortcodes`` and the damaged lines that name one; return those found."""
+    """Rewrite a posts.jsonl without the posts in ``shortcodes`` and without damaged lines that contain one; return those found."""
     found: set[str] = set()
     try:
         with open(path, "rb") as lines, atomic_write(path, binary=True) as kept:
@@ -146,7 +145,7 @@ def _named(line: bytes, shortcodes: set[str]) -> set[str]:
 
 
 def _clean_again(tags: Sequence[str], options: CleanOptions, store: Store) -> None:
-    """Repeat a cleaning; where no post or no caption is left, remove its files, which hold what was removed."""
+    """Repeat a cleaning; if no post or caption is left, delete its files, which still contain the removed posts."""
     filled = [tag for tag in tags if store.posts(tag).exists() and store.posts(tag).stat().st_size]
     try:
         if filled:
@@ -159,7 +158,7 @@ def _clean_again(tags: Sequence[str], options: CleanOptions, store: Store) -> No
 
 
 def _remove_pages(tags: Sequence[str], cleaned: Sequence[str], store: Store) -> tuple[Path, ...]:
-    """Remove the reports on the cleaning of ``cleaned`` and the pages of generated captions, which quote captions of ``tags``."""
+    """Delete the cleaning reports of ``cleaned`` and the pages of generated captions that quote captions of ``tags``."""
     found = [path for tag in cleaned if (path := store.cleaning_page(tag)).exists()]
     found += [page for page, record in store.generated_pages() if _is_of(record, tags)]
     for path in found:
@@ -168,12 +167,12 @@ def _remove_pages(tags: Sequence[str], cleaned: Sequence[str], store: Store) -> 
 
 
 def _models_trained_on(tags: Sequence[str], store: Store) -> list[Path]:
-    """Return the folders below trained_models of models of ``tags``, unfinished trainings too."""
+    """Return the folders below trained_models of models of ``tags``, including unfinished trainings."""
     return [folder for folder in store.model_folders() if _is_of(folder, tags)]
 
 
 def _is_of(result: Path, tags: Sequence[str]) -> bool:
-    """Return whether the record of ``result``, a model's folder or a _gen.json, or else its name, has some of ``tags``."""
+    """Return whether ``result`` (a model's folder or a _gen.json) is of some of ``tags``, by its record or else its name."""
     known = owner(result)
     made_of = re.split(r"_gen\.|\.", result.name)[0].split("+") if known is None else known[0]
     return not set(made_of).isdisjoint(tags)

@@ -1,6 +1,6 @@
-"""Normalize the form of a caption: encoding, characters, separator lines, runs of marks; close the gap where a part was removed.
+"""Normalize a caption: encoding, characters, separator lines, repeated marks, the gap where a part was removed.
 
-Pure text functions, each of which leaves its own result as it is.
+Pure text functions; each leaves its own result unchanged.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ..text import EMOJI, word_set
 
 _R_ESCAPE = re.compile(r"<U\+([0-9A-Fa-f]{4,8})>")
 _ENTITY = re.compile(r"&#?\w{1,24};")
-#: What all mojibake has: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte, which no Russian
-#: letter and no emoji is; or a C1 control.
+#: A sign of mojibake: the first byte of a UTF-8 sequence read as a letter of some old encoding, then another byte that is neither a
+#: Russian letter nor an emoji; or a C1 control.
 _MOJIBAKE = re.compile(
     r"""
     [\xa0-\u058f√\u2500-\u257f][^\x00-\x7f\u0410-\u044f\u0590-\u1fff\u2600-\u2bff\ufe0f\U0001f000-\U0001faff]
@@ -23,7 +23,7 @@ _MOJIBAKE = re.compile(
     """,
     re.VERBOSE,
 )
-#: A letter of two bytes read as two of Latin-1, in a word: "KÃ¥mp". ftfy leaves one alone that might be a word and a sign of money.
+#: A letter of two bytes read as two of Latin-1, in a word: "KÃ¥mp". ftfy skips a letter that may be a word and a currency sign.
 _TWO_BYTES = re.compile("(?<=[a-z])Ã[\xa1-\xbf]|Ã[\xa1-\xbf](?=[a-z])")
 _LINE_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ODD_SPACES = re.compile(r"[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]")
@@ -38,9 +38,9 @@ _FANCY_LETTERS = re.compile(r"[\U0001d400-\U0001d7ff]+")
 _SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=(?:[.,;]|[!?]+)(?:\s*$|\s+[^\s.]))")
 _SPACES, _SPACED_BREAK, _BREAKS_IN_A_ROW = re.compile(" {2,}"), re.compile(r" ?\n ?"), re.compile(r"\n{3,}")
 
-#: A line of nothing but these separates.
+#: A line of only these marks is a separator.
 _SEPARATOR_LINE = re.compile(r"^[ .·•∙●○◦▪▫◾◽⬩⋅‧・。,_~\-‐-―=*+|/\\:;^⠿ー—–…➖〰☲▬➡⬅]+$", re.MULTILINE)
-#: Marks that stand alone: at the end of a line, before its last emoji, at the beginning of a caption, several bars.
+#: Isolated marks: at the end of a line, before its last emoji, at the beginning of a caption, several bars.
 _LOOSE_AT_END = re.compile(
     rf"""
     (?<![|/•·⋅*_~➖〰☲▬ ]) (?<![ ][.\-])
@@ -56,7 +56,7 @@ _BARS_IN_A_ROW = re.compile(r"// +(?:// *)+")
 _RUN = re.compile(r"([!?~_=*#$%^&+.-])\1{3,}")
 _EMOJI_RUN = re.compile(r"([^\w\s\x00-\x7f]{1,8}?)\1{3,}")
 
-#: Words that a sentence doesn't end with: what follows them belongs to it.
+#: Words that don't end a sentence: the next word belongs to it.
 LEADS_ON: frozenset[str] = word_set(
     "a an the my our your his her its their this that these those in on at of to for from with w w/ and or but by via into "
     "near about love loved loving miss missing is are was were am be been being so very such no go visit visited explore exploring called "
@@ -65,17 +65,17 @@ LEADS_ON: frozenset[str] = word_set(
     "kudos credit credits courtesy writes starring currently mr. mrs. ms. dr. before after until since w/o without during versus vs vs. "
     "off around through along across under toward towards next aka"
 )
-#: Those of them that a sentence can end with as well: what can't be kept behind them goes alone.
+#: Words among these that can also end a sentence: a removed part after them doesn't remove the sentence.
 _MAY_END = word_set(
     "off around along over through across about so go love loved like new before after since without during next up see visit "
     "that this those him her"
 )
-#: Those that no sentence ends with on purpose.
+#: Words that never end a sentence on purpose.
 _NEEDS_MORE = word_set(
     "a an the my our your his their of to for from at with w/ and or & by via called named into "
     "quite a. an. the. my. our. your. and. or. but."
 )
-#: Praise of what is missing, and what to look at.
+#: Praise of a removed name, and pointers to one.
 _PRAISE = re.compile(
     r"""
     \b(?:by|with|from|to|via|in|the|these|our|my|this)(?:\ very|\ \w+ly|\ \w+\ and|\ my)?\ (?:
@@ -97,9 +97,9 @@ _LOOSE_ENDS = re.compile(r"^[ ,;:|/–—]+(?![-)(DP])|^-+ |(?: [|.•·]+)+$|[ 
 
 
 def repair_encoding(text: str) -> str:
-    """Return ``text`` with mojibake, HTML entities and R's ``<U+1F5A4>`` escapes undone; curly quotes stay.
+    """Return ``text`` with mojibake, HTML entities and R's ``<U+1F5A4>`` escapes decoded; curly quotes stay.
 
-    ftfy repairs the mojibake. It is called only where there may be some, which saves most of its time.
+    ftfy repairs the mojibake. It is slow, so it is called only on texts that may have some.
     """
     if "<U+" in text:
         text = _R_ESCAPE.sub(_escaped_character, text)
@@ -122,9 +122,9 @@ def _escaped_character(match: re.Match[str]) -> str:
 
 
 def plain_characters(text: str) -> str:
-    """Return ``text`` in NFC without invisible characters and fancy letters.
+    """Return ``text`` in NFC without invisible characters and styled letters.
 
-    Its only line break is a newline and its only space a space.
+    Line breaks become newlines, and every other space a plain space.
     """
     text = _ODD_SPACES.sub(" ", _LINE_BREAKS.sub("\n", _SPACE_BEFORE_MARK.sub("", text)))
     text = _INVISIBLE.sub("", text)
@@ -142,7 +142,7 @@ def tidy(text: str) -> str:
 
 
 def without_separators(text: str) -> str:
-    """Return ``text`` without the lines that hold nothing but dots, dashes and the like, and without such marks alone at their ends."""
+    """Return ``text`` without lines of only dots, dashes and the like, and without such marks at line ends."""
     text = _LOOSE_BEFORE_EMOJI.sub("", _LOOSE_AT_END.sub("", _SEPARATOR_LINE.sub("", text)))
     text = _LOOSE_AT_START.sub("", _BARS_IN_A_ROW.sub("// ", text))
     return tidy(text.replace("\n. ", "\n"))
@@ -162,30 +162,30 @@ def without_emoji(text: str) -> str:
 
 
 def close_gap(text: str) -> str:
-    """Return ``text`` without the empty brackets, spaces and stray marks that the removal of a part leaves."""
+    """Return ``text`` without the empty brackets, spaces and stray marks left by a removed part."""
     text = _LONE_BRACKET.sub("", text) if "(" not in text and "[" not in text else text
     return tidy(_LOOSE_ENDS.sub("", _STRAY_MARK.sub(r"\1", _EMPTY_BRACKETS.sub("", tidy(text)))))
 
 
 def leads_on(text: str) -> bool:
-    """Return whether a sentence that begins with ``text`` can't end there: a word that was removed behind it belonged to it."""
+    """Return whether a sentence can't end after ``text``, so that the word removed after it was part of it."""
     bare = _BEHIND.sub("", text)
     last = last_word(bare)
     return last in LEADS_ON or last.endswith(("'s", "’s", ":")) or bool(_PRAISE.search(bare))
 
 
 def needs_more(text: str) -> bool:
-    """Return whether a sentence that begins with ``text`` surely can't end there."""
+    """Return whether a sentence certainly can't end after ``text``."""
     return leads_on(text) and last_word(_BEHIND.sub("", text)) not in _MAY_END
 
 
 def last_word(text: str) -> str:
-    """Return the last word of ``text`` in lower case, with its marks, without emoji after it."""
+    """Return the last word of ``text`` in lower case, with its punctuation, without emoji after it."""
     return "".join(_TRAILING_EMOJI.sub("", text).split(" ")[-1:]).lower()
 
 
 def without_lone_halves(before: str, after: str) -> str:
-    """Return ``after`` without a quotation mark or bracket at its ends or lines' ends that was one of a pair in ``before``."""
+    """Return ``after`` without unpaired quotation marks or brackets at line ends that were pairs in ``before``."""
     for opening, closing in _PAIRS:
         if opening == closing:
             lone = after.count(opening) % 2 == 1 and before.count(opening) % 2 == 0
@@ -203,6 +203,6 @@ def _half(mark: str, before: str, after: str) -> re.Pattern[str]:
 
 
 def ends_open(text: str) -> bool:
-    """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that something has to follow."""
+    """Return whether ``text`` ends with a word that a sentence can't end with, or with a mark that requires a continuation."""
     last = last_word(text)
     return bool(last) and (last in _NEEDS_MORE or (last[-1] in ":,&(-–+@|/" and not _SMILEY.search(last)))

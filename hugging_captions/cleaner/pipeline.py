@@ -1,4 +1,4 @@
-"""Posts to clean captions: named rules in order, and for each post that is not kept one reason.
+"""Posts to clean captions: named rules in order, and one reason for each dropped post.
 
 Reads text/<tag>/posts.jsonl; writes captions.txt, dropped.jsonl and cleaning.json next to it. Worker processes examine
 spans of the file; only hashes of all posts are held in memory.
@@ -39,17 +39,17 @@ from . import duplicates, rules
 log = logging.getLogger(__name__)
 
 SCRIPT = "pull_and_clean.py"
-#: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth processes of their own.
+#: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth worker processes.
 SPAN, WORTH_PROCESSES = 1 << 15, 16
-#: Spans for each process that are examined or wait to be written: memory stays bounded.
+#: Spans per process that are examined or wait to be written, which limits memory.
 IN_FLIGHT = 8
-#: Bytes of a posts.jsonl, about 20,000 posts, whose cleaning takes long enough to say how large it is.
+#: Bytes of a posts.jsonl (about 20,000 posts) from which on its size is logged.
 LARGE = 10_000_000
 #: Bytes of English in a GPT-2 token, for the rough count of tokens.
 BYTES_PER_TOKEN = 4
-#: The packages whose version can change what is kept.
+#: The packages whose version can change the result.
 _PACKAGES = ("emoji", "ftfy", "pycld2", "fasttext-predict")
-#: What to change when a rule drops everything; any other rule can be skipped.
+#: The option to change when a rule drops everything; any other rule can be skipped.
 _RELAXED: dict[str, dict[str, object]] = {
     "unknown-likes": {"unknown_likes": "keep"},
     "too-few-likes": {"min_likes": 0},
@@ -106,7 +106,7 @@ def share(count: int, of: int) -> str:
 def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
     """Clean the posts of each of ``tags`` and return the results, one for each.
 
-    Rules run in their order and a post is charged to the first that it fails. Duplicates are found across all ``tags``;
+    Rules run in order, and the first rule that a post fails is its reason. Duplicates are found across all ``tags``;
     the post with the most likes stays. The same posts, options and versions give the same bytes, whatever the number
     of workers. The files of all ``tags`` are replaced together, at the end: after an error they are those of the last
     cleaning that succeeded.
@@ -115,7 +115,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
         InputError: a posts.jsonl is missing or holds no readable post.
         NothingLeftError: no caption is kept in any of the tags; the message has the three biggest reasons.
         ResourceError: a worker process was killed, or a file can't be written.
-        UsageError: --skip-rule names no rule, or --language no language.
+        UsageError: --skip-rule or --language names an unknown rule or language.
     """
     rules.refuse_unknown(options)
     _refuse_missing(tags, store)
@@ -136,7 +136,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
 
 
 def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: bool) -> str:
-    """Return what ``clean`` would do with the posts that are here, for stdout.
+    """Return what ``clean`` would do with the stored posts, for stdout.
 
     Args:
         after_pull: whether the same command adds posts first.
@@ -206,9 +206,9 @@ class _Span(NamedTuple):
 
 @dataclass(slots=True)
 class _Examined:
-    """What the rules found in a span of a posts.jsonl.
+    """The result of the rules for a span of a posts.jsonl.
 
-    ``superseded`` counts the lines that a later one replaces. ``damaged`` are the lines that hold no post, by number in the
+    ``superseded`` counts the lines that a later one replaces. ``damaged`` are the lines without a post, by number in the
     span and reason; ``verdicts`` are JSON lists ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and
     ``languages`` count posts.
     """
@@ -223,7 +223,7 @@ class _Examined:
 
 
 def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) -> Iterator[_Examined]:
-    """Yield what the rules find in each span of a posts.jsonl, in order; the processes behind ``submit`` examine a large file."""
+    """Yield the result of the rules for each span of a posts.jsonl, in order; a large file is examined by worker processes (``submit``)."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -231,7 +231,7 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
     if size > LARGE:
         log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
     spans = _spans(path, size)
-    # The first span here: forked processes share the models that it loads.
+    # The first span is examined here: forked processes then share the loaded models.
     here = 1 if submit and len(spans) >= WORTH_PROCESSES else len(spans)
     with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
         for span in spans[:here]:
@@ -265,7 +265,7 @@ def _workers(options: CleanOptions) -> int:
 
 @contextmanager
 def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iterator[_Submit | None]:
-    """Yield what lets one of ``options.workers`` processes examine a span, or None for one; report a process that the system kills."""
+    """Yield a function that has a span examined by one of ``options.workers`` processes (None for one); report a killed process."""
     if _workers(options) == 1:
         yield None
         return
@@ -288,7 +288,7 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
 def _examine_to_file(folder: Path, options: CleanOptions, span: _Span) -> Path:
     """Examine a span in a worker; return the file of the pickled result.
 
-    Through the executor's pipe go only short messages: it would wait forever for the rest of a long one whose sender was killed.
+    The executor's pipe gets only short messages: it would wait forever for the rest of a long one if the sender is killed.
     """
     result = folder / str(span.start)
     result.write_bytes(pickle.dumps(_examine(span, options)))
@@ -303,7 +303,7 @@ def _unpickled(path: Path) -> _Examined:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM to the end of the block; a process that starts meanwhile gets none before ``_start_worker``."""
+    """Delay Ctrl-C and SIGTERM to the end of the block; a process that starts in it gets neither before ``_start_worker``."""
     if sys.platform == "win32":
         yield
         return
@@ -315,10 +315,10 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Let only the main process react to Ctrl-C, and this one end when that is killed.
+    """Ignore Ctrl-C, which the main process handles, and end when the main process is killed.
 
-    SIGTERM, by which the executor ends a worker, needs no reaction. The garbage collector skips what both share: looking
-    through it takes time and copies memory.
+    SIGTERM keeps its default action, with which the executor ends a worker. The garbage collector skips the objects shared
+    with the main process: traversing them takes time and copies memory.
     """
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -336,7 +336,7 @@ def _start_worker() -> None:
 
 
 def _examine(span: _Span, options: CleanOptions) -> _Examined:
-    """Return what the rules find in the lines of ``span``."""
+    """Return the result of the rules for the lines of ``span``."""
     damaged: list[tuple[int, str]] = []
     written: list[bytes] = []
     changed: Counter[str] = Counter()
@@ -423,7 +423,7 @@ def _write_captions(
 
 
 def _put_in_order(result: CleanResult) -> None:
-    """Turn the counters into dicts: rules in their order, languages by how many posts they have."""
+    """Turn the counters into dicts: rules in order, languages by number of posts."""
     names = rules.rule_names()
     result.dropped = {name: result.dropped[name] for name in names if name in result.dropped}
     result.changed = {name: result.changed[name] for name in names if name in result.changed}
@@ -436,13 +436,13 @@ def _record(result: CleanResult, options: CleanOptions) -> dict[str, object]:
         name: getattr(result, name)
         for name in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines", "superseded_lines")
     }
-    # The number of workers changes no result.
+    # The number of workers doesn't change the result.
     chosen = {name: value for name, value in as_json(options).items() if name != "workers"}
     return {"tag": result.tag, **counted, "options": chosen}
 
 
 def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: Store) -> NothingLeftError:
-    """Return the error that names the three biggest reasons; its hint is the command that relaxes the biggest one that can be."""
+    """Return the error that names the three biggest reasons; its hint is the command that relaxes the biggest possible one."""
     tags = [result.tag for result in results]
     biggest = sum((Counter(result.dropped) for result in results), Counter()).most_common(3)
     message = f"no caption of tag {'+'.join(tags)!r} is left: " + ", ".join(f"{reason} {count:,}" for reason, count in biggest)

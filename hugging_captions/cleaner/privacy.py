@@ -1,6 +1,6 @@
-"""Remove from a sentence what leads to a person: e-mail addresses, URLs, phone numbers, handles.
+"""Remove private data from a sentence: e-mail addresses, URLs, phone numbers, handles.
 
-Pure functions of a sentence. Each returns it without them, or an empty text if it can't do without one. Nothing is put in their place.
+Pure functions. Each returns the sentence without them, or an empty text if the sentence needs one. Nothing is inserted instead.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from ..text import EMAIL, EMOJI, HANDLE, PHONE, URL, is_phone, word_set
 from .normalize import close_gap, ends_open, last_word, leads_on
 
-#: One of these, or "://", is in every URL, and the next two in every address and number; they are found in a tenth of the time.
+#: Every URL contains one of these or "://", and every address and number one of the next two; finding them takes a tenth of the time.
 _MAYBE_URL = re.compile(r"\.(?:(?<=[A-Za-z0-9-]\.)[A-Za-z]{2}|(?<=[Ww]{3}\.)\w)")
 _MAYBE_EMAIL = re.compile(r"@(?<=[^\W_]@)\w")
 _MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
-#: A word with an underscore in it is somebody's name on a platform; "o_O" is not.
+#: A word with an underscore is a user name; "o_O" is not.
 _BARE_HANDLE = re.compile(
     r"""
     (?<![\w@\#/.]) (?=[\w.]{4}) (?![\w.]*\.(?:jpe?g|png|gif|mov|mp4|pdf|txt)\b)
@@ -27,7 +27,7 @@ HANDLES = rf"{HANDLE}(?:(?:\s*,\s*(?:and|&)\s+|\s*[,&+/|]\s*|\s+(?:and|x)\s+|\s+
 _COMPANY = r"(?:together[ ]with|along[ ]with|with|w/|w|cc|feat|ft|featuring)"
 _PLACE = r"(?:over[ ]at|at|by|from|via|for)"
 _THANKS = r"(?:thanks?(?:[ ]you)?(?:[ ]so[ ]much|[ ]again)?|thx|ty|tysm|congrats|congratulations|hi|hey|hello|love[ ]you|happy[ ]birthday)"
-#: Handles with what leads to them.
+#: Handles with the words that introduce them.
 _MENTION = re.compile(
     rf"""
     [ ,]*(?P<open>[(\[]?)(?:
@@ -39,20 +39,20 @@ _MENTION = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]")
-#: A sentence or a clause ends here, or its next part begins.
+#: The end of a sentence or clause, or the beginning of its next part.
 _STOP = re.compile(rf"\s*(?:$|[,.;:!?…)\]|/•\"”{EMOJI}]|[-–—]+(?:\s|$))")
-#: The sentence goes on after who came along: "up there with @x all night"; after "and" only another part of it does.
+#: The sentence continues after a companion: "up there with @x all night"; after "and" only another part of it does.
 _GOES_ON = re.compile(
     r"\s+(?:to|in|on|for|this|all|today|tonight|last|but|where|when|while|before|after|as|because|yesterday|tomorrow|then|so|until|during"
     r"|at|by|from|near|about|over|under|along|across|through|around|inside|outside|and[ ](?:then|I|we|it|now))\b",
     re.IGNORECASE,
 )
-#: Whom somebody speaks to stands before this.
+#: A mark after a person who is addressed.
 _SPEAKS = re.compile(rf"\s*(?:[,:;!.…–—-]\s*|(?=[\"“{EMOJI}])|(?=I\b|[A-Z][\w'’]*(?:[,.!?]|\s[^A-Z])))")
 _BEHIND = re.compile(rf"[\s{EMOJI}✔–—-]+$")
-#: After these a place or a maker can't be left out.
+#: Words after which a place or a maker can't be removed.
 _BE = word_set("is was are were be been i'm it's that's he's she's we're you're here there staying live located based born made back up")
-#: A handle without a preposition after these was their object.
+#: Words whose object is the handle that follows without a preposition.
 _NEEDS_NOUN = re.compile(
     r"""
     (?:
@@ -65,40 +65,40 @@ _NEEDS_NOUN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: Who does this together can't be left out.
+#: Verbs whose companion can't be removed.
 _TOGETHER = re.compile(
     r"\b(?:collab\w*|partner\w*|team(?:ed|ing)?(?:[ ]up)?|work(?:s|ed|ing)?|obsessed|compared|pair\w*|along|out|wait(?:s|ed|ing)?"
     r"|look(?:s|ed|ing)?|to[ ]you|in[ ]love|shot)$",
     re.I,
 )
-#: Fewer words than this that are left of a sentence with a handle are a label.
+#: A sentence with a handle that keeps fewer words than this is a label.
 _FEWEST = 3
 _ANY_WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
 def mark_handles(text: str) -> str:
-    """Return ``text`` with an @ before each handle that has none, a plain one for ＠, and none that is escaped."""
+    """Return ``text`` with an @ before each handle without one, a plain @ for ＠, and no escaped @."""
     text = text.replace("@\\", "@").replace("＠", "@")
     return _BARE_HANDLE.sub(r"@\g<0>", text) if "_" in text else text
 
 
 def may_be_private(text: str) -> bool:
-    """Return whether ``text`` has a mark that a handle, an address or a number needs."""
+    """Return whether ``text`` has a character that a handle, an address or a number needs."""
     return "@" in text or "://" in text or bool(_MAYBE_URL.search(text) or _MAYBE_PHONE.search(text))
 
 
 def without_emails(text: str) -> str:
-    """Return a sentence, or nothing if it holds an e-mail address."""
+    """Return a sentence, or an empty text if it contains an e-mail address."""
     return "" if "@" in text and _MAYBE_EMAIL.search(text) and EMAIL.search(text) else text
 
 
 def without_phones(text: str) -> str:
-    """Return a sentence, or nothing if it holds a phone number."""
+    """Return a sentence, or an empty text if it contains a phone number."""
     return "" if _MAYBE_PHONE.search(text) and any(map(is_phone, PHONE.findall(text))) else text
 
 
 def without_urls(text: str) -> str:
-    """Return a sentence without the URLs before and behind it; nothing if one is part of it."""
+    """Return a sentence without the URLs before and after it; an empty text if one is part of it."""
     if "." not in text and "://" not in text:
         return text
     if "://" not in text and not _MAYBE_URL.search(text):
@@ -114,9 +114,9 @@ def without_urls(text: str) -> str:
 
 
 def without_handles(text: str) -> str:
-    """Return a sentence without its handles and what leads to them; nothing if it can't do without one.
+    """Return a sentence without its handles and the words that introduce them; an empty text if it needs one.
 
-    It can do without who came along, who is thanked or spoken to, a place or a maker behind its end, and a list behind it.
+    It doesn't need companions, people who are thanked or addressed, a place or a maker after its end, or a list after it.
     """
     if "@" not in text and "_" not in text and "＠" not in text:
         return text
@@ -139,7 +139,7 @@ def without_handles(text: str) -> str:
 
 
 def _without_mention(match: re.Match[str], before: str, after: str) -> str | None:
-    """Return what stays of a mention between ``before`` and ``after``, or None if the sentence can't do without it."""
+    """Return the rest of a mention between ``before`` and ``after``, or None if the sentence needs it."""
     bare = _BEHIND.sub("", before)
     last = last_word(bare)
     if match["owner"] and _WORD.search(after):

@@ -1,8 +1,8 @@
-"""What advertises or begs: a short list of certain signs, and a linear model of what else doesn't belong.
+"""Promotion and pleas: a short list of certain signs, and a linear model for everything else that doesn't belong in a corpus.
 
 The model scores each sentence by its words, pairs of words and groups of 3 to 5 bytes, hashed (Weinberger et al., "Feature Hashing for
 Large Scale Multitask Learning", 2009), and the caption by its words and the scores of its sentences. tools/train_promotion.py trains it on
-judged captions. Reads data/promotion.npz once; data/PROMOTION.md is its card.
+labelled captions. Reads data/promotion.npz once; data/PROMOTION.md is its card.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ WEIGHTS = "promotion.npz"
 BITS = 17
 #: Lengths of the groups of bytes, within a word and the spaces around it.
 GROUPS = (3, 4, 5)
-#: Bytes of a caption that are looked at.
+#: Bytes of a caption that the model reads.
 LONGEST = 1 << 13
-#: A logit beyond this tells no more.
+#: Logits are clipped to this.
 MOST = 7.0
 
-#: What surely advertises. Of each the tags of paid posts are those of the FTC's "Disclosures 101 for Social Media Influencers" (2019).
+#: Certain signs of promotion. The tags of paid posts are from the FTC's "Disclosures 101 for Social Media Influencers" (2019).
 SIGNS: dict[str, re.Pattern[str]] = {
     "paid partnership": re.compile(
         r"""
@@ -65,7 +65,7 @@ SIGNS: dict[str, re.Pattern[str]] = {
         re.VERBOSE | re.IGNORECASE,
     ),
 }  # fmt: skip
-#: One of these, in lower case, is in everything that the sign's pattern matches; they are found in a tenth of the time.
+#: Every match of a sign's pattern contains one of these in lower case; finding them takes a tenth of the time.
 _MARKS = {
     "paid partnership": (
         "#ad", "spons", "#gift", "#paid", "liketk", "giveaway", "#anzeige", "#werbung", "gewinnspiel", "/ad", "(ad", "*ad", "|ad", "| ad",
@@ -84,7 +84,7 @@ _REPLACED = (
     (re.compile(r"\d+[ ]?%"), " xxpercent ", "%"),
     (re.compile(r"\d+"), " xxnum ", ""),
 )
-#: Words of a sentence whose forms count.
+#: Pronouns counted by person.
 MOST_FORMS = 60
 _PRONOUNS = {
     "i": word_set("i i'm i've i'll my me mine"),
@@ -92,7 +92,7 @@ _PRONOUNS = {
     "y": word_set("you your yours you're u"),
     "h": word_set("he she they his her their him them"),
 }
-#: How what is replaced is shown.
+#: How replaced tokens are shown to the user.
 _SHOWN = {
     "xxurl": "a link",
     "xxhandle": "a handle",
@@ -116,13 +116,13 @@ def _powers(base: int) -> NDArray[np.uint64]:
     return np.multiply.accumulate(powers)
 
 
-#: The finalizer of MurmurHash3 (Appleby, public domain), and what tells words from groups of the same bytes.
+#: The finalizer of MurmurHash3 (Appleby, public domain), and the salt that separates words from groups of the same bytes.
 _MIX, _HALF, _REST, _SALT = np.uint64(0xFF51AFD7ED558CCD), np.uint64(33), np.uint64(64 - BITS), np.uint64(0x5BD1E995)
 _POWERS, _INVERSE = _powers(_BASE), _powers(pow(_BASE, -1, 2**64))
 
 
 def sign(text: str) -> str:
-    """Return the words in ``text`` that surely advertise, or an empty string."""
+    """Return the words in ``text`` that are a certain sign of promotion, or an empty string."""
     holds = text.lower().__contains__
     for name, pattern in SIGNS.items():
         if any(map(holds, _MARKS[name])) and (match := pattern.search(text)):
@@ -167,9 +167,9 @@ def _tokens(sentences: Sequence[str]) -> tuple[bytes, list[int]]:
 
 
 def _style(sentence: str) -> list[str]:
-    """Return how ``sentence`` is written, as words: which words are names, capitals or small, how many, and who is spoken of.
+    """Return the style of ``sentence`` as words: shares of names, capitals and lower case, length, and grammatical persons.
 
-    A place, a credit and a list of names differ by these from what a person tells.
+    These distinguish a place, a credit or a list of names from personal text.
     """
     words = _TOKEN.findall(sentence)
     letters = _LETTERS.findall(sentence)
@@ -192,7 +192,7 @@ def _form(word: str) -> str:
 
 
 def _hashed(text: bytes) -> tuple[Integers, Integers, Integers]:
-    """Return of each part of ``text`` its slot, where it begins and where it ends."""
+    """Return the slot, the start and the end of each part of ``text``."""
     codes = np.frombuffer(text, np.uint8)
     sums = np.zeros(len(codes) + 1, np.uint64)
     np.cumsum(_BYTES[codes] * _POWERS[: len(codes)], out=sums[1:])
@@ -224,19 +224,19 @@ def _replaced(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the rules found out about a sentence before the model is asked."""
+    """The findings of the rules about a sentence before the model runs."""
 
     words: int
     removed: str  # the rule that removed it, or nothing
-    sign: bool  # it holds a certain sign
+    sign: bool  # it contains a certain sign
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model makes of a caption.
+    """The model's scores of a caption.
 
-    ``sentences`` is of each sentence the probability that it isn't natural text, ``caption`` the probability that the caption
-    doesn't belong in a corpus.
+    ``sentences`` has the probability of each sentence that it isn't natural text, ``caption`` the probability that the
+    caption doesn't belong in a corpus.
     """
 
     sentences: list[float]
@@ -252,7 +252,7 @@ class Model:
         self.sentence, self.caption = arrays["sentence"].tolist(), arrays["caption"].tolist()
 
     def scores(self, sentences: Sequence[str], facts: Sequence[Facts]) -> Scores:
-        """Return the scores of a caption and its ``sentences``, in their order, as they are before a rule changed them."""
+        """Return the scores of a caption and of its original ``sentences``, in order."""
         logits = self.logits(features(sentences), len(sentences))
         caption = _dot(caption_features(*logits, facts), self.caption)
         rows = sentence_features(*logits, caption, facts)
@@ -268,7 +268,7 @@ class Model:
         return [_bound(logit + self.bias[0]) for logit in natural], [_bound(logit + self.bias[1]) for logit in pitch], _bound(whole)
 
     def deciding_words(self, sentence: str, most: int = 3) -> list[str]:
-        """Return the words of ``sentence`` that speak most against it, strongest first."""
+        """Return the words of ``sentence`` with the strongest evidence against it, strongest first."""
         text, _ = _tokens([sentence])
         slots, start, end = _hashed(text)
         weights = self.words[slots, 0] / np.where(slots < 1 << BITS, np.sqrt(sum(slots < 1 << BITS)), np.sqrt(sum(slots >= 1 << BITS)))
@@ -288,7 +288,7 @@ def _bound(logit: float) -> float:
 
 
 def _dot(row: Sequence[float], weights: Sequence[float]) -> float:
-    """Return the product of ``row`` with all but the last of ``weights``, which is added."""
+    """Return the dot product of ``row`` and ``weights`` plus the last weight, the bias."""
     return float(sum(map(operator.mul, row, weights))) + weights[-1]
 
 
@@ -314,13 +314,13 @@ def model() -> Model:
 
 
 def values(found: Features) -> NDArray[np.float32]:
-    """Return of each part its value: one over the root of how many parts of its kind its sentence has."""
+    """Return the value of each part: one over the root of the number of parts of its kind in its sentence."""
     kind = found.sentences * 2 + (found.slots >> BITS)
     return np.asarray((1 / np.sqrt(np.maximum(1, np.bincount(kind)))).astype(np.float32)[kind])
 
 
 def in_whole(found: Features) -> tuple[Integers, NDArray[np.float32]]:
-    """Return the different parts of a caption as a whole, and of each its value."""
+    """Return the different parts of a caption as a whole, and the value of each."""
     slots = _different(np.sort(found.slots)) if found.sentences[-1] else found.slots
     words = int(np.searchsorted(slots, 1 << BITS))
     value = np.empty(len(slots), np.float32)
@@ -329,7 +329,7 @@ def in_whole(found: Features) -> tuple[Integers, NDArray[np.float32]]:
 
 
 def caption_features(natural: Sequence[float], pitch: Sequence[float], whole: float, facts: Sequence[Facts]) -> list[float]:
-    """Return what the verdict on a caption is made of: its own logit, its sentences' logits and what the rules removed."""
+    """Return the features of a caption's score: its own logit, its sentences' logits and what the rules removed."""
     words = [max(1, fact.words) for fact in facts]
     total = sum(words)
     left = [logit for logit, fact in zip(natural, facts) if not fact.removed]
@@ -372,5 +372,5 @@ def probability(logit: float) -> float:
 
 
 def word_count(text: str) -> int:
-    """Return how many words of two letters and more ``text`` has, without tags, handles and addresses."""
+    """Return the number of words with two letters or more in ``text``, without tags, handles and addresses."""
     return len(_LETTERS.findall(_NO_WORDS.sub(" ", text) if "@" in text or "#" in text or "." in text else text))

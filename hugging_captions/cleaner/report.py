@@ -1,4 +1,4 @@
-"""A cleaning to look at: a page, a picture, and samples of what was dropped or changed.
+"""Reports on a cleaning: a page, a picture, and samples of dropped and changed captions.
 
 ``report`` reads text/<tag>/captions.txt, dropped.jsonl and cleaning.json and writes cleaning.html and cleaning.png next to them;
 ``review`` reads posts.jsonl and dropped.jsonl.
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Bars of languages; the rest is one more.
+#: Bars of languages; one more shows the rest.
 LANGUAGES = 8
-#: Words at which the distribution of lengths ends; longer captions are in its last bar.
+#: Words at which the histogram of lengths ends; its last bar has all longer captions.
 MOST_WORDS = 80
-#: Captions that the page shows of what was kept, and posts of each reason.
+#: Kept captions on the page, and dropped posts per reason.
 SAMPLES = 20
-#: The lengths that the page shows, as shares of the captions that are shorter.
+#: The percentiles of length on the page.
 QUANTILES = {"shortest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "longest": 1.0}
-#: Posts that are cleaned again for each changed caption that is shown, at most.
+#: Most posts that are cleaned again for each changed caption shown.
 LOOKED_AT = 40
-#: The seed of the samples: the same cleaning shows the same captions.
+#: Seed of the samples: the same cleaning shows the same captions.
 SEED = 0
 
 
 def review(tag: str, count: int, options: CleanOptions, store: Store) -> str:
-    """Return up to ``count`` captions that each rule dropped, and as many that were changed and kept, drawn at random, to be read.
+    """Return a random sample of up to ``count`` captions dropped by each rule, and of as many that were changed and kept.
 
     Raises:
         InputError: the tag was not cleaned yet, or its files can't be read.
@@ -66,7 +66,7 @@ def review(tag: str, count: int, options: CleanOptions, store: Store) -> str:
 
 
 def _dropped(tag: str, most: int, store: Store) -> dict[str, tuple[int, list[dict[str, str]]]]:
-    """Return by reason, in the order of the rules, the number of posts in dropped.jsonl and up to ``most`` of them, drawn at random."""
+    """Return for each reason, in rule order, the number of posts in dropped.jsonl and a random sample of up to ``most``."""
     rng, seen = random.Random(SEED), Counter[str]()
     samples: dict[str, list[dict[str, str]]] = {name: [] for name in rules.rule_names()}
     try:
@@ -81,7 +81,7 @@ def _dropped(tag: str, most: int, store: Store) -> dict[str, tuple[int, list[dic
 
 
 def _draw_one(sample: list[T], item: T, seen: int, most: int, rng: random.Random) -> None:
-    """Give ``item``, before which ``seen`` others came, the same chance as those to be in ``sample``, which holds ``most``."""
+    """Add ``item`` to a uniform ``sample`` of at most ``most`` items; ``seen`` items came before it (reservoir sampling)."""
     if seen < most:
         sample.append(item)
     elif (place := rng.randrange(seen + 1)) < most:
@@ -89,7 +89,7 @@ def _draw_one(sample: list[T], item: T, seen: int, most: int, rng: random.Random
 
 
 def _changed(tag: str, most: int, options: CleanOptions, store: Store) -> Iterable[tuple[Post, str]]:
-    """Yield posts in a random order whose captions the rules change and keep, with what they become."""
+    """Yield, in random order, posts whose captions the rules change and keep, with the results."""
     rng = random.Random(SEED)
     sample: list[Post] = []
     for number, post in enumerate(read_posts(store.posts(tag), lambda number, reason: None)):
@@ -106,7 +106,7 @@ def _indented(text: str) -> list[str]:
 
 
 def report(result: CleanResult, store: Store) -> Path:
-    """Write the cleaning of one tag as text/<tag>/cleaning.html, with the picture in it and next to it, and return the page's path.
+    """Write text/<tag>/cleaning.html and cleaning.png, which the page embeds, and return the page's path.
 
     Raises:
         InputError: a file of the cleaning can't be read.
@@ -123,7 +123,7 @@ def report(result: CleanResult, store: Store) -> Path:
 
 
 def _figures(result: CleanResult, words: Sequence[int]) -> dict[str, Any]:
-    """Return what the page says in figures: ``words`` are the lengths of the kept captions, sorted."""
+    """Return the figures on the page; ``words`` are the sorted lengths of the kept captions."""
     counts = {"posts": result.posts, **result.dropped, "kept": result.kept}
     kept = f"{console.count(result.kept, 'caption')} kept ({share(result.kept, result.posts)})"
     return {
@@ -141,7 +141,7 @@ def _shares(counts: Mapping[str, int], of: int) -> list[tuple[str, str, str]]:
 
 
 def _samples(captions: Sequence[str], result: CleanResult, store: Store) -> dict[str, Any]:
-    """Return captions that were kept, posts that were dropped by each rule, and how the tag was cleaned."""
+    """Return samples of kept captions and of posts dropped by each rule, and the options and versions of the cleaning."""
     means = {rule.name: rule.description for rule in rules.RULES}
     record = read_json(store.cleaning(result.tag))
     named = ("cleaned_with", "damaged_lines", "posts_sha256", "captions_sha256", "command")
@@ -193,7 +193,7 @@ def _draw_lengths(axes: Axes, words: Sequence[int]) -> None:
 
 
 def _commonest(languages: Mapping[str, int]) -> dict[str, int]:
-    """Return the counts of ``LANGUAGES`` languages, and that of all others together."""
+    """Return the counts of the ``LANGUAGES`` commonest languages, and of all others together."""
     shown = dict(list(languages.items())[:LANGUAGES])
     rest = sum(languages.values()) - sum(shown.values())
     return shown | ({"others": rest} if rest else {})

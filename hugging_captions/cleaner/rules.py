@@ -1,4 +1,4 @@
-"""The rules in their order, and what they make of one post: its clean text, or the reason why it is dropped.
+"""The rules in order, and their result for one post: its clean text, or the reason why it is dropped.
 
 Pure functions from a post and the options to a verdict. Duplicates need all posts: the pipeline drops them.
 """
@@ -21,18 +21,18 @@ from . import duplicates, normalize, privacy, promotion, tags
 from .credits import without_credits
 from .sentences import Sentence, join, split
 
-#: Characters that no caption has, even if each of Instagram's 2,200 is escaped as <U+0001F5A4>: a longer one is dropped unread.
+#: More characters than any caption has, even if each of Instagram's 2,200 is escaped as <U+0001F5A4>; longer ones are dropped unread.
 LONGEST = 12 * 2200
-#: How far above the threshold of a caption that of a sentence is, as a share of the way to 1.
+#: The sentence threshold lies above the caption threshold by this share of the distance to 1.
 SENTENCE_MARGIN = 0.25
-#: A sentence of so few words behind a removed one on its line goes with it.
+#: A sentence of at most this many words after a removed one on the same line is removed too.
 SHORT = 2
-#: Rounds of the rules that change a sentence.
+#: Most rounds of the rules that change a sentence.
 MAX_ROUNDS = 4
-#: What a caption is stripped of first; not of other spaces, which may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
+#: Characters stripped first; other spaces may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
 _SPACES = " \t\r\n"
 _WORD = re.compile(r"[^\W_]")
-#: What a sentence that refers to the one before it begins with.
+#: The beginning of a sentence that refers to the one before it.
 _REFERS = re.compile(
     r"(?:And|But|Or|So|Also|Because|Which|Plus|Then|He|She|They|It|His|Her|Their|This|That|These|Those|Both|Neither)\b", re.IGNORECASE
 )
@@ -43,7 +43,7 @@ Reason = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules made of one post: its clean text, or the reason why it is dropped."""
+    """The result of the rules for one post: its clean text, or the reason why it is dropped."""
 
     shortcode: str
     text: str
@@ -73,10 +73,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule by the name that DOCS.md and dropped.jsonl give it; ``before`` and ``after`` show what it does (nothing: dropped).
+    """A rule, by its name in DOCS.md and dropped.jsonl; ``before`` and ``after`` are an example (an empty ``after``: dropped).
 
-    ``change`` returns a changed caption, before that is cut into sentences. ``each`` returns a changed sentence, an empty one to remove it.
-    ``judge`` removes sentences. ``drop`` returns why a post is dropped, or None. The rules with none of these drop duplicates.
+    ``change`` returns the changed caption, before it is split into sentences. ``each`` returns the changed sentence, empty to remove it.
+    ``remove`` removes sentences. ``drop`` returns why a post is dropped, or None. The rules with none of these drop duplicates.
     """
 
     name: str
@@ -85,17 +85,17 @@ class Rule:
     after: str = ""
     change: Callable[[str], str] | None = None
     each: Callable[[str, CleanOptions], str] | None = None
-    judge: Callable[[Draft], None] | None = None
+    remove: Callable[[Draft], None] | None = None
     drop: Callable[[Draft], str | None] | None = None
 
 
 def rule_names() -> list[str]:
-    """Return the names of all rules in their order."""
+    """Return the names of all rules in order."""
     return [rule.name for rule in RULES]
 
 
 def refuse_unknown(options: CleanOptions) -> None:
-    """Return if the rules and the language that ``options`` name exist, and the weights of the promotion rule can be read.
+    """Check that the rules and the language in ``options`` exist, and that the weights of the promotion rule can be read.
 
     Raises:
         UsageError: a rule or the language doesn't exist.
@@ -110,7 +110,7 @@ def refuse_unknown(options: CleanOptions) -> None:
 
 
 def examine(post: Post, options: CleanOptions) -> Verdict:
-    """Return what the rules make of ``post`` alone; rules after the one that drops it are not asked."""
+    """Return the result of the rules for ``post`` alone; the rule that drops it is the last that runs."""
     draft = read(post, options)
     likes = -1 if post.likes is None else post.likes
     if draft.reason:
@@ -121,7 +121,7 @@ def examine(post: Post, options: CleanOptions) -> Verdict:
 
 
 def read(post: Post, options: CleanOptions) -> Draft:
-    """Return ``post`` as the rules leave it, sentence by sentence, with the reason why it is dropped, if it is."""
+    """Return ``post`` after all rules, sentence by sentence, with the reason if it is dropped."""
     draft = Draft(post, options, (post.caption or "").strip(_SPACES))
     if len(draft.text) > LONGEST:
         draft.reason = "too-long", str(len(draft.text))
@@ -137,7 +137,7 @@ def read(post: Post, options: CleanOptions) -> Draft:
 
 
 def _change_sentences(draft: Draft) -> None:
-    """Apply the rules that change sentences until none does: what one removes can uncover work for an earlier one."""
+    """Apply the rules that change sentences until none does: one rule's removal can make an earlier rule match."""
     chosen = [rule for rule in SENTENCE_RULES if rule.name not in draft.options.skip_rule]
     changed: set[str] = set()
     waiting = draft.sentences
@@ -169,7 +169,7 @@ def _change(sentence: Sentence, chosen: Sequence[Rule], options: CleanOptions, c
 
 
 def _hold_back(draft: Draft) -> None:
-    """Remove the sentences in which something private is left, or all if it is only seen in their company."""
+    """Remove the sentences that still contain private data, or all if it appears only in the joined text."""
     draft.text = join(draft.sentences)
     if not holds_private_data(draft.text):
         return
@@ -180,12 +180,12 @@ def _hold_back(draft: Draft) -> None:
 
 
 def _apply(rule: Rule, draft: Draft) -> None:
-    """Let ``rule`` change ``draft``, and drop it if the rule says so."""
+    """Apply ``rule`` to ``draft``, and mark it as dropped if the rule drops it."""
     before, whole = draft.text, draft.post.caption or ""
     if rule.change:
         draft.text = rule.change(draft.text)
-    if rule.judge:
-        rule.judge(draft)
+    if rule.remove:
+        rule.remove(draft)
         draft.text = normalize.without_lone_halves(whole, join(draft.sentences)) if draft.sentences else draft.text
     if draft.text != before:
         draft.changed.append(rule.name)
@@ -196,7 +196,7 @@ def _apply(rule: Rule, draft: Draft) -> None:
 
 
 def _most_of_it(draft: Draft) -> Reason | None:
-    """Return the rule that removed most words of ``draft``, with what it removed, or None if nothing was removed."""
+    """Return the rule that removed most words of ``draft``, with the removed text, or None."""
     words: Counter[str] = Counter()
     for sentence in draft.sentences:
         if sentence.reason:
@@ -208,19 +208,19 @@ def _most_of_it(draft: Draft) -> Reason | None:
 
 
 def _detail(sentence: Sentence) -> str:
-    """Return why a sentence was removed: what the rule found, or the words by which the model decided."""
+    """Return why a sentence was removed: the match of the rule, or the words that decided the model."""
     if sentence.reason != "promotion" or sentence.detail != sentence.source:
         return sentence.detail
     return ", ".join(promotion.model().deciding_words(sentence.source)) or "its place in the caption"
 
 
 def rewrite(text: str, options: CleanOptions) -> Draft:
-    """Return what the rules make of a caption."""
+    """Return the result of the rules for a caption."""
     return read(Post("", text, None, None, "", ""), options)
 
 
 def explain(post: Post, options: CleanOptions) -> str:
-    """Return what the rules did to ``post``, a line for each sentence: its letter (``LETTERS``), its score, and the words that decided.
+    """Return one line for each sentence of ``post``: its letter (``LETTERS``), its score, and the deciding words.
 
     Raises:
         UsageError, InputError: ``refuse_unknown``.
@@ -255,8 +255,8 @@ def _is_english(draft: Draft) -> bool:
 
 
 def _remove_foreign(draft: Draft) -> None:
-    """Remove the sentences that are surely in another language than the wanted one."""
-    if draft.options.language == "any" or len(draft.sentences) == 1:  # then the caption is dropped or isn't
+    """Remove the sentences that are certainly not in the wanted language."""
+    if draft.options.language == "any" or len(draft.sentences) == 1:  # a single sentence: the caption is kept or dropped as a whole
         return
     for sentence in draft.sentences:
         if sentence.text and (code := language.foreign(sentence.text, draft.options.language)):
@@ -277,7 +277,7 @@ def _is_in_another_language(draft: Draft) -> str | None:
 
 
 def _remove_promotion(draft: Draft) -> None:
-    """Score the caption and its sentences; remove those that don't belong."""
+    """Score the caption and its sentences; remove the sentences above the threshold."""
     limit = draft.options.promotion_threshold
     if not draft.sentences:
         return
@@ -303,7 +303,7 @@ def _belongs_to(before: Sentence | None, sentence: Sentence) -> bool:
 
 
 def facts(draft: Draft) -> list[promotion.Facts]:
-    """Return what the rules found out about each sentence."""
+    """Return the findings of the rules about each sentence."""
     signs = bool(promotion.sign("\n".join(sentence.source for sentence in draft.sentences)))
     return [
         promotion.Facts(promotion.word_count(sentence.source), sentence.reason, signs and bool(promotion.sign(sentence.source)))
@@ -312,7 +312,7 @@ def facts(draft: Draft) -> list[promotion.Facts]:
 
 
 def _remove_what_depends(draft: Draft) -> None:
-    """Remove what can't stand without a removed neighbour: its emoji, and on its line what goes on after it or leads to it."""
+    """Remove the parts that depend on a removed neighbour: its emoji, and its continuation or introduction on the same line."""
     removed = True
     while removed:
         removed = False
@@ -330,7 +330,7 @@ def _remove_what_depends(draft: Draft) -> None:
 
 
 def _depends(text: str) -> bool:
-    """Return whether a sentence goes on after the one before it, so that it can't stand without."""
+    """Return whether a sentence continues the one before it and can't stand alone."""
     return bool(_REFERS.match(text)) or word_count(text, SHORT + 1) <= SHORT
 
 
@@ -340,7 +340,7 @@ def _leads_to(text: str, reason: str) -> bool:
 
 
 def _promotes(draft: Draft) -> str | None:
-    if _has_no_text(draft) is not None:  # that is charged to the rule that removed most of it
+    if _has_no_text(draft) is not None:  # the reason is then the rule that removed most of it
         return None
     return f"score {draft.score:.2f}" if draft.score >= draft.options.promotion_threshold else None
 
@@ -359,7 +359,7 @@ def _is_long(draft: Draft) -> str | None:
 
 
 def _alone(function: Callable[[str], str]) -> Callable[[str, CleanOptions], str]:
-    """Return ``function`` for a rule that no option affects."""
+    """Return ``function`` with an unused second argument, for a rule without options."""
     return lambda text, options: function(text)
 
 
@@ -378,9 +378,9 @@ RULES = (
     Rule("encoding", "undo mojibake, HTML entities and <U+...> escapes",
          "Nobody told the owls of the old cafÃ© &amp; bar", "Nobody told the owls of the old café & bar",
          change=normalize.repair_encoding),
-    Rule("characters", "NFC, plain spaces and letters; nothing invisible, no space before a mark",
+    Rule("characters", "normalize to NFC and plain letters; remove invisible characters and spaces before punctuation",
          "The lake is so 𝓬𝓪𝓵𝓶 today !", "The lake is so calm today!", change=normalize.plain_characters),
-    Rule("separators", "remove lines of dots and dashes, and such marks alone at line ends",
+    Rule("separators", "remove lines of dots or dashes, and isolated marks at line ends",
          "Fog again this morning\n.\n.\nand then the rain", "Fog again this morning\n\nand then the rain",
          change=normalize.without_separators),
     Rule("credits", "remove credits, reposts, lists of roles, clothes or gear; what follows a credit stays",
@@ -392,38 +392,38 @@ RULES = (
     Rule("emails", "remove the sentences that hold an e-mail address",
          "We slept in the hut and heard the owls. Write to owl@example.com.", "We slept in the hut and heard the owls.",
          each=_alone(privacy.without_emails)),
-    Rule("urls", "remove URLs, with the sentence that needs them",
+    Rule("urls", "remove URLs, and the sentences that need them",
          "The walk took us nine hours and I loved it. example.com/walk", "The walk took us nine hours and I loved it.",
          each=_alone(privacy.without_urls)),
     Rule("phones", "remove the sentences that hold a phone number",
          "We were so tired when we made it up there. Call +1 970 555 0100.", "We were so tired when we made it up there.",
          each=_alone(privacy.without_phones)),
-    Rule("handles", "remove @handles with what leads to them, and the sentences that need them (--handles keep: none)",
+    Rule("handles", "remove @handles with their introduction, and the sentences that need them (--handles keep: none)",
          "I walked home through the fog with @ann.lee and I loved it. @bea slept.", "I walked home through the fog and I loved it.",
          each=_without_handles),
     Rule("runs", "keep at most three of the same mark or emoji in a row",
          "It snowed on us in June!!!!!!", "It snowed on us in June!!!", each=_alone(normalize.short_runs)),
     Rule("emoji", "with --emoji drop: remove emoji", each=_without_emoji),
-    Rule("language", "remove sentences in another language than --language; drop a caption that is, or below --min-language-score",
+    Rule("language", "remove sentences in other languages than --language; drop captions in another one or below --min-language-score",
          "The lake is still frozen. El lago todavía está congelado.", "The lake is still frozen.",
-         judge=_remove_foreign, drop=_is_in_another_language),
-    Rule("promotion", "remove sentences that sell, beg or aren't natural text; drop a caption that is a pitch (--promotion-threshold)",
+         remove=_remove_foreign, drop=_is_in_another_language),
+    Rule("promotion", "remove sentences that sell, beg or aren't natural text; drop promotional captions (--promotion-threshold)",
          "I walked home through the fog and it was lovely. Link in bio!", "I walked home through the fog and it was lovely.",
-         judge=_remove_promotion, drop=_promotes),
+         remove=_remove_promotion, drop=_promotes),
     Rule("no-text", "no letter is left", drop=_has_no_text),
     Rule("too-few-words", "fewer words than --min-words", drop=_has_few_words),
     Rule("too-long", "more characters than --max-chars", drop=_is_long),
     Rule("exact-duplicate", "the same clean caption as a post with more likes"),
-    Rule("folded-duplicate", "the same but for case, punctuation, emoji and tags"),
-    Rule("near-duplicate", "above --near-threshold like a post with more likes"),
+    Rule("folded-duplicate", "the same except for case, punctuation, emoji and tags"),
+    Rule("near-duplicate", "similarity above --near-threshold to a post with more likes"),
 )  # fmt: skip
 SENTENCE_RULES = tuple(rule for rule in RULES if rule.each)
-#: Rules that remove sentences which the next one may refer to.
+#: Rules whose removed sentences the next sentence may refer to.
 _TOOK_TEXT = frozenset(("handles", "urls", "emails", "phones", "promotion", "language"))
 _PRIVATE = frozenset(("emails", "urls", "phones", "handles"))
-#: Of a caption of which too little is left, the reason is the rule that removed most of it.
+#: If too little of a caption is left, the reason is the rule that removed most of it.
 _OF_WHAT_IS_LEFT = frozenset(("no-text", "too-few-words"))
-#: What ``explain`` shows for a sentence by the rule that removed it: credit, not repairable, other language, plea or pitch; k is kept.
+#: The letters in ``explain``, by the rule that removed the sentence: credit, not repairable, other language, plea or pitch; k is kept.
 LETTERS = {"credits": "c", "tags": "h", "emails": "h", "urls": "h", "phones": "h", "handles": "h", "language": "o", "promotion": "p"}
 """The letter of a kept sentence is k."""
 DROPS = {rule.name: rule.description for rule in RULES if rule.drop or not (rule.change or rule.each)}

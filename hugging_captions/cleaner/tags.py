@@ -1,4 +1,4 @@
-"""Remove the tags of a sentence, or keep what they say: leading and trailing ones go, one inside a sentence becomes its words.
+"""Tags of a sentence: leading and trailing ones are removed, a tag inside a sentence is replaced by its words.
 
 Pure functions of a sentence.
 """
@@ -13,38 +13,38 @@ from ..language import word_costs
 from ..text import EMOJI, TAG, TAG_OR_HANDLE, word_set
 from .normalize import close_gap, leads_on, needs_more, tidy
 
-#: A tag of nothing but an emoji, one that was never written, one with a bracket in it, and a run of # that ends a text, from its first one.
+#: A tag of only an emoji, a # without a tag, a tag with a bracket in it, and a run of # at the end of a text.
 _EMPTY_TAG = re.compile(r"#(?:(?=[^\w\s\x00-\x7f])|(?=\s+[^\W\d])|\(\w*[^\W\d]\w*\)\w*)|(?<!\S)(?<!#\s)(?<!#\s\s)#[#\s]*+$")
 _GLUED_TAG = re.compile(r"#(?<=\w#)(?=\w)")
 _HANDLE_BEHIND_TAG = re.compile(rf"({TAG})@(?=\w)")
 _TAG = re.compile(TAG)
 _NO_EMOJI = re.compile(r"[ .•·|–—-]+(?=\W*$)")
-#: Tags before a sentence: it begins after them.
+#: Tags before a sentence.
 _LEADING = re.compile(rf"^[^\w\#@]*(?:{TAG}(?!\w)[ ,.:|/•·–-]*)+(?=[\"“'‘(]?[A-Z0-9]|[{EMOJI}])")
-#: What may stand between the tags behind a sentence, and after them.
+#: Characters allowed between and after the tags at the end of a sentence.
 _GAP = re.compile(r"[^\w#@]*")
-#: A tag behind a clause: the sentence reads without it.
+#: A tag after a clause: the sentence is complete without it.
 _BEHIND_CLAUSE = re.compile(rf"\s*(?:$|[,.;:!?)–—{EMOJI}]|- |\||(?:and|but|so|because|when|while)\b)")
 
-#: A word of so many letters may be several glued ("throwback" is not, "happyweekend" is); one of so many that can't be split is a name
-#: or an abbreviation. A longer one of another alphabet than ASCII, which is not split, is several.
+#: A word of this length may be several joined words ("throwback" is not, "happyweekend" is); one of this length that can't be split is a
+#: name or an abbreviation. A longer word outside ASCII, which is not split, counts as several.
 SHORTEST_GLUED, SHORTEST_UNREADABLE, LONGEST_WORD = 7, 8, 12
-#: Longer words are looked for in no tag.
+#: Longest word that is searched in a tag.
 LONGEST_LISTED = 24
-#: A tag is split into words that are all among so many, two or a name of a time: #earthday is Earth Day, and
-#: #actonclimate is not Acton Climate.
+#: A tag is split into two words, or three with a word of time at the end, if all are among this many commonest ones: #earthday is
+#: Earth Day, but #actonclimate is not Acton Climate.
 COMMONEST = 3000
 LONGEST_ACRONYM = 8
-#: Words younger than the list that splits them.
+#: Words missing in the word list.
 _WHOLE = word_set(
     "selfie selfies badass tshirt tshirts influencer influencers hashtag hashtags instagram podcast podcasts podcaster airbnb vlogger "
     "vlogging blogger bloggers blogging emoji emojis staycation glamping babymoon brunching brunched crossfit bulletproof balayage "
     "edamame cappadocia portofino glutamine agrotourism foodie foodies rewilding upcycled upcycling crowdfunding bitcoin smoothie smoothies"
 )
-#: Words of one or two letters that others are glued to.
+#: Words of one or two letters that may be joined to others.
 _SMALL = word_set("a i is in on of to my me we as at by it so up us go no or an am be do he if oh la el de")
 _TIMES = word_set("day days week weekend month year night morning evening")
-#: Letters and digits that nobody writes as one word: a year after a name, the days of a challenge; "4th", "10k" and "mp3" are words.
+#: Letters with digits that aren't one word: a year after a name, the days of a challenge; "4th", "10k" and "mp3" are words.
 _WITH_DIGITS = re.compile(r"[^\W\d_]{3,}\d{2,}|(?=\w*\d)(?=\w*[^\W\d])\w{6,}")
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -53,10 +53,10 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
     """Return a sentence without the tags around it, and the tags inside it as words.
 
     Returns:
-        The sentence; empty if it holds nothing but tags, or can't do without one that is no certain words.
+        The sentence; empty if it has only tags, or needs a tag that can't be split into words with certainty.
 
     Args:
-        inline_tags: what becomes of a tag inside the sentence: with ``word`` its words, with ``keep`` it stays, with ``drop`` it goes.
+        inline_tags: ``word`` replaces a tag inside the sentence by its words, ``keep`` keeps it, ``drop`` removes it.
     """
     if "#" not in text:
         return text
@@ -78,12 +78,12 @@ def without_tags(text: str, inline_tags: str = "word") -> str:
 
 
 def _if_words_are_left(text: str) -> str:
-    """Return ``text``, or nothing if its tags leave no more than a label: a word without a mark behind it."""
+    """Return ``text``, or an empty text if only a label is left without its tags: a word without punctuation after it."""
     return text if "@" in text or " " in text.strip() or text[-1:] in ".!?…" or not text.isascii() else ""
 
 
 def _without_trailing(text: str) -> str:
-    """Return ``text`` without the tags at its end; the first of them stays if the words before lead on to it, handles stay."""
+    """Return ``text`` without the tags at its end; the first one stays if the words before it require it, and handles stay."""
     tokens = list(TAG_OR_HANDLE.finditer(text))
     first, end = len(tokens), len(text)
     while first and _GAP.fullmatch(text, tokens[first - 1].end(), end):
@@ -103,7 +103,7 @@ def _without_trailing(text: str) -> str:
 
 
 def _as_words(tag: str) -> str:
-    """Return the words of a tag, "Rocky Mountain Park" of #RockyMountain_Park, "follow me" of #followme; nothing if they are unclear."""
+    """Return the words of a tag ("Rocky Mountain Park" of #RockyMountain_Park, "follow me" of #followme), empty if uncertain."""
     parts = _WORD_START.sub(" ", tag[1:]).replace("_", " ").split()
     if not parts or any(_is_unclear(part, len(parts)) for part in parts):
         return ""
@@ -113,7 +113,7 @@ def _as_words(tag: str) -> str:
 
 
 def _is_unclear(part: str, parts: int) -> bool:
-    """Return whether one of the ``parts`` of a tag is no word that a sentence can do with."""
+    """Return whether one of the ``parts`` of a tag can't be used as a word in a sentence."""
     return bool(
         (len(part) > LONGEST_WORD and part.islower() and not part.isascii())
         or _WITH_DIGITS.fullmatch(part)
@@ -125,7 +125,7 @@ def _is_unclear(part: str, parts: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def _unglued(word: str) -> str:
-    """Return the words that ``word`` is made of, ``word`` itself if it is one, and nothing for a name or a whole phrase."""
+    """Return the words that make up ``word``, ``word`` itself if it is one, and an empty text for a name or a phrase."""
     if len(word) < SHORTEST_GLUED or not word.isalpha() or word in _WHOLE:
         return word
     parts = _likeliest_words(word)
@@ -139,9 +139,9 @@ def _unglued(word: str) -> str:
 
 
 def _likeliest_words(glued: str) -> list[str]:
-    """Return the likeliest words that ``glued`` is made of; letters that are in none stand alone."""
+    """Return the likeliest words that make up ``glued``; letters in none of them are separate items."""
     costs = word_costs()
-    best, starts = [0.0], [0]  # of each beginning: the lowest cost, and where its last word starts
+    best, starts = [0.0], [0]  # for each prefix: the lowest cost, and the start of its last word
     for end in range(1, len(glued) + 1):
         ways = [
             (best[start] + costs[word], start) for start in range(max(0, end - LONGEST_LISTED), end) if (word := glued[start:end]) in costs

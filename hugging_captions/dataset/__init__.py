@@ -1,4 +1,4 @@
-"""Captions to what training needs: the corpus of one or more tags, its held-out captions, token rows and batches.
+"""Training data: the corpus of one or more tags, its held-out captions, token rows and batches.
 
 Reads text/<tag>/captions.txt and cleaning.json; writes nothing. ``load`` reads and splits, ``encode`` makes token rows.
 """

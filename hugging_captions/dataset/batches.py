@@ -1,8 +1,7 @@
 """Captions to token rows, and token rows to batches.
 
-One caption is one document, ``start caption end``: the start token is the one that documents of the base model's
-pretraining began with (``models.start_token``), so an empty prompt works; the end token is eos and is trained, so the
-model learns to stop.
+One caption is one document, ``start caption end``: the start token is the one that began documents in the base model's
+pretraining (``models.start_token``), so an empty prompt works. The end token is eos and is trained, so the model learns to stop.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Label of a position that is not trained: padding, and the start token that nothing predicts.
+#: Label of a position that is not trained: padding, and the start token, which nothing precedes.
 IGNORED = -100
-#: Captions that are encoded at a time: what a tokenizer returns is dozens of times as large as the tokens.
+#: Captions encoded at a time: a tokenizer's output is dozens of times as large as the token ids.
 ENCODED_AT_ONCE = 10_000
 
 Row = Sequence[int]
@@ -34,7 +33,7 @@ Row = Sequence[int]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Token rows of the held-out captions, the tag and the UTF-8 bytes (with one for the end) of each."""
+    """Token rows of the held-out captions, with the tag and the UTF-8 bytes (plus one for the end) of each."""
 
     rows: Sequence[Row]
     tags: Sequence[str]
@@ -43,7 +42,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token rows to train on, four bytes a token, the held-out captions, and how many captions were cut."""
+    """Token rows to train on (four bytes a token), the held-out captions, and the number of cut captions."""
 
     train: Sequence[Row]
     held_out: HeldOut
@@ -51,7 +50,7 @@ class Encoded:
 
 
 def encode(corpus: Corpus, base: LoadedModel, block: int | None = None) -> Encoded:
-    """Return both sides of the corpus as token rows, and log what is unusual about them.
+    """Return both parts of the corpus as token rows; log warnings about missing held-out and cut captions.
 
     Args:
         block: tokens of a training row if captions are grouped, see ``blocks``; None: one caption is one row.
@@ -68,9 +67,9 @@ def encode(corpus: Corpus, base: LoadedModel, block: int | None = None) -> Encod
 
 
 def encode_captions(captions: Sequence[str], base: LoadedModel) -> tuple[list[Row], int]:
-    """Return each caption as ``start caption end``, and how many were cut.
+    """Return each caption as ``start caption end``, and the number of cut captions.
 
-    A caption longer than the model's positions is cut at a word and loses its end token,
+    A caption longer than the model's positions is cut at a word and gets no end token,
     so that the model doesn't learn to stop in the middle of a sentence.
     """
     rows: list[Row] = []
@@ -87,12 +86,12 @@ def encode_captions(captions: Sequence[str], base: LoadedModel) -> tuple[list[Ro
 def _token_ids(captions: Sequence[str], tokenizer: Tokenizer) -> Iterator[list[int]]:
     waiting = iter(captions)
     while some := list(islice(waiting, ENCODED_AT_ONCE)):
-        # verbose=False: the length warning would be given here, where the cut is still to come
+        # verbose=False: no warning about lengths here, because long rows are cut afterwards
         yield from tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def _cut_at_word(caption: str, tokenizer: Tokenizer, length: int) -> list[int]:
-    """Return at most ``length`` token ids of the beginning of ``caption``, ending with a whole word."""
+    """Return the first token ids of ``caption``, at most ``length``, ending with a whole word."""
 
     def ids(text: str) -> list[int]:
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:length])
@@ -102,21 +101,21 @@ def _cut_at_word(caption: str, tokenizer: Tokenizer, length: int) -> list[int]:
 
 
 def blocks(rows: Sequence[Row], size: int) -> list[Row]:
-    """Return all ``rows`` one after the other, an end token between them, cut every ``size`` tokens.
+    """Return all ``rows`` concatenated, with an end token between them, cut every ``size`` tokens.
 
-    The 2020 recipe and Hugging Face's run_clm.py group texts so: captions see each other and are cut anywhere.
-    The rest that fills no block is dropped, unless it is all there is.
+    The 2020 recipe and Hugging Face's run_clm.py group texts in this way: captions see each other and are cut anywhere.
+    An incomplete last block is dropped, unless it is the only one.
     """
     stream = array("i", (token for i, row in enumerate(rows) for token in (row if i == 0 else row[1:])))
     return [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)] or [stream]
 
 
 class TokenBatches:
-    """Batches of row indices: rows of like length together, ``batch_tokens`` positions at most, padding included.
+    """Batches of row indices: rows of similar length, at most ``batch_tokens`` positions with padding.
 
-    A row that is longer than ``batch_tokens`` is a batch of its own, the only kind that is larger. ``epoch`` and
-    ``seed`` alone decide which rows of equal length share a batch, and the order of the batches; whoever trains
-    sets ``epoch``. Each epoch has the same number of batches, because the sorted lengths are the same.
+    Only a single row that is longer than ``batch_tokens`` makes a larger batch. ``epoch`` (set by the trainer) and
+    ``seed`` alone decide which rows of equal length share a batch, and the order of the batches. Each epoch has the
+    same number of batches, because the sorted lengths are the same.
     """
 
     def __init__(self, lengths: Sequence[int], batch_tokens: int, seed: int, shuffle: bool = True) -> None:
@@ -134,11 +133,11 @@ class TokenBatches:
         return iter(self._batches())
 
     def positions(self, batch: Sequence[int]) -> int:
-        """Return the positions of ``batch``, padding included."""
+        """Return the positions of ``batch`` with padding."""
         return len(batch) * max(self.lengths[i] for i in batch)
 
     def largest(self, parts: int) -> list[int]:
-        """Return the batch with the most positions at once if each is split into ``parts`` by rows."""
+        """Return the batch whose largest part has the most positions if each is split into ``parts`` by rows."""
         return max(self, key=lambda batch: self.positions(batch[: -(-len(batch) // parts)]))
 
     def _batches(self) -> list[list[int]]:
@@ -160,8 +159,8 @@ class TokenBatches:
 class RankBatches:
     """One process's share of each of ``batches``: every ``processes``-th of its rows, longest first.
 
-    A step thus trains on the same captions however many processes share it. A share may be empty
-    (``collate`` makes a row of padding of it), so that every process takes every step.
+    A step trains on the same captions for any number of processes. A share may be empty
+    (``collate`` turns it into a row of padding), so that every process takes every step.
     """
 
     def __init__(self, batches: TokenBatches, process: int, processes: int) -> None:
@@ -179,7 +178,7 @@ def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
 
     Labels are the ids themselves (the loss shifts them); the start token and the padding are
     ``IGNORED``, the end token is not. No attention mask is needed: a causal model never looks right.
-    No rows at all give one row of padding, on which nothing is trained.
+    Without rows the result is one row of padding, on which nothing is trained.
     """
     import torch
 

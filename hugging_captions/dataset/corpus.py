@@ -1,6 +1,6 @@
-"""The corpus of one or more tags and which of its captions are held out.
+"""The corpus of one or more tags, and its split into training and held-out captions.
 
-Reads text/<tag>/captions.txt, and cleaning.json to notice a captions.txt that was changed later.
+Reads text/<tag>/captions.txt, and cleaning.json to detect a captions.txt that was changed later.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 #: Smaller corpora train without held-out captions.
 MIN_CAPTIONS_FOR_SPLIT = 200
-#: Bounds of the held-out part, in captions.
+#: Fewest and most held-out captions.
 MIN_VAL, MAX_VAL = 20, 2000
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into a corpus: what is trained on and what is held out (may be empty)."""
+    """Indices into a corpus of the training captions and of the held-out captions (may be empty)."""
 
     train: tuple[int, ...]
     val: tuple[int, ...]
@@ -53,7 +53,7 @@ class Corpus:
 
     @property
     def held_out(self) -> list[str]:
-        """The captions that are only measured on."""
+        """The captions used for evaluation only."""
         return [self.captions[i] for i in self.split.val]
 
 
@@ -62,7 +62,7 @@ def load(tags: Sequence[str], store: Store, val_fraction: float, seed: int) -> C
 
     Args:
         val_fraction: share of the captions to hold out, see ``split_captions``.
-        seed: of the split.
+        seed: seed of the split.
 
     Raises:
         InputError: a tag has no captions.txt; the hint names the tags that have one.
@@ -107,7 +107,7 @@ def _read(tag: str, store: Store) -> list[str]:
 
 
 def _warn_if_changed(tag: str, store: Store) -> None:
-    """Warn if captions.txt is not what cleaning wrote; a corpus of the user's own has no cleaning.json and is fine."""
+    """Warn if captions.txt has changed since cleaning wrote it; a user's own corpus has no cleaning.json and needs no warning."""
     if not store.cleaning(tag).exists():
         return
     try:

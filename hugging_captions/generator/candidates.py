@@ -1,6 +1,6 @@
-"""As many good captions as were asked for: which rows to try, which captions to keep and why not the others, when to stop.
+"""Collect the requested number of good captions: choose rows to try, keep or reject each caption with a reason, decide when to stop.
 
-Rows are evaluated in the order of their prompts and numbers, never in the order in which they finish, so what is kept doesn't
+Rows are evaluated in the order of their prompts and numbers, not in the order in which they finish, so the result doesn't
 depend on how many are decoded at a time.
 """
 
@@ -21,50 +21,50 @@ from . import selection
 from .decoder import Decoder, Prompt, Row, most_positions
 from .novelty import Copied, Reference
 
-#: A prompt is given up when this many attempts failed for one and the same reason.
+#: A prompt is given up after this many attempts that all failed for the same reason.
 FAILING = 100
-#: So many attempts for each caption that is wanted, or --attempts-per-caption if that is more, before a prompt is given up.
+#: Attempts per wanted caption before a prompt is given up, or --attempts-per-caption if that is more.
 MOST_ATTEMPTS = 20
-#: The share of attempts that is expected to be kept before any was evaluated.
+#: The expected share of kept attempts before any is evaluated.
 FIRST_RATE = 0.8
 
-#: Why a caption is rejected, in the order in which that is checked; a caption has the first that applies.
+#: The reasons to reject a caption, in the order of the checks; the first that applies counts.
 REASONS = {
-    "empty": "nothing, or nothing but the prompt",
-    "cut_off": "reached --max-length with no whole sentence to keep",
-    "duplicate": "says the same as a kept caption",
+    "empty": "no text after the prompt",
+    "cut_off": "reached --max-length without a complete sentence",
+    "duplicate": "repeats a kept caption",
     "exact_copy": "is a training caption",
-    "folded_copy": "is a training caption but for case, marks and tags",
+    "folded_copy": "is a training caption except for case, marks and tags",
     "near_copy": "shares most of its words with a training caption",
     "copied_span": "copies more than --max-copied-span words in a row",
-    "private_data": "holds a handle, link, e-mail address or phone number",
-    "broken": "unbalanced quotes or brackets, or stray characters",
-    "loop": "says the same again and again",
+    "private_data": "has a handle, link, e-mail address or phone number",
+    "broken": "has unbalanced quotes or brackets, or stray characters",
+    "loop": "repeats itself",
     "wrong_language": "is not in --keep-language",
-    "outranked": "could be kept, but others have a better score",
+    "outranked": "fit to keep, but others have a better score",
 }
 
 _EMOTICON = re.compile(r"(?<!\w)[:;=8xX]['’]?-?[()\[\]{}|/\\*DPpOo3]+|<3|\^_*\^|[(\[][:;=](?!\w)|¯\\_\(ツ\)_/¯")
 _LIST_MARK = re.compile(r"(?m)(?:^|(?<=\s))(?:\d{1,2}|[a-zA-Z])[.)]+(?=\s)")
 _INCHES = re.compile(r"(?<=\d)[\"”″]")
 _REGIONAL = re.compile("[\U0001f1e6-\U0001f1ff]+")
-#: A joiner or modifier that has nothing to join: at an end, after a space, twice.
+#: A joiner or modifier without a character to join: at an end, after a space, twice.
 _HALF_EMOJI = re.compile("(?:^|\\s)[\u200d\ufe0f\U0001f3fb-\U0001f3ff]|\u200d(?:\\s|$|\u200d)|[\ud800-\udfff]")
-#: A special token that was sampled as if it were text.
+#: A special token that was sampled as text.
 _SPECIAL = re.compile(r"<\|\w+\|>|</?s>|<(?:bos|eos|pad|unk)>")
-#: The end of a sentence, with closing marks and emoji behind it; not of an abbreviation or an initial.
+#: The end of a sentence, with closing marks and emoji after it; not an abbreviation or initial.
 _ENDS_SENTENCE = re.compile(rf"(?<!\b[A-Z])(?<!\b[ap]\.m)(?<!\b(?:Mt|St|Dr|Mr|Ms))[.!?…]+[\"'”’)]*(?:\s*[{EMOJI}\u200d]+)*\Z")
 _CLOSING = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«"}
 
 
 @dataclass
 class Caption:
-    """One generated caption: prompt included, end signal not.
+    """One generated caption, with its prompt and without the end token.
 
-    ``row`` and ``seed`` gave its random numbers; ``tokens`` counts the prompt's too, ``sampled`` the end token too; ``ended``
-    says whether the model ended it or the length did, ``shortened`` whether it was then cut after its last whole sentence;
-    ``mean_logprob`` is the mean log-probability (nats) of its sampled tokens under the model. ``copied`` is None where that
-    wasn't searched, ``reason`` where the caption is kept, ``score`` where the captions aren't ranked.
+    ``row`` and ``seed`` determine its random numbers. ``tokens`` includes the prompt, ``sampled`` the end token. ``ended`` is true
+    if the model ended it, false if the length limit did; ``shortened`` is true if it was then cut after its last whole sentence.
+    ``mean_logprob`` is the mean log-probability (nats) of its sampled tokens under the model. ``copied`` is None if copies
+    weren't searched, ``reason`` if the caption is kept, ``score`` if the captions aren't ranked.
     """
 
     text: str
@@ -98,10 +98,10 @@ class Caption:
 
 
 def rejections(caption: Caption, options: GenerateOptions, kept: Container[str]) -> Iterator[str]:
-    """Yield the ``REASONS`` that apply, in their order, each checked when it is asked for.
+    """Yield the ``REASONS`` that apply, in order; each is checked lazily.
 
     Args:
-        kept: ``identity`` of the captions that are kept already.
+        kept: ``identity`` of the captions kept so far.
     """
     text, copied, wanted = caption.text, caption.copied, options.keep_language
     if caption.is_empty:
@@ -125,15 +125,15 @@ def rejections(caption: Caption, options: GenerateOptions, kept: Container[str])
 
 
 def identity(text: str) -> str:
-    """Return what two captions share that say the same; one of nothing but emoji and tags is itself."""
+    """Return the folded text, by which captions count as duplicates; a caption of only emoji and tags is unchanged."""
     return fold(text) or text.strip()
 
 
 @dataclass
 class _Quota:
-    """The attempts for one prompt: captions wanted, attempts made at least and at most, which were started, the results.
+    """The attempts for one prompt: captions wanted, fewest and most attempts, number started, results.
 
-    ``rows`` are started and not evaluated, by number.
+    ``rows`` are started and not yet evaluated, by number.
     """
 
     prompt: Prompt
@@ -158,14 +158,14 @@ class _Quota:
         return has_enough or self.evaluated >= self.allowed or self.is_failing
 
     def to_start(self, rate: float) -> int:
-        """Return how many rows to start so that, at this rate of kept ones, enough are active."""
+        """Return how many rows to start so that enough are active at this rate of kept ones."""
         if self.is_over:
             return 0
         enough = max(self.least, self.evaluated + math.ceil((self.wanted - self.reasons[None]) / rate))
         return max(0, min(enough, self.allowed) - self.started)
 
     def next_finished(self) -> list[Row]:
-        """Return the finished rows that can be evaluated now: those before the first that isn't finished."""
+        """Return the finished rows before the first unfinished one, which can be evaluated now."""
         found: list[Row] = []
         while (row := self.rows.get(self.evaluated + len(found))) and row.finished:
             found.append(row)
@@ -184,7 +184,7 @@ class Candidates:
         reference: Reference,
         kept: Iterable[str] = (),
     ) -> None:
-        """Prepare to continue each of ``prompts``; what says the same as an earlier caption, one of ``kept``, is a duplicate.
+        """Prepare to continue each of ``prompts``; a caption with the identity of one in ``kept`` is a duplicate.
 
         Raises:
             UsageError: no attempt can succeed: a prompt is too long, can't be encoded or is a copy; or --min-length is too high.
@@ -203,7 +203,7 @@ class Candidates:
 
     @property
     def wanted(self) -> int:
-        """Return how many captions all prompts can and should give."""
+        """Return how many captions all prompts should give, as far as they can."""
         return sum(min(quota.wanted, quota.allowed) for quota in self._quotas)
 
     def collect(self, label: str = "generating") -> list[Caption]:
@@ -220,11 +220,11 @@ class Candidates:
         return [caption for caption in self.attempts if caption.reason is None]
 
     def failing(self) -> list[tuple[str, str]]:
-        """Return the prompts that failed for one reason alone, each with that reason."""
+        """Return the prompts whose attempts all failed for one reason, with that reason."""
         return [(quota.prompt.text, str(next(iter(quota.reasons)))) for quota in self._quotas if quota.is_failing]
 
     def fixed(self) -> list[str]:
-        """Return the prompts of which every attempt is the same, because there was no choice between tokens."""
+        """Return the prompts whose attempts are all the same, because there was no choice between tokens."""
         return [quota.prompt.text for quota in self._quotas if quota.allowed < quota.wanted]
 
     def _kept_count(self) -> int:
@@ -266,11 +266,11 @@ class Candidates:
         self.attempts.append(caption)
         quota.reasons[caption.reason] += 1
         if not row.had_choice:
-            quota.allowed = 1  # each other attempt is the same
+            quota.allowed = 1  # every other attempt would be the same
         del quota.rows[row.number]
 
     def _captions(self, quota: _Quota) -> Iterator[tuple[Row, Caption]]:
-        """Return the next finished rows with their captions; copies are searched in those that aren't rejected already."""
+        """Return the next finished rows with their captions; copies are searched only in captions that aren't rejected already."""
         rows = quota.next_finished()
         captions = [self._caption(row, quota.prompt) for row in rows]
         whole = [caption for caption in captions if self._options.keep_all or caption.ended or caption.shortened]
@@ -285,14 +285,14 @@ class Candidates:
         shortened = sampled > 0 and not row.ended and not self._options.keep_all
         sampled = sampled or len(row.ids)
         whole = decode(tokenizer, ids + row.ids[: sampled - row.ended])
-        # a continuation keeps the leading space that it has after its prompt
+        # decoded after the prompt, so that the leading space stays
         text = prompt.text + whole[len(decode(tokenizer, ids)) :]
         mean = round(sum(row.logprobs[:sampled]) / sampled, 5)
         tokens = len(ids) + sampled - row.ended
         return Caption(text, prompt.text, self._seed, row.number, tokens, sampled, row.ended, mean, shortened)
 
     def _last_sentence(self, prompt: list[int], sampled: list[int]) -> int:
-        """Return how many of the ``sampled`` tokens end with the last whole sentence, 0 where that is shorter than --min-length."""
+        """Return how many ``sampled`` tokens end with the last whole sentence, 0 if that is shorter than --min-length."""
         whole = decode(self._loaded.tokenizer, prompt + sampled)
         for count in range(len(sampled), max(self._options.min_length - len(prompt), 1) - 1, -1):
             text = decode(self._loaded.tokenizer, prompt + sampled[:count])
@@ -306,7 +306,7 @@ def encode_prompt(loaded: LoadedModel, prompt: str, options: GenerateOptions) ->
     """Return the start token and the token ids of ``prompt``.
 
     Raises:
-        UsageError: it or --min-length leaves no room for a caption, or the tokenizer can't encode it.
+        UsageError: the prompt or --min-length leaves no room for a caption, or the tokenizer can't encode the prompt.
     """
     tokenizer, limit = loaded.tokenizer, most_positions(loaded, options)
     longest = limit - 2  # without start and end signal
@@ -341,8 +341,8 @@ def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 
 
 def is_broken(text: str) -> bool:
-    """Return whether ``text`` has what only a slip leaves: unbalanced quotes or brackets, replacement characters, special
-    tokens, half or stray emoji, a time that no clock shows.
+    """Return whether ``text`` has unbalanced quotes or brackets, replacement characters, special tokens, half or stray emoji,
+    or an impossible time.
 
     Emoticons, the marks of a list and the sign for inches don't count as brackets or quotes.
     """

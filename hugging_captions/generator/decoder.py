@@ -1,8 +1,8 @@
-"""The decode loop: prompts in, sampled rows out, the batch always full.
+"""The decode loop: prompts in, sampled rows out, with a batch that stays full.
 
-Works on tensors and knows nothing of captions. Each prompt is read once and shared by its rows. Rows stand in slots: each has
-its own place in the key/value memory and its own position in it. When a row ends, a waiting one gets its slot at the next
-step, and nothing is copied as rows grow.
+Works on tensors, not on captions. Each prompt is read once and shared by its rows. Each row has a slot: its own place in the
+key/value cache, with its own position. When a row ends, a waiting one gets its slot at the next step, and nothing is copied
+as rows grow.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from ..options import GenerateOptions
 
 log = logging.getLogger(__name__)
 
-#: Most rows decoded together. On two cores 128 rows are within 5 % of 256; a large card is filled by 1,024.
+#: Most rows decoded together. On two cores 128 rows are within 5 % of 256; 1,024 fill a large GPU.
 MOST_ROWS = {"cpu": 128, "mps": 128, "cuda": 1024}
-#: Prompts whose keys and values are kept at a time.
+#: Prompts whose keys and values are cached at a time.
 KEPT_PREFIXES = 32
-#: Share of the free memory that rows may take.
+#: Share of the free memory for rows.
 MEMORY_SHARE = 0.5
-#: Logits from the slots may differ from those of a plain pass by rounding: this share of their spread.
+#: Tolerance between the logits from slots and from a plain pass, as a share of their spread.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.05}
-#: Logits of batches of different sizes differ by some 1e-5: the order of nearer ones must not follow from that.
+#: Logits differ by some 1e-5 between batch sizes; nearer ones count as equal, so that their order doesn't depend on that.
 GRID = 16384
-#: So many candidates more than top_k are looked at, to see which of equal ones stay.
+#: Candidates examined beyond top_k, to choose among equal ones.
 SPARE = 16
-#: Sums of likelihoods nearer than this to top_p have reached it.
+#: A sum of likelihoods within this distance of top_p has reached it.
 MARGIN = 1e-6
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """How rows begin: the text, which seeds their random numbers, and its token ids, the start signal first."""
+    """The beginning of rows: the text, which seeds their random numbers, and its token ids after the start token."""
 
     text: str
     ids: tuple[int, ...]
@@ -50,10 +50,10 @@ class Prompt:
 
 @dataclass
 class Row:
-    """One row: the index of its prompt, its number among the attempts for that prompt, and what was sampled.
+    """One row: the index of its prompt, its number among the attempts for that prompt, and its sampled tokens.
 
-    ``ids`` are the sampled tokens, the end signal included where ``ended``; ``logprobs`` theirs under the plain model (nats).
-    ``had_choice`` says whether any of them was one of several, ``finished`` whether the row ended or reached its limit.
+    ``ids`` are the sampled tokens, with the end token if ``ended``; ``logprobs`` theirs under the plain model (nats).
+    ``had_choice`` is true if any of them was one of several, ``finished`` if the row ended or reached its limit.
     A row that is set to ``cancelled`` leaves its slot at the next step and isn't yielded.
     """
 
@@ -72,9 +72,8 @@ class Survivors:
     """The tokens that may come next.
 
     ``tokens`` int64, ``sums`` float64 cumulative weights, ``logprobs`` float32 under the plain model, each
-    ``[rows, width]`` in ascending order of the token. By token and not by likelihood: two likelihoods that differ
-    by rounding alone may change places, and with them the meaning of a random number.
-    ``several`` bool ``[rows]``: whether there is more than one.
+    ``[rows, width]`` in ascending order of the token id. Likelihoods that differ only by rounding could change
+    places, and the same random number would then select another token. ``several`` bool ``[rows]``: more than one token is left.
     """
 
     tokens: torch.Tensor
@@ -85,19 +84,19 @@ class Survivors:
 
 @dataclass(frozen=True)
 class _Prefix:
-    """A prompt after the model has read it: keys and values (None without slots) and the candidates for the first token."""
+    """The result of reading a prompt: keys and values (None without slots) and the candidates for the first token."""
 
     cache: Cache | None
     first: Survivors
 
 
 def most_positions(loaded: LoadedModel, options: GenerateOptions) -> int:
-    """Return the most positions of a row: start signal, prompt, sampled tokens and end signal."""
+    """Return the most positions of a row: start token, prompt, sampled tokens and end token."""
     return min(options.max_length + 1, loaded.max_positions)
 
 
 class Decoder:
-    """Samples rows from one model, as many at a time as fit into memory."""
+    """Sample rows from one model, as many at a time as fit into memory."""
 
     def __init__(self, loaded: LoadedModel, prompts: Sequence[Prompt], options: GenerateOptions, seed: int) -> None:
         """Prepare to continue ``prompts``; each must be shorter than ``most_positions``."""
@@ -133,7 +132,7 @@ class Decoder:
                 yield finished
 
     def _admit(self, rows: list[Row]) -> list[Row]:
-        """Sample the first token of ``rows`` from their prompts and give a slot to those that go on; return the others."""
+        """Sample the first token of ``rows`` from their prompts and give a slot to those that continue; return the others."""
         finished = []
         for prompt in dict.fromkeys(row.prompt for row in rows):
             group = [row for row in rows if row.prompt == prompt]
@@ -171,7 +170,7 @@ class Decoder:
         return survivors(logits, self.options, lengths - 1 < self.options.min_length, self.eos, penalised)
 
     def _step(self) -> list[Row]:
-        """Give each active row one more token; return those that finished with it."""
+        """Append a token to each active row; return the rows that finished with it."""
         count = len(self._active)
         lengths = torch.tensor([len(self.prompts[row.prompt].ids) + len(row.ids) for row in self._active])
         longest, ends = int(lengths.max()), lengths.to(self.device)
@@ -184,7 +183,7 @@ class Decoder:
         return finished
 
     def _logits(self, positions: torch.Tensor, longest: int) -> torch.Tensor:
-        """Return the logits ``[rows, vocabulary]`` that follow each row's last token, which stands at ``positions``."""
+        """Return the logits ``[rows, vocabulary]`` after each row's last token, which is at ``positions``."""
         count, rows = len(positions), torch.arange(len(positions), device=self.device)
         self.tokens += count
         if self._cache is None:
@@ -192,7 +191,7 @@ class Decoder:
         return self._cache.step(self.model, self._ids[rows, positions], positions, longest)
 
     def _append(self, rows: Sequence[Row], found: Survivors, uniform: torch.Tensor) -> torch.Tensor:
-        """Draw the next token of each of ``rows`` and note it there; return the tokens."""
+        """Draw the next token of each of ``rows``, append it and return the tokens."""
         tokens, logprobs = draw(found, uniform)
         several = found.several.expand(len(rows)).tolist()
         for row, token, logprob, had_choice in zip(rows, tokens.tolist(), logprobs.tolist(), several):
@@ -204,7 +203,7 @@ class Decoder:
         return tokens
 
     def _compact(self, going: list[int]) -> None:
-        """Move the last rows into the slots that others left, so that active rows always have the first slots."""
+        """Move the last rows into free slots, so that active rows always have the first slots."""
         count = len(going)
         free = sorted(set(range(count)) - set(going))
         last = [slot for slot in going if slot >= count]
@@ -243,10 +242,10 @@ class SlotLayer(DynamicLayer):
 
 
 class SlotCache(Cache):
-    """A cache that transformers' models fill like their own, with rows at different positions. Active rows are the first ones."""
+    """A cache for transformers' models with rows at different positions. Active rows come first."""
 
     def __init__(self, like: Cache, slots: int, length: int) -> None:
-        """Make room for ``slots`` rows of ``length`` positions, with the shapes of the layers of the cache ``like``."""
+        """Allocate ``slots`` rows of ``length`` positions, with the layer shapes of the cache ``like``."""
         self.slots, self.length, self.until = slots, length, 1
         super().__init__(layers=[SlotLayer(self, layer.keys, layer.values) for layer in like.layers])
 
@@ -260,7 +259,7 @@ class SlotCache(Cache):
 
         Args:
             ids: int64 ``[rows]``.
-            positions: int64 ``[rows]``, where the tokens go.
+            positions: int64 ``[rows]``, the positions of the tokens.
             until: the greatest of ``positions`` plus one.
         """
         self.rows, self.positions, self.until = torch.arange(len(positions), device=positions.device), positions, until
@@ -273,14 +272,14 @@ class SlotCache(Cache):
         ).logits[:, -1]
 
     def fill(self, slots: slice, prefix: Cache) -> None:
-        """Begin the rows in ``slots`` with the keys and values of a prompt that was read once."""
+        """Copy the keys and values of a prompt into the rows in ``slots``."""
         for own, layer in zip(self.layers, prefix.layers):
             known = layer.keys.shape[2]
             own.keys[slots, :, :known] = layer.keys
             own.values[slots, :, :known] = layer.values
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
-        """Copy rows into the slots of others."""
+        """Copy rows into other slots."""
         if sources:
             for layer in self.layers:
                 layer.keys[list(targets)] = layer.keys[list(sources)]
@@ -289,10 +288,10 @@ class SlotCache(Cache):
 
 @torch.inference_mode()
 def probe_slots(model: CausalModel, limit: int) -> SlotCache | None:
-    """Return a small ``SlotCache`` that works for ``model``, or None where rows of ``limit`` positions can't be decoded with one.
+    """Return a small ``SlotCache`` that works for ``model``, or None if rows of ``limit`` positions can't be decoded with one.
 
-    Two rows of different lengths are continued by one token, in slots and by a plain pass, and the logits compared. That
-    excludes caches of another kind (recurrent, hybrid) and models that ignore the positions or the mask they are given.
+    Two rows of different lengths are continued by one token, in slots and by a plain pass, and the logits compared. This
+    excludes other kinds of caches (recurrent, hybrid) and models that ignore the given positions or mask.
     A sliding window must be as long as the rows.
 
     Raises:
@@ -312,7 +311,7 @@ def probe_slots(model: CausalModel, limit: int) -> SlotCache | None:
         for i, prefix in enumerate(prefixes):
             cache.fill(slice(i, i + 1), prefix)
         difference = cache.step(model, ids[torch.arange(2), lengths], lengths, ids.shape[1]) - plain
-    except Exception as error:  # whatever a model raises for a cache that it doesn't know
+    except Exception as error:  # models raise many types for an unknown cache
         if is_out_of_memory(error):
             raise
         log.debug("no slots for %s: %s", config.model_type, error)
@@ -323,7 +322,7 @@ def probe_slots(model: CausalModel, limit: int) -> SlotCache | None:
 def choose_slots(model: CausalModel, limit: int, cache: SlotCache | None) -> int:
     """Return how many rows of ``limit`` positions fit into ``MEMORY_SHARE`` of the free memory: a power of two, ``MOST_ROWS`` at most.
 
-    A row takes its keys and values in ``cache`` and its logits on the way to a token; without a cache, the logits of all
+    A row needs its keys and values in ``cache`` and the logits of its next token; without a cache, the logits of all
     its positions.
     """
     logits = 4 * model.config.vocab_size
@@ -333,11 +332,11 @@ def choose_slots(model: CausalModel, limit: int, cache: SlotCache | None) -> int
 
 
 # -- sampling: the same distribution as transformers' logits processors and warpers in their order (repetition penalty,
-# min_length, temperature, top_k, top_p), at a fraction of the work: nothing is sorted or drawn over the whole vocabulary
+# min_length, temperature, top_k, top_p), but faster: nothing is sorted or drawn over the whole vocabulary
 
 
 def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tensor, eos: int, seen: torch.Tensor | None) -> Survivors:
-    """Return what is left of each row after top-k, then top-p (Holtzman et al. 2020).
+    """Return the tokens of each row that top-k, then top-p (Holtzman et al. 2020) keep.
 
     Args:
         logits: ``[rows, vocabulary]`` from the model.
@@ -349,7 +348,7 @@ def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tens
         scores = plain
     else:
         scores = _penalised(logits.float(), seen, options.repetition_penalty)
-        scores[:, eos] = logits[:, eos].float()  # it stands in ``seen`` as the start token or as padding alone
+        scores[:, eos] = logits[:, eos].float()  # in ``seen`` it is only the start token or padding
     if bool(banned.any()):
         scores = scores.clone()
         scores[banned, eos] = -torch.inf
@@ -357,7 +356,7 @@ def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tens
     top, tokens = scores.topk(min(width + SPARE, scores.shape[-1]), dim=-1)
     if top.device.type == "mps":  # has no float64
         top, tokens, plain = top.cpu(), tokens.cpu(), plain.cpu()
-    if width > 1:  # greedy decoding takes the first, as everywhere
+    if width > 1:  # greedy decoding takes the first, as in transformers
         top, tokens = _ranked(top, tokens, width)
     top, tokens = top[:, :width], tokens[:, :width]
     weights = torch.softmax(top.double() / options.temperature, dim=-1)
@@ -370,7 +369,7 @@ def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tens
 
 
 def _ranked(top: torch.Tensor, tokens: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the ``width`` likeliest; of those that only rounding tells apart, the ones with the lower token."""
+    """Return the ``width`` likeliest tokens; among those that differ only by rounding, the lower token ids."""
     tokens, order = tokens.sort(dim=-1)
     top = top.gather(1, order)
     order = (top * GRID).round().sort(dim=-1, descending=True, stable=True).indices[:, :width]
@@ -386,7 +385,7 @@ def draw(found: Survivors, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.T
     """Return one token per row by inverse CDF, and its log-probability under the plain model.
 
     Args:
-        found: of as many rows, or of one row that all share.
+        found: the survivors of as many rows, or of one row shared by all.
         uniform: float64 ``[rows]`` in [0, 1).
     """
     rows = len(uniform)
@@ -400,8 +399,8 @@ def draw(found: Survivors, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.T
 def uniforms(seed: int, prompt: str, row: int, count: int) -> np.ndarray:
     """Return the ``count`` random numbers in [0, 1) of one row, float64.
 
-    They follow from the seed, the prompt's text, the row's number and the position alone (Philox, Salmon et al.
-    2011): neither the batch size, nor other prompts, nor a larger ``count`` change them.
+    They depend only on the seed, the prompt's text, the row's number and the position (Philox, Salmon et al.
+    2011), not on the batch size, other prompts or a larger ``count``.
     """
     key = int.from_bytes(hashlib.blake2b(prompt.encode("utf-8", "replace"), digest_size=8).digest(), "little")
     bits = np.random.Philox(key=[seed % 2**64, key], counter=[0, row, 0, 0])

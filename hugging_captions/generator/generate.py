@@ -1,4 +1,4 @@
-"""Write captions with a checkpoint, keep the good ones, report why the others were rejected.
+"""Generate captions with a checkpoint, keep the good ones, report why the others were rejected.
 
 Reads trained_models/<corpus>/, text/<tag>/captions.txt and the prompts; writes
 text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt.
@@ -23,16 +23,16 @@ from ..text import holds_private_data, word_count
 from . import selection
 from .results import GenerateResult, Setting, Values, label, result_paths, write
 
-if TYPE_CHECKING:  # imports torch: a usage error is reported before that
+if TYPE_CHECKING:  # imports torch, after usage errors are reported
     from .candidates import Candidates, Caption
     from .novelty import Figures, Reference
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PROMPT = "My day"
-#: A prompt of fewer words says little about the language of its captions.
+#: Fewest words of a prompt whose language is checked.
 WORDS_OF_A_LANGUAGE = 3
-#: Attempts of the sample that a training ends with.
+#: Attempts of the sample at the end of a training.
 SAMPLE_CAPTIONS = 100
 #: Captions that --sample-every-epoch shows.
 EPOCH_CAPTIONS = 3
@@ -43,9 +43,9 @@ SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copi
 
 @dataclass(frozen=True)
 class Writer:
-    """A checkpoint that is ready to write.
+    """A loaded checkpoint.
 
-    ``model`` names its folder, ``reference`` is what its captions are compared with; ``base`` is None where it isn't needed or here.
+    ``model`` is the name of its folder, ``reference`` the captions for comparison; ``base`` is None if it isn't needed or available.
     """
 
     model: str
@@ -56,12 +56,12 @@ class Writer:
     def attempt(
         self, prompts: Sequence[str], options: GenerateOptions, seed: int, label: str = "", shown: Sequence[str] = ()
     ) -> tuple[list[Caption], list[Caption]]:
-        """Return the captions to keep, by prompt and best first, and all attempts, each with the reason why it isn't kept.
+        """Return the captions to keep, by prompt and best first, and all attempts with their reasons for rejection.
 
         Args:
-            options: with one value of each.
-            label: of these options, for warnings.
-            shown: captions that must not come again.
+            options: one value for each option.
+            label: name of these options, for warnings.
+            shown: earlier captions, which must not be repeated.
         """
         from .candidates import Candidates
 
@@ -78,7 +78,7 @@ class Writer:
 
 
 def open_writer(tags: Sequence[str], name: str, options: GenerateOptions, hardware: HardwareOptions, store: Store) -> Writer:
-    """Load the checkpoint that writes for ``tags`` under ``name``, and what its captions are compared with.
+    """Load the checkpoint for ``tags`` and ``name``, and the captions for comparison.
 
     Raises:
         InputError: there is no usable checkpoint.
@@ -93,18 +93,18 @@ def open_writer(tags: Sequence[str], name: str, options: GenerateOptions, hardwa
 
 
 def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str = "") -> GenerateResult:
-    """Write ``options.num_captions`` captions for each prompt and each combination of the sampling options in the voice of ``tags``.
+    """Write ``options.num_captions`` captions in the voice of ``tags`` for each prompt and each combination of the sampling options.
 
     They are the best of ``options.attempts_per_caption`` times as many attempts. The same options, seed and machine give the
-    same bytes. Where fewer than asked for are fit to be kept, more attempts are made, and if that doesn't help, fewer
-    captions are written, with a warning. Every setting gets the same prompts and random numbers.
+    same bytes. If too few attempts can be kept, more are made; if that doesn't help, fewer captions are written, with a
+    warning. Every setting uses the same prompts and random numbers.
 
     Args:
-        name: of this run: the files are called <corpus>_<name>_gen, and the model of that name is used if there is one.
+        name: name of this run: the files are called <corpus>_<name>_gen, and the model of that name is used if there is one.
 
     Raises:
         InputError: there is no usable checkpoint, or no prompt file.
-        NothingLeftError: not one attempt was good enough.
+        NothingLeftError: no attempt was good enough.
         UsageError: a prompt can't be used, --keep-language isn't a language, a .previous would be lost, or the files belong to
             another tag or name.
     """
@@ -125,7 +125,7 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
 def settings_of(
     values: Sequence[Values], runs: Sequence[tuple[Sequence[Caption], Sequence[Caption]]], reference: Reference, corpus: str
 ) -> tuple[Setting, ...]:
-    """Return the settings with their ``values``, their kept captions and attempts (``runs``), and their figures.
+    """Return the settings with their ``values``, kept captions and attempts (``runs``), and figures.
 
     Raises:
         NothingLeftError: no caption was kept in any of them.
@@ -157,7 +157,7 @@ def record_of(
     tags: Sequence[str], name: str, prompts: Sequence[str], options: GenerateOptions, hardware: HardwareOptions,
     writer: Writer, settings: Sequence[Setting], store: Store, script: str = "--generate",
 ) -> dict[str, object]:  # fmt: skip
-    """Return the .json file: the run, the command that repeats it, and its counts and figures, by setting where there are several."""
+    """Return the .json file: the run, the command that repeats it, and counts and figures, by setting if there are several."""
     named = ["--name", name] if name else []
     counts = settings[0].counts()
     if len(settings) > 1:
@@ -174,9 +174,9 @@ def record_of(
 
 
 def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: HardwareOptions) -> models.Sample | None:
-    """Let ``model`` write ``SAMPLE_CAPTIONS`` captions and return their figures and the three likeliest; no file is written.
+    """Generate ``SAMPLE_CAPTIONS`` captions with ``model`` and return their figures and the three likeliest; no file is written.
 
-    The model stays on its device and in its number format. None where no captions were held out, because there is no measure.
+    The model keeps its device and precision. Without held-out captions to compare with, the result is None.
     """
     if not held_out:
         return None
@@ -198,7 +198,7 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
 
 
 def epoch_writer(options: GenerateOptions, hardware: HardwareOptions) -> Callable[[models.LoadedModel], list[str]]:
-    """Return what lets a model write ``EPOCH_CAPTIONS`` captions for the first prompt of ``options``; it leaves the model as it was.
+    """Return a function that generates ``EPOCH_CAPTIONS`` captions for the first prompt of ``options`` without changing the model.
 
     Raises:
         InputError: ``read_prompts``.
@@ -248,7 +248,7 @@ def read_prompts(options: GenerateOptions) -> list[str]:
 
 
 def prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:
-    """Return the model on its device, in the number format that the device accelerates, ready to decode."""
+    """Return the model on its device, in the precision that the device accelerates, ready to decode."""
     device = models.choose_device(hardware.device)
     loaded.model.to(device, models.dtype_of(models.choose_precision(device, hardware.precision))).eval()
     return loaded
@@ -257,9 +257,9 @@ def prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.Loa
 def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) -> list[Caption]:
     """Return ``captions`` by prompt, best first within each, with their ``score`` set.
 
-    ``score``: how probably a reader would find it fit to post (``selection``). ``likelihood``: mean log-probability of the
-    sampled tokens. ``contrast``: by how much that exceeds what the base model gives the same text, per sampled token (after
-    Li et al. 2023); ``likelihood`` where there is no base model.
+    ``score``: the probability that a reader finds it fit to post (``selection``). ``likelihood``: mean log-probability of the
+    sampled tokens. ``contrast``: that minus the base model's value for the same text, per sampled token (after
+    Li et al. 2023); ``likelihood`` if there is no base model.
 
     Args:
         captions: by prompt, then row.
@@ -277,7 +277,7 @@ def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) 
 
 
 def choose(ranked: Sequence[Caption], by: str, wanted: int) -> list[Caption]:
-    """Return ``wanted`` captions of each prompt, the first ones, or by ``score`` good ones that differ; the others are ``outranked``."""
+    """Return ``wanted`` captions of each prompt, the first ones, or with ``score`` good, different ones; mark the rest ``outranked``."""
     for prompt in dict.fromkeys(caption.prompt for caption in ranked):
         own = [caption for caption in ranked if caption.prompt == prompt]
         chosen = list(range(min(wanted, len(own))))
@@ -292,7 +292,7 @@ def choose(ranked: Sequence[Caption], by: str, wanted: int) -> list[Caption]:
 def all_figures(runs: Sequence[tuple[Sequence[Caption], Sequence[Caption]]], reference: Reference) -> list[dict[str, Figures]]:
     """Return for each run (kept captions, attempts) the figures of both and of the held-out human captions.
 
-    What depends on the amount of text is measured on as many of each as the smallest set of all has.
+    Figures that depend on the amount of text use as many captions of each set as the smallest set has.
     """
     from . import novelty
 
@@ -307,7 +307,7 @@ def all_figures(runs: Sequence[tuple[Sequence[Caption], Sequence[Caption]]], ref
 
 
 def _report_missing(candidates: Candidates, kept: int, label: str) -> None:
-    """Warn where there are fewer captions than were asked for, in the setting that ``label`` names."""
+    """Warn if there are fewer captions than requested in the setting called ``label``."""
     from .candidates import REASONS
 
     attempts, wanted, of = console.count(len(candidates.attempts), "attempt"), candidates.wanted, f"{label}: " if label else ""
@@ -337,11 +337,11 @@ def _base_model(folder: Path) -> str | None:
         return None
 
 
-# -- the base model next to the tuned one
+# -- comparison with the base model
 
 
 def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.LoadedModel | None:
-    """Return the base model that ``tuned`` was trained from, on the same device, or None, with a warning."""
+    """Return the base model of ``tuned`` on the same device, or None with a warning."""
     try:
         name = storage.read_json(store.model(corpus) / "run.json")["options"]["base_model"]
         if name != "scratch":
@@ -353,13 +353,13 @@ def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.L
     except HuggingCaptionsError as error:
         why = str(error)
     except (KeyError, TypeError):
-        why = "its run.json does not name the base model"
+        why = "its run.json has no base model"
     log.warning("no comparison with the base model: %s", why)
     return None
 
 
 def _compare_settings(base: models.LoadedModel | None, settings: Sequence[Setting], combined: Sequence[GenerateOptions]) -> str:
-    """Return the comparisons of all settings, each below its name where there are several."""
+    """Return the comparisons of all settings, each below its name if there are several."""
     parts = []
     for setting, options in zip(settings, combined):
         if setting.captions:
@@ -382,7 +382,7 @@ def log_likelihood(base: models.LoadedModel, caption: Caption) -> float:
 
 
 def compare(base: models.LoadedModel | None, captions: Sequence[Caption], options: GenerateOptions) -> str:
-    """Return a text for people: each caption, and below it what ``base`` writes from the same prompt and random numbers."""
+    """Return each caption with the caption of ``base`` for the same prompt and random numbers below it."""
     from .candidates import decode, encode_prompt
     from .decoder import Decoder, Row
 
@@ -391,7 +391,7 @@ def compare(base: models.LoadedModel | None, captions: Sequence[Caption], option
     prompts = list(dict.fromkeys(caption.prompt for caption in captions))
     try:
         encoded = [encode_prompt(base, prompt, options) for prompt in prompts]
-    except UsageError as error:  # its tokenizer and its length may differ
+    except UsageError as error:  # its tokenizer and its positions may differ
         return f"no comparison with the base model: {error}\n"
     rows = [Row(prompts.index(caption.prompt), caption.row) for caption in captions]
     waiting = iter(rows)

@@ -1,6 +1,6 @@
-"""One prompt after the other, with a model that is loaded once.
+"""--interactive: one prompt after another with a model that is loaded once.
 
-Reads what ``generate`` reads; /save writes the same files, called <corpus>_interactive_gen if the run has no name.
+Reads the same files as ``generate``; /save writes the same files, called <corpus>_interactive_gen if the run has no name.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:  # imports torch
 
 log = logging.getLogger(__name__)
 
-#: The name under which a session without one is saved.
+#: The name for saving a session without a name.
 DEFAULT_NAME = "interactive"
 HELP = (
     r"a line: captions that begin with it (\n is a line break); an empty line: more for the same prompt",
-    "/temperature 0.8, /top-k 50, /top-p 0.9, /repetition-penalty 1.1: for the next captions",
+    "/temperature 0.8, /top-k 50, /top-p 0.9, /repetition-penalty 1.1: change the setting for the next captions",
     "/save: write all captions so far; Ctrl-C: stop these captions; Ctrl-D: end",
 )
 
@@ -40,10 +40,10 @@ class _Answer:
 
 
 class Session:
-    """A loaded model and what it has written so far. The same lines give the same captions."""
+    """A loaded model and its captions so far. The same lines give the same captions."""
 
     def __init__(self, tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str = "") -> None:
-        """Load the model of ``tags``, that of ``name`` if there is one.
+        """Load the model of ``tags``, or the one called ``name`` if there is one.
 
         Raises:
             InputError: there is no usable checkpoint.
@@ -57,16 +57,16 @@ class Session:
         self._answers: list[_Answer] = []
         self._lines: list[str] = []
         self._is_saved = False
-        log.info("ready: a prompt gives %s, /help says what else", count(options.num_captions, "caption"))
+        log.info("ready: each prompt gives %s; /help lists the commands", count(options.num_captions, "caption"))
 
     def answer(self, line: str) -> list[str]:
-        """Return what to show for one line: captions as in captions.txt, or nothing for a command that begins with ``/``.
+        """Return the output for one line: captions as in captions.txt, or nothing for a command that begins with ``/``.
 
-        After an interrupt the session is as it was before the line.
+        An interrupt leaves the session unchanged.
 
         Raises:
             NothingLeftError: no attempt was good enough.
-            UsageError: the prompt, the command or its value can't be used, or saving would replace what must stay.
+            UsageError: the prompt, the command or its value can't be used, or saving would delete a .previous.
         """
         line = line.strip()
         self._lines.append(line)
@@ -74,13 +74,13 @@ class Session:
             if not line.startswith("/"):
                 return self._write(unescape_caption(line) or self._prompt)
             command, _, value = line[1:].partition(" ")
-            self._obey(command, value.strip())
+            self._run_command(command, value.strip())
             return []
         except KeyboardInterrupt:
             self._lines.pop()
             raise
 
-    def _obey(self, command: str, value: str) -> None:
+    def _run_command(self, command: str, value: str) -> None:
         if command == "save":
             self._save()
         elif command == "help":
@@ -90,7 +90,7 @@ class Session:
             self._options = with_setting(self._options, command, value)
 
     def _write(self, prompt: str) -> list[str]:
-        """Return captions for ``prompt``, none of which was shown before; the same prompt and options again have another seed."""
+        """Return captions for ``prompt``, none of which was shown before; a repeated prompt with the same options gets another seed."""
         options = self._options
         read_prompts(replace(options, prompt=(prompt,)))
         earlier = [one for one in self._answers if one.prompt == prompt]
@@ -103,7 +103,7 @@ class Session:
         return [escape_caption(caption.text) for caption in kept]
 
     def _save(self) -> None:
-        """Write the captions so far, by setting in their order; files of this session are replaced, earlier ones kept as .previous."""
+        """Write the captions so far by setting; files of this session are replaced, earlier ones kept as .previous."""
         if not any(one.kept for one in self._answers):
             raise UsageError("there is no caption to save yet")
         used = list(dict.fromkeys(one.options for one in self._answers))

@@ -1,9 +1,8 @@
 """How much of a set of captions is copied from the training captions, and how varied it is.
 
 Reads text/<tag>/captions.txt and the checkpoint's run.json (which captions were held out). A suffix array over the words of
-all training captions answers for every position of a text how many of its words stand in a caption in that order: exactly,
-without hashes of n-grams. The figures of held-out human captions are the measure:
-people repeat each other too.
+all training captions gives, for every position of a text, the exact length of the longest run of words that also occurs in a
+caption. The figures of held-out human captions are the reference, because people repeat each other too.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ N_GRAMS = (3, 4, 5, 8)
 FEW_FIGURES = ("mean_words", "novelty_4", "longest_copied_span", "near_copies", "distinct_2")
 #: Two texts are near copies above this Jaccard similarity of their word 3-grams (as in the cleaning).
 NEAR = 0.7
-#: Before each caption stands this word, which no text has.
+#: A word before each caption that no text has.
 _BREAK, _UNKNOWN = 0, -1
 
 Figures = dict[str, float | None]
@@ -39,11 +38,11 @@ Figures = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Copied:
-    """What a text shares with the corpus.
+    """The overlap of a text with the corpus.
 
-    ``matches[i]`` is how many words from word i on stand in one caption in that order; ``span`` the greatest of them,
-    ``span_words`` those words, ``nearest`` the caption (by index) that has them, None where no word is known. ``kind`` is
-    ``exact``, ``folded`` or ``near`` where the text is such a copy of a whole caption, otherwise None.
+    ``matches[i]`` is the length in words of the longest run from word i on that occurs in one caption. ``span`` is the greatest
+    of them, ``span_words`` its words, ``nearest`` the index of its caption (None if no word is known). ``kind`` is ``exact``,
+    ``folded`` or ``near`` if the text is such a copy of a whole caption, otherwise None.
     """
 
     words: tuple[str, ...]
@@ -59,16 +58,16 @@ class Copied:
         return " ".join(self.words[start : start + self.span])
 
     def known(self, n: int) -> tuple[int, int]:
-        """Return how many n-grams the text has and how many of them a caption has too."""
+        """Return the number of n-grams in the text, and how many of them occur in a caption."""
         starts = max(0, len(self.matches) - n + 1)
         return starts, sum(match >= n for match in self.matches[:starts])
 
 
 class CopyIndex:
-    """The words of a corpus, ready to be searched."""
+    """A searchable index of the words of a corpus."""
 
     def __init__(self, captions: Sequence[str]) -> None:
-        """Index ``captions``; an empty one is never found, but counts in ``nearest``."""
+        """Index ``captions``; an empty one is never found, but has a number in ``nearest``."""
         self._vocabulary: dict[str, int] = {}
         words = [_BREAK]
         self._exact, self._folded = {hash64(caption) for caption in captions if caption}, set[int]()
@@ -85,7 +84,7 @@ class CopyIndex:
         self._first = np.searchsorted(self._words[self._order], np.arange(len(self._vocabulary) + 2))
 
     def search(self, texts: Sequence[str]) -> list[Copied]:
-        """Return what each of ``texts`` shares with the corpus; all are searched at once."""
+        """Return the overlap of each of ``texts`` with the corpus; all are searched at once."""
         split = [tuple(folded_words(text)) for text in texts]
         ids = np.array([i for words in split for i in (*self._ids(words), _UNKNOWN)], dtype=np.int32)
         low, high, matched = self._intervals(ids)
@@ -130,7 +129,7 @@ class CopyIndex:
         return np.searchsorted(self._breaks, positions) - 1
 
     def _intervals(self, ids: np.ndarray, most: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return for each position of ``ids`` the part of the order that matches longest, and for how many words (``most`` at most)."""
+        """Return for each position of ``ids`` the interval of the order with the longest match, and its length (at most ``most`` words)."""
         low, high, matched = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
         active = np.flatnonzero(ids != _UNKNOWN)
         low[active], high[active] = self._first[ids[active]], self._first[ids[active] + 1]
@@ -149,11 +148,11 @@ class CopyIndex:
         return low, high, matched
 
     def _at(self, places: np.ndarray, offset: int) -> np.ndarray:
-        """Return the words ``offset`` behind the positions at ``places`` of the order."""
+        """Return the words ``offset`` after the positions at ``places`` of the order."""
         return self._words[np.minimum(self._order[places] + offset, len(self._words) - 1)]
 
     def _bound(self, low: np.ndarray, high: np.ndarray, wanted: np.ndarray, offset: int, right: bool) -> np.ndarray:
-        """Return where in each interval the words at ``offset`` pass ``wanted`` (are it, without ``right``); binary search."""
+        """Return where in each interval the words at ``offset`` exceed ``wanted`` (or reach it, without ``right``); binary search."""
         low, high = low.copy(), high.copy()
         while (open_ := np.flatnonzero(low < high)).size:
             middle = (low[open_] + high[open_]) // 2
@@ -187,10 +186,10 @@ def _sorted_positions(words: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reference:
-    """What captions are compared with: the index of the training captions and the held-out ones.
+    """The captions for comparison: an index of the training captions, and the held-out captions.
 
-    ``index`` is None where captions.txt is gone; ``note`` says what could not be checked. ``training`` are the captions by
-    their number in ``Copied.nearest``.
+    ``index`` is None if captions.txt is missing; ``note`` lists the checks that were not possible. ``training`` are the captions
+    by their number in ``Copied.nearest``.
     """
 
     index: CopyIndex | None
@@ -199,15 +198,15 @@ class Reference:
     training: tuple[str, ...] = ()
 
     def search(self, texts: Sequence[str]) -> list[Copied | None]:
-        """Return what each text shares with the training captions, None where that is not known."""
+        """Return the overlap of each text with the training captions, None if they are missing."""
         return [None] * len(texts) if self.index is None else list(self.index.search(texts))
 
 
 def load_reference(tags: Sequence[str], store: Store, model: str) -> Reference:
     """Return an index of the training captions of ``tags``, and the captions that the checkpoint of corpus ``model`` has not seen.
 
-    Held out are those whose hash is in run.json; all others count as training captions, also those that were added since.
-    What can't be checked is logged and stands in ``note``.
+    Held out are those whose hash is in run.json; all others count as training captions, including those added later.
+    Checks that are not possible are logged and listed in ``note``.
     """
     try:
         captions = _read_corpus(tags, store)
@@ -234,7 +233,7 @@ def _read_corpus(tags: Sequence[str], store: Store) -> list[str]:
 
 def _held_out_hashes(captions: Sequence[str], path: Path) -> tuple[frozenset[str], str]:
     """Return the hashes of the held-out captions in the run.json at ``path``, and a note where it has none."""
-    if not path.exists():  # a checkpoint made by something else
+    if not path.exists():  # a checkpoint from another program
         return frozenset(), ""
     try:
         run = read_json(path)
@@ -244,11 +243,11 @@ def _held_out_hashes(captions: Sequence[str], path: Path) -> tuple[frozenset[str
         log.warning("%s can't be used (%s): all captions count as training captions", path, error)
         return frozenset(), ""
     if hashes is None:
-        note = "the model was trained by an earlier version: held-out captions are not known, all count as training captions"
+        note = "the model was trained by an earlier version: its held-out captions are unknown, so all captions count as training captions"
         log.warning("%s", note)
         return found, note
     if trained_on != hashlib.sha256("\0".join(captions).encode("utf-8")).hexdigest():
-        log.info("captions.txt has changed since the training: captions that were added count as training captions")
+        log.info("captions.txt has changed since the training: added captions count as training captions")
     return found, ""
 
 
@@ -257,10 +256,10 @@ def figures(texts: Sequence[str], copied: Sequence[Copied | None], sample: int |
 
     ``novelty_<n>``: share of word n-grams that no training caption has (n-novelty, Merrill et al. 2024).
     ``mean_copied_span``, ``longest_copied_span`` (words) and ``copied_share`` (of a caption's words, mean).
-    ``exact_copies``, ``folded_copies``, ``near_copies``: captions; each counts once, in this order. All these are of the
-    texts that were searched for copies, and None where none was.
-    ``distinct_<n>`` (Li et al. 2016) and ``compression_ratio`` (bytes by zlib's) of the first ``sample`` captions only, because
-    both depend on the amount of text. ``emoji_share``, ``tag_share``: captions that have one.
+    ``exact_copies``, ``folded_copies``, ``near_copies``: captions; each counts once, in this order. All these cover the
+    texts that were searched for copies, and are None if none was.
+    ``distinct_<n>`` (Li et al. 2016) and ``compression_ratio`` (bytes divided by zlib's) use only the first ``sample`` captions,
+    because both depend on the amount of text. ``emoji_share``, ``tag_share``: captions that have one.
     """
     words = [folded_words(text) if found is None else list(found.words) for text, found in zip(texts, copied)]
     result: Figures = {"captions": len(texts), "mean_words": _mean([len(own) for own in words])}
@@ -287,7 +286,7 @@ def _copy_figures(copied: Sequence[Copied]) -> Figures:
 
 
 def table(columns: Mapping[str, Figures], complete: bool = True) -> str:
-    """Return the figures of several sets of captions next to each other, or those of ``FEW_FIGURES`` alone."""
+    """Return a table of the figures of several sets of captions, or only of ``FEW_FIGURES``."""
     keys = [key for key in next(iter(columns.values())) if complete or key in FEW_FIGURES]
     return console.table([[key, *(shown(figures[key]) for figures in columns.values())] for key in keys], ("novelty", *columns))
 
@@ -304,6 +303,6 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _distinct(words: Sequence[Sequence[str]], n: int) -> float | None:
-    """Return the share of n-grams that are different ones."""
+    """Return the share of distinct n-grams."""
     grams = [tuple(own[i : i + n]) for own in words for i in range(len(own) - n + 1)]
     return round(len(set(grams)) / len(grams), 4) if grams else None

@@ -1,6 +1,6 @@
-"""The page on which a person reads generated captions: <corpus>_gen.html.
+"""The page of generated captions: <corpus>_gen.html.
 
-``page`` makes it of the captions and attempts of a run, or of several runs with different settings, which stand side by side.
+``page`` renders the captions and attempts of one run, or of several settings side by side.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ SAMPLES = 200
 NEAREST = 300
 #: Shorter runs of words are not marked: nearly every caption has one.
 LEAST = N_GRAMS[0]
-#: The reasons for which a sample stands next to the training caption that it copies.
+#: The reasons for which a sample is shown with the training caption that it copies.
 COPIES = ("exact_copy", "folded_copy", "near_copy", "copied_span")
 MEANINGS = {
-    "captions": "how many there are",
+    "captions": "number of captions",
     "mean_words": "words in a caption, mean",
     **{f"novelty_{n}": f"share of runs of {n} words that no training caption has" for n in N_GRAMS},
-    "mean_copied_span": "words of a caption that stand in one training caption in a row, mean",
-    "longest_copied_span": "the most such words in any caption",
-    "copied_share": "their share of the caption's words, mean",
+    "mean_copied_span": "longest run of words that is also in one training caption, mean",
+    "longest_copied_span": "longest such run in any caption",
+    "copied_share": "share of a caption's words in that run, mean",
     "exact_copies": "captions that are training captions",
-    "folded_copies": "captions that are, but for case, punctuation, emoji and tags",
+    "folded_copies": "the same except for case, punctuation, emoji and tags",
     "near_copies": "captions that share most of their words with a training caption",
-    "distinct_1": "share of words that are different ones",
-    "distinct_2": "share of pairs of words that are different ones",
-    "distinct_3": "share of runs of 3 words that are different ones",
+    "distinct_1": "share of distinct words",
+    "distinct_2": "share of distinct pairs of words",
+    "distinct_3": "share of distinct runs of 3 words",
     "compression_ratio": "high where captions repeat themselves or each other",
     "emoji_share": "share of captions with an emoji",
     "tag_share": "share of captions with a tag",
 }
-#: What a run's record holds and the page shows in another place.
+#: Keys of a run's record that the page shows elsewhere.
 _ELSEWHERE = ("options", "versions", "figures", "rejected", "note", "settings", "tags")
 
 
@@ -80,7 +80,7 @@ def _name(setting: Setting) -> str:
 
 
 def _by_prompt(prompts: Sequence[str], settings: Sequence[Setting], training: Sequence[str]) -> list[dict[str, object]]:
-    """Return each prompt with what is shown of its captions, by setting."""
+    """Return each prompt with its captions by setting, as shown on the page."""
     found: dict[tuple[str, int], list[dict[str, object]]] = defaultdict(list)
     for number, setting in enumerate(settings):
         for caption in setting.captions:
@@ -93,7 +93,7 @@ def _by_prompt(prompts: Sequence[str], settings: Sequence[Setting], training: Se
 
 
 def _item(caption: Caption, training: Sequence[str], setting: str = "") -> dict[str, object]:
-    """Return what is shown of a caption: its text and the nearest training caption, with the copied words, and figures."""
+    """Return a caption as shown on the page: its text and the nearest training caption with copied words marked, and figures."""
     copied, text, nearest, number = caption.copied, Marked(caption.text), None, ""
     score = None if caption.score is None else f"score {caption.score:.2f}"
     facts = [setting, score, console.count(word_count(caption.text), "word"), console.count(caption.tokens, "token")]
@@ -107,7 +107,7 @@ def _item(caption: Caption, training: Sequence[str], setting: str = "") -> dict[
 
 
 def _mark(text: str, run: Sequence[str], most: int | None = None) -> Marked:
-    """Return ``text`` with its first ``run`` of folded words marked, and of the rest about ``most`` characters around that."""
+    """Return ``text`` with its first ``run`` of folded words marked, and about ``most`` characters around them."""
     words, places = folded_words(text), word_places(text)
     start = next(number for number in range(len(words)) if words[number : number + len(run)] == run)
     begin, end = places[start][0], places[start + len(run) - 1][1]
@@ -127,7 +127,7 @@ def _rejections(settings: Sequence[Setting]) -> dict[str, object]:
 
 
 def _samples(settings: Sequence[Setting], training: Sequence[str]) -> list[dict[str, object]]:
-    """Return rejected attempts of each reason, from all prompts and settings; what a copy is a copy of."""
+    """Return rejected attempts of each reason, from all prompts and settings; copies with their training captions."""
     found: dict[str, list[tuple[Setting, Caption]]] = defaultdict(list)
     for setting in settings:
         for caption in setting.attempts:

@@ -1,6 +1,6 @@
-"""What a run of --generate would read, try and write, without doing it: --dry-run.
+"""--dry-run of --generate: what it would read, try and write.
 
-Reads the checkpoint, if it is there, and writes nothing.
+Reads the checkpoint if it exists, and writes nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ..storage import Store, refuse_loss
 from .generate import prepare, read_prompts
 from .results import result_paths
 
-#: Captions that are written to measure the time.
+#: Captions generated to measure the time.
 PROBED = 8
 
 
 def plan(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str, after_training: bool) -> str:
-    """Return what ``generate`` would do, for stdout; time is measured by writing ``PROBED`` captions, which are not kept.
+    """Return what ``generate`` would do, for stdout; the time is measured on ``PROBED`` captions, which are not kept.
 
     Args:
         after_training: whether the same command trains the model first.
 
     Raises:
-        HuggingCaptionsError: what ``generate`` would raise before the first attempt.
+        HuggingCaptionsError: any error of ``generate`` before the first attempt.
     """
     paths = result_paths(tags, name, store)
     refuse_loss(list(paths.values()), hardware.overwrite)

@@ -1,4 +1,4 @@
-"""What a generation gave: one or several settings, the table that compares them, and the files.
+"""The result of a generation: one or several settings, the table that compares them, and the files.
 
 Writes text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --compare-base .compare.txt.
 """
@@ -16,32 +16,32 @@ from typing import TYPE_CHECKING, Any
 from .. import console, storage
 from ..storage import Store, corpus_name
 
-if TYPE_CHECKING:  # imports torch: a usage error is reported before that
+if TYPE_CHECKING:  # imports torch, after usage errors are reported
     from .candidates import Caption
     from .novelty import Figures
 
 
 #: The sampling options that vary, by name.
 Values = dict[str, float | int | str]
-#: The ends of the files' names; .compare.txt of an earlier run must not stay next to other captions.
+#: The suffixes of the files; an old .compare.txt must not stay next to new captions.
 _SUFFIXES = (".txt", ".jsonl", ".csv", ".json", ".html", ".compare.txt")
-#: The figures in which settings are compared.
+#: The figures that compare settings.
 COMPARED = ("novelty_4", "distinct_2")
-#: What a spreadsheet may take for a formula, also behind spaces and in full-width forms, and such text behind apostrophes.
+#: Text that a spreadsheet may read as a formula, also after spaces and in full-width forms, and such text after apostrophes.
 _FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠])")
 
 
 def label(values: Values) -> str:
-    """Return the values for people: ``temperature 0.7, top_p 0.9``."""
+    """Return the values as text: ``temperature 0.7, top_p 0.9``."""
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What one combination of the sampling options gave.
+    """The result of one combination of the sampling options.
 
-    ``values`` are those of the options that vary, by name: empty where there is one combination. ``captions`` are the kept ones,
-    by prompt and best first; ``attempts`` all that were evaluated, each with its reason; ``rejected`` counts the reasons.
+    ``values`` has the options that vary, by name; it is empty for one combination. ``captions`` are the kept ones, by prompt and
+    best first; ``attempts`` all evaluated ones with their reasons; ``rejected`` counts the reasons.
     """
 
     values: Values
@@ -51,13 +51,13 @@ class Setting:
     figures: dict[str, Figures]
 
     def counts(self) -> dict[str, object]:
-        """Return what the .json file says of this setting alone."""
+        """Return this setting's part of the .json file."""
         return {"kept": len(self.captions), "attempts": len(self.attempts), "rejected": self.rejected, "figures": self.figures}
 
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """What each setting gave, and where it is."""
+    """The result of each setting, and the path of the captions."""
 
     path: Path
     settings: tuple[Setting, ...]
@@ -69,7 +69,7 @@ class GenerateResult:
         return [caption for setting in self.settings for caption in setting.captions]
 
     def summary(self, verbose: bool = False) -> str:
-        """Return for stdout the best ten captions, the rejected ones by reason and the novelty figures (all with ``verbose``), or a
+        """Return, for stdout, the best ten captions, the rejected ones by reason and the novelty figures (all with ``verbose``), or a
         table of the settings."""
         head, rows = comparison(self.settings)
         parts = self._one(self.settings[0], verbose) if len(self.settings) == 1 else [console.table(rows, head)]
@@ -92,7 +92,7 @@ class GenerateResult:
 
 
 def comparison(settings: Sequence[Setting]) -> tuple[list[str], list[list[str]]]:
-    """Return a header, and a row for each setting and for the held-out captions where there are some."""
+    """Return a header, a row for each setting, and one for the held-out captions if there are any."""
     from .novelty import shown
 
     rows = []
@@ -109,7 +109,7 @@ def result_paths(tags: Sequence[str], name: str, store: Store) -> dict[str, Path
     """Return the path of each file of a generation by the end of its name.
 
     Raises:
-        UsageError: what is there belongs to another tag or name.
+        UsageError: the existing files belong to another tag or name.
     """
     paths = {suffix: store.generated(corpus_name(tags, name), suffix) for suffix in _SUFFIXES}
     storage.refuse_foreign(paths[".json"], tags, name)
@@ -125,9 +125,9 @@ def write(
     overwrite: bool,
     again: bool = False,
 ) -> None:
-    """Replace the files together, once all are on disk; earlier ones are kept as .previous, unless they are this session's (``again``).
+    """Replace the files together, once all are on disk; earlier ones are kept as .previous unless this session wrote them (``again``).
 
-    A row names its setting where there are several. The page shows the ``training`` captions that are copied.
+    Rows include the setting if there are several. The page shows the copied ``training`` captions.
     """
     from .page import page
 
@@ -153,10 +153,10 @@ def write(
 def as_csv(records: Sequence[Mapping[str, object]]) -> str:
     """Return a table with a row for each record.
 
-    A text that a spreadsheet could take for a formula begins with an apostrophe that is no part of it (OWASP, CSV injection).
+    A text that a spreadsheet could read as a formula gets an additional apostrophe at its beginning (OWASP, CSV injection).
     """
     import pandas as pd
 
     cells = [{key: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for key, cell in row.items()} for row in records]
-    # with quotes around every text: a bare carriage return would end the row for some readers
+    # every text is quoted: for some readers a bare carriage return would end the row
     return str(pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))

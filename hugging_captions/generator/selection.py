@@ -1,7 +1,7 @@
-"""Which captions are worth posting: a score from features that a reader understands, and faults that reject outright.
+"""Selection of captions that are fit to post: a score from interpretable features, and faults that reject a caption.
 
 The score is a logistic regression over the values of ``features``, trained on generated captions that two readers rated
-without knowing where they came from (``tools/train_ranking.py``); ``data/RANKING.md`` is its card.
+without knowing their source (``tools/train_ranking.py``); ``data/RANKING.md`` is its card.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import emoji
 from .. import language, storage
 from ..text import folded_words
 
-#: Words that are likelier than this (by rank in the list of English words) say little when they come twice.
+#: Words commoner than this (by rank in the list of English words) may be repeated.
 COMMON_WORDS = 150
-#: A content word so many times, or so many words in a row twice: a loop.
+#: A loop is a content word this many times, or this many words in a row twice.
 LOOP_WORD, LOOP_RUN = 4, 5
-#: What being the same as a chosen caption costs, in the score's unit.
+#: The penalty for being the same as a chosen caption, in units of the score.
 SIMILARITY_COST = 0.25
-#: The same emoji so many times in a row, or so many emoji in a row at all.
+#: Emoji are stray if one is repeated this many times, or if this many are in a row.
 EMOJI_AGAIN, EMOJI_RUN = 4, 7
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+|\n+")
@@ -34,7 +34,7 @@ _SKIN_TONES = frozenset("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences and lines of ``text``, without what has no word."""
+    """Return the sentences and lines of ``text`` that have a word."""
     return [part for part in _SENTENCE_END.split(text) if re.search(r"\w", part)]
 
 
@@ -42,7 +42,7 @@ def features(text: str, mean_logprob: float) -> dict[str, float]:
     """Return the features of a caption, the same keys for each.
 
     ``words``: logarithm of their number. ``sentences``: those after the first. ``repeated_words``: share of its content words
-    that came before. ``emoji``: how many. ``likelihood``: ``mean_logprob``, the mean log-probability (nats) of its sampled tokens.
+    that are repeated. ``emoji``: how many. ``likelihood``: ``mean_logprob``, the mean log-probability (nats) of its sampled tokens.
     """
     words = folded_words(text)
     content = [word for word in words if is_content(word)]
@@ -56,7 +56,7 @@ def features(text: str, mean_logprob: float) -> dict[str, float]:
 
 
 def is_content(word: str) -> bool:
-    """Return whether ``word`` is none of the commonest words."""
+    """Return whether ``word`` is not among the commonest words."""
     return len(word) > 2 and word not in _common_words()
 
 
@@ -66,7 +66,7 @@ def _common_words() -> frozenset[str]:
 
 
 def is_loop(text: str) -> bool:
-    """Return whether ``text`` says the same again: a content word ``LOOP_WORD`` times, or ``LOOP_RUN`` words in a row twice."""
+    """Return whether ``text`` repeats itself: a content word ``LOOP_WORD`` times, or ``LOOP_RUN`` words in a row twice."""
     words = folded_words(text)
     runs = Counter(tuple(words[i : i + LOOP_RUN]) for i in range(len(words) - LOOP_RUN + 1))
     counts = Counter(filter(is_content, words))
@@ -74,7 +74,7 @@ def is_loop(text: str) -> bool:
 
 
 def has_stray_emoji(text: str) -> bool:
-    """Return whether ``text`` holds a skin tone that belongs to no emoji, or a run of emoji (``EMOJI_AGAIN``, ``EMOJI_RUN``)."""
+    """Return whether ``text`` has a skin tone without an emoji, or a run of emoji (``EMOJI_AGAIN``, ``EMOJI_RUN``)."""
     if text.isascii():
         return False
     found = emoji.emoji_list(text)
@@ -91,7 +91,7 @@ def has_stray_emoji(text: str) -> bool:
 
 
 def has_impossible_time(text: str) -> bool:
-    """Return whether ``text`` names a time that no clock shows, such as 27:10 or 14 p.m."""
+    """Return whether ``text`` has an impossible time of day, such as 27:10 or 14 p.m."""
     for hour, minute, half, hour_24, minute_24 in _CLOCK.findall(text):
         if (half and not 1 <= int(hour) <= 12) or int(hour_24 or 0) > 24 or int(minute or minute_24 or 0) > 59:
             return True
@@ -99,11 +99,11 @@ def has_impossible_time(text: str) -> bool:
 
 
 def choose(texts: Sequence[str], scores: Sequence[float], prompt: str, wanted: int) -> list[int]:
-    """Return the indices of ``wanted`` texts with good scores that say different things, best first.
+    """Return the indices of ``wanted`` texts with good scores and different content, best first.
 
-    One after the other, the text with the highest score minus ``SIMILARITY_COST`` times its greatest similarity to one that
-    is chosen already (maximal marginal relevance, Carbonell and Goldstein 1998). Two texts are similar by the share of
-    the shorter one's word pairs, those of the prompt not counted, that the other has.
+    Each next text has the highest score minus ``SIMILARITY_COST`` times its greatest similarity to a chosen one (maximal
+    marginal relevance, Carbonell and Goldstein 1998). Similarity is the share of the shorter text's word pairs, without those
+    of the prompt, that the other text has.
     """
     known = len(folded_words(prompt))
     pairs = [set(pairwise(folded_words(text)[max(known - 1, 0) :])) for text in texts]
@@ -122,7 +122,7 @@ def choose(texts: Sequence[str], scores: Sequence[float], prompt: str, wanted: i
 
 
 def score(values: Mapping[str, float]) -> float:
-    """Return how probably a reader finds a caption with these ``features`` fit to post, 0 to 1."""
+    """Return the probability (0 to 1) that a reader finds a caption with these ``features`` fit to post."""
     weights = _weights()
     logit = weights["intercept"] + sum(
         weight["weight"] * (values[name] - weight["mean"]) / weight["deviation"] for name, weight in weights["features"].items()

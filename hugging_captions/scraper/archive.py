@@ -1,4 +1,4 @@
-"""Imports posts from the files that ``--from`` names: finds them, recognises each by its content, reads it record by record.
+"""Import posts from the files in ``--from``: find the files, detect each format by content, read record by record.
 
 Reads instaloader folders, recorded Instagram JSON, HAR files, the exports of other tools, tables and plain text, also
 gzip- or xz-compressed or in a zip archive. Appends to text/<tag>/posts.jsonl.
@@ -34,9 +34,9 @@ FORMATS = (
     "exports, a table with a caption column (CSV, TSV, Excel, Parquet), JSON with captions, plain text with one caption a line, "
     "a zip archive of these"
 )
-#: What ``--from -`` reads.
+#: The file of ``--from -``.
 STANDARD_INPUT = Path("-")
-#: Posts that are flushed to the disk together: below 1,000 the flushes begin to cost more than the reading.
+#: Posts flushed to the disk together: below 1,000 the flushes take longer than the reading.
 CHUNK = 2000
 
 #: Names of files without posts, by kind.
@@ -46,13 +46,13 @@ _NO_POSTS = {
     "instaloader's places, ids and captions before an edit": re.compile(r"id|.*_UTC(_old_\d+|_location)\.txt"),
     "hidden files": re.compile(r"\..*"),
 }
-#: Archives in archives that are opened: an archive may hold a copy of itself.
+#: Deepest nesting of archives: an archive may contain a copy of itself.
 NESTED = 3
-#: Names of skipped files that are shown for each kind.
+#: Names of skipped files shown per kind.
 SHOWN = 6
-#: A line of text in which each backslash is one that captions.txt has.
+#: A line in which every backslash is an escape of captions.txt.
 _ESCAPED = re.compile(r"(?:[^\\]|\\[n\\])*")
-#: The posts in Instagram's own data export; its other files hold messages, contacts and what others wrote.
+#: The posts in Instagram's own data export; its other files have messages, contacts and other people's texts.
 _EXPORT_NAME = re.compile(r"posts_\d+\.json")
 _TEXT_NAME = re.compile(r".*\.txt(\.gz|\.xz)?", re.IGNORECASE)
 _CAPTION_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)_UTC\.txt")
@@ -62,7 +62,7 @@ _JSON_START = re.compile(r"\{\s*(?:[\"}]|$)|\[\s*(?:[\[{\"\]]|$)")
 
 @dataclass
 class ImportResult:
-    """The outcome of an import, counted while it runs: files read, posts by format, new ones, and what couldn't be read."""
+    """The result of an import, counted while it runs: files read, posts by format, new posts, unreadable records."""
 
     tag: str
     files: int = 0
@@ -72,7 +72,7 @@ class ImportResult:
     unreadable: int = 0
     unreadable_likes: int = 0
     other_files: int = 0
-    #: What was not read in folders and archives, by kind: how many files, and the first names, or the extensions of media.
+    #: Skipped files in folders and archives, by kind: their number, and the first names, or the extensions of media.
     skipped: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
 
     def skip(self, kind: str, path: Path) -> None:
@@ -102,18 +102,18 @@ class ImportResult:
 def import_posts(
     paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str] = (), max_unpacked: int = tables.MAX_UNPACKED
 ) -> ImportResult:
-    """Append to ``tag`` every post in ``paths`` whose shortcode isn't there yet, or that completes the one that is.
+    """Append to ``tag`` every post in ``paths`` with a new shortcode, or that completes a stored post.
 
     Folders are walked in order of name, without ``store``'s own folders. A record that can't be read is counted and
-    skipped; the first one in each file is shown with its place. Nothing is written before the first post is read.
-    Of a format with one record a line, memory holds some thousand posts and a short name for each earlier one.
-    What is skipped in a folder or an archive is logged, one line for each kind.
+    skipped; the first one in each file is shown with its position. Nothing is written before the first post is read.
+    For formats with one record a line, memory holds some thousand posts and the shortcodes of the others.
+    Skipped files in a folder or an archive are logged, one line for each kind.
 
     Args:
-        columns: ``FIELD=NAME``, as ``--column`` has them: names of fields that aren't known.
+        columns: ``FIELD=NAME`` as in ``--column``: the names of unknown fields.
 
     Raises:
-        InputError: a path is missing, holds no usable record, or unpacks to more than ``max_unpacked`` bytes.
+        InputError: a path is missing, has no usable record, or unpacks to more than ``max_unpacked`` bytes.
         ResourceError: posts.jsonl can't be written.
     """
     result, posts = read_files(paths, tag, store, columns, max_unpacked)
@@ -130,7 +130,7 @@ def import_posts(
 def read_files(
     paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str] = (), max_unpacked: int = tables.MAX_UNPACKED
 ) -> tuple[ImportResult, Iterator[Post]]:
-    """Return the posts in ``paths``, read as they are asked for, and the result that counts them meanwhile.
+    """Return an iterator that reads the posts in ``paths``, and the result that counts them meanwhile.
 
     Raises:
         InputError: a path is missing; the iterator raises the others of ``import_posts``.
@@ -142,7 +142,7 @@ def read_files(
             here = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
             raise InputError(f"cannot import {path}: it does not exist", f"there: {console.listed(here)}")
         if not path.is_file() and not path.is_dir():
-            raise InputError(f"cannot import {path}: it is not a file or folder", "save what it gives as a file, and import that")
+            raise InputError(f"cannot import {path}: it is not a file or folder", "save its content as a file, and import that")
     result = ImportResult(tag)
     names = {name.strip(): field for field, _, name in (column.partition("=") for column in columns)}
     settings = _Settings(max_unpacked, tuple(folder.resolve() for folder in store.folders()), names)
@@ -151,7 +151,7 @@ def read_files(
 
 @dataclass(frozen=True)
 class _Settings:
-    """How to import: the limit of what is unpacked, our own folders, and the fields (``--column``) by the names that the user gave."""
+    """How to import: the limit of unpacked bytes, this project's folders, and the fields of ``--column`` by their names."""
 
     max_unpacked: int
     own: tuple[Path, ...]
@@ -163,7 +163,7 @@ class _Settings:
 
 
 def _walk(folder: Path, own: Sequence[Path], skip: Callable[[str, Path], None]) -> Iterator[Path]:
-    """Yield the files below ``folder`` by name, without our ``own`` folders; give ``skip`` those that hold no posts."""
+    """Yield the files below ``folder`` by name, without this project's ``own`` folders; report those without posts to ``skip``."""
     for parent, folders, files in os.walk(folder, onerror=lambda error: log.warning("%s; skipped", error)):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(parent, name).resolve() not in own)
         for path in (Path(parent, name) for name in sorted(files)):
@@ -171,7 +171,7 @@ def _walk(folder: Path, own: Sequence[Path], skip: Callable[[str, Path], None]) 
                 skip(kind, path)
             elif not path.is_file() or path.is_symlink():
                 skip("symbolic links and devices", path)
-            # The metadata holds the text that stands in a .txt of the same name.
+            # The .json metadata includes the text of the .txt with the same name.
             elif path.suffix == ".txt" and any(path.with_suffix(suffix).exists() for suffix in (".json", ".json.xz")):
                 skip("texts that are in the .json of the same name too", path)
             else:
@@ -179,7 +179,7 @@ def _walk(folder: Path, own: Sequence[Path], skip: Callable[[str, Path], None]) 
 
 
 def _posts(paths: Sequence[Path], result: ImportResult, settings: _Settings) -> Iterator[Post]:
-    """Yield the posts in files and below folders, and count them; the pictures of one carousel of gallery-dl's are one post."""
+    """Yield the posts in files and below folders, and count them; the pictures of one gallery-dl carousel are one post."""
     for path in paths:
         before = result.found.total()
         carousels: set[str] = set()
@@ -198,10 +198,10 @@ def _posts(paths: Sequence[Path], result: ImportResult, settings: _Settings) -> 
 
 
 def _readers(path: Path, shown: Path, result: ImportResult, settings: _Settings, depth: int = 0) -> Iterator[_Reader]:
-    """Yield a reader for a file, or one for each file of a folder or zip archive; of Instagram's own export for its posts alone.
+    """Yield a reader for a file, or one for each file of a folder or zip archive; of Instagram's own export only for its posts.
 
     Args:
-        shown: what ``path`` is called in messages; it may have been unpacked.
+        shown: the name of ``path`` in messages; the file itself may be an unpacked copy.
         depth: the number of folders and archives around it.
     """
     with ExitStack() as stack:
@@ -223,12 +223,12 @@ def _readers(path: Path, shown: Path, result: ImportResult, settings: _Settings,
             yield from _readers(file, shown / file.relative_to(folder), result, settings, depth + 1)
         for file in files if exported else ():
             if file not in exported:
-                result.skip("other data than posts in Instagram's export", file)
+                result.skip("data other than posts in Instagram's export", file)
 
 
 @contextmanager
 def _standard_input() -> Iterator[Path]:
-    """Return a file with what comes in on stdin, for as long as the context: some formats are read twice."""
+    """Yield a temporary file with the content of stdin, because some formats are read twice."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "stdin")
         with open(file, "wb") as copy:
@@ -244,7 +244,7 @@ class _Reader:
         self._result, self._settings, self._in_folder = result, settings, in_folder
         self._tag = result.tag
         self._has_complained = False
-        #: The fields of the first record, while none was read that has a field for a caption.
+        #: The fields of the first record, until a record with a caption field is read.
         self._nameless: set[str] | None = set()
         self._seen: Counter[int] = Counter()
 
@@ -263,10 +263,10 @@ class _Reader:
             raise from_os_error(error, "read", self.path) from error
 
     def _with_captions(self, posts: Iterator[Post]) -> Iterator[Post]:
-        """Yield ``posts``, but none before the first with a caption or a place for one.
+        """Yield ``posts``, but none before the first with a caption or a caption field.
 
         Raises:
-            TableError: there is none: the captions have a name that isn't known, and none of the posts may stay without one.
+            TableError: there is none: the name of the caption field is unknown, and posts without captions must not be stored.
         """
         waiting: list[Post] = []
         for post in posts:
@@ -277,8 +277,8 @@ class _Reader:
                 return
         if waiting:
             keys = console.listed(sorted(self._nameless or ()))
-            problem = f"cannot import {self.path}: {console.count(len(waiting), 'record')} and no caption in any of them"
-            raise tables.TableError(problem, f"the fields are: {keys}; say which has the caption:  --column caption=NAME")
+            problem = f"cannot import {self.path}: {console.count(len(waiting), 'record')} , none with a caption"
+            raise tables.TableError(problem, f"the fields are: {keys}; name the one with the caption:  --column caption=NAME")
 
     def _recognise(self, file: tables.TextFile) -> Iterator[Post]:
         level = logging.DEBUG if self._in_folder else logging.WARNING
@@ -307,23 +307,23 @@ class _Reader:
             self._skip("plain text not called .txt", f"{self.path}: plain text that is not called .txt", level)
 
     def _page(self, file: tables.TextFile, kind: str) -> Iterator[Post]:
-        """Yield the posts in the JSON that a page of Instagram's holds.
+        """Yield the posts in the JSON inside a page of Instagram.
 
         Raises:
-            TableError: there is none; what it is, it isn't captions.
+            TableError: there is none, so the file has no captions.
         """
         with file.open() as handle:
             posts = list(records.posts_in_page(handle.read()))
         if not posts and self._in_folder:
             self._skip(kind, f"{self.path}: {kind}", logging.DEBUG)
         elif not posts:
-            message = f"cannot import {self.path}: it holds {kind}, not captions"
+            message = f"cannot import {self.path}: it contains {kind}, not captions"
             raise tables.TableError(message, "export it as JSON or CSV, or write a text file with one caption a line")
         for number, record in enumerate(posts, start=1):
             yield from self._record(record, f"record {number}")
 
     def _values(self, value: JSON, place: str) -> Iterator[Post]:
-        """Yield the posts in one JSON value: a page of Instagram's, a list of records, or one record."""
+        """Yield the posts in one JSON value: a page of Instagram, a list of records, or one record."""
         if value is None:
             self._complain(place, "not valid JSON")
             return
@@ -336,7 +336,7 @@ class _Reader:
             yield from self._record(record, place if len(found) == 1 else f"{place}, record {number}")
 
     def _table(self, read: Callable[[tables.Complain], Iterator[tuple[int, JSON]]]) -> Iterator[Post]:
-        """Read a table twice: whether 3 likes are a count is known only from the whole column."""
+        """Read a table twice: only the whole column shows whether 3 likes are a count."""
         fillers, total = records.count_fillers(row for _, row in read(lambda place, reason: None))
         if fillers:
             reading = f"{fillers:,} of {total:,} posts have exactly 3 likes and none has 0-2 or 4-7: read as hidden counts"
@@ -346,9 +346,9 @@ class _Reader:
                 yield replace(post, likes=None) if fillers and post.likes == records.FILLER_LIKES else post
 
     def _text(self, file: tables.TextFile, date_utc: str | None) -> Iterator[Post]:
-        """Read one caption a line, or one of all lines where instaloader wrote it for the picture of ``date_utc``."""
+        """Read one caption a line, or one caption from the whole file that instaloader wrote for the picture of ``date_utc``."""
         for number, text in _numbered(file, by_line=not date_utc):
-            # one caption a line is written as in our captions.txt
+            # one caption a line, with the escapes of captions.txt
             caption = text.removesuffix("\n") if date_utc else text.rstrip("\r\n")
             if not date_utc and _ESCAPED.fullmatch(caption):
                 caption = unescape_caption(caption)
@@ -382,12 +382,12 @@ class _Reader:
     def _complain(self, place: str, reason: str) -> None:
         self._result.unreadable += 1
         if not self._has_complained:
-            log.warning("%s, %s: %s; skipped, and so are others like it", self.path, place, reason)
+            log.warning("%s, %s: %s; skipped, as are similar records", self.path, place, reason)
         self._has_complained = True
 
 
 def _renamed(record: dict[str, JSON], names: dict[str, str]) -> dict[str, JSON]:
-    """Return ``record`` with the fields called as the user said; another field that has such a name loses it."""
+    """Return ``record`` with the fields renamed by ``--column``; another field with such a name is dropped."""
     taken = {*names.values()} - {*names}
     return {names.get(name, f"other {name}" if records.plain_name(name) in taken else name): value for name, value in record.items()}
 
@@ -397,6 +397,6 @@ def _keys(record: JSON) -> list[str]:
 
 
 def _numbered(file: tables.TextFile, by_line: bool) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file with their numbers, or the whole of it as line 1."""
+    """Yield the lines of a file with their numbers, or the whole file as line 1."""
     with file.open() as handle:
         yield from enumerate(handle if by_line else [handle.read()], start=1)

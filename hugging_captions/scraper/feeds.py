@@ -2,7 +2,7 @@
 
 Requests go through instaloader's context, which supplies session, headers, retries, waits and rate control; its own
 hashtag iterators stop on ordinary answers, so they are not used. The posts in an answer are found by their shape
-(``records.find_posts``); a feed knows only its request and its cursor. What is known of the endpoints comes from
+(``records.find_posts``); a feed has only its request and its cursor. The descriptions of the endpoints come from
 zeeschuimer#89 (keyword search), instaloader#2549 (its REST form), gallery-dl and instagrapi#2622 (tabs of sections).
 """
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 #: The parameters of the request for the next page.
 Cursor = dict[str, JSON]
 
-#: The tabs of a hashtag: each reaches about half of what all reach together.
+#: The tabs of a hashtag: each has about half of the posts of all tabs.
 _TABS = ("recent", "top", "clips")
 #: The web client's queries for keyword search, newest first: the one for the first page and the one for the next (June to
 #: August 2026). They change every few months; ``DOC_IDS_VARIABLE`` replaces the table.
@@ -44,20 +44,20 @@ _GRAPHQL_HASH = "9b498c08113f1e09617a1703c22b2f32"
 _GRAPHQL_PAGE = 50
 
 USE_BROWSER = "log in with a browser and use --cookies"
-#: Words of Instagram's that ask an account to stop: what they mean, what to do, and the minutes until it is safe to try again.
+#: Instagram's messages that ask an account to stop: meaning, advice, and the minutes until it is safe to try again.
 _REFUSALS = {
-    "please wait a few minutes": ("limits the rate of requests", "use the account for nothing else meanwhile", 30),
-    "checkpoint_required": ("asks this account for a check", "answer it in the app or browser first", 60),
-    "challenge_required": ("asks this account for a check", "answer it in the app or browser first", 60),
+    "please wait a few minutes": ("limits the rate of requests", "don't use the account for anything else meanwhile", 30),
+    "checkpoint_required": ("asks this account for verification", "complete it in the app or browser first", 60),
+    "challenge_required": ("asks this account for verification", "complete it in the app or browser first", 60),
     "feedback_required": ("limits this account", "leave the account alone for a day", 24 * 60),
 }
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its posts, as Instagram describes them, and how many media have no usable description.
+    """One page: its posts, as Instagram's objects, and the number of unusable objects.
 
-    ``cursor`` is the next page (None: there isn't one), ``next_tab`` the first page of the next tab, for a walk that finds
+    ``cursor`` is the next page (None: there isn't one), ``next_tab`` the first page of the next tab, for a pull that finds
     nothing new in this one.
     """
 
@@ -68,11 +68,11 @@ class Page:
 
 
 class FeedError(Exception):
-    """A feed can't deliver (this) page; another feed may, or the same one later."""
+    """A feed can't return a page; another feed may, or the same one later."""
 
 
 class BadRequestError(FeedError):
-    """Instagram refuses the parameters of a request: where there was a cursor, it no longer knows it."""
+    """Instagram refuses the parameters of a request; a cursor in it has expired."""
 
 
 class RefusedError(Exception):
@@ -84,7 +84,7 @@ class RefusedError(Exception):
 
 
 def search(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Page:
-    """Return the page of the web client's keyword search for ``#tag`` at ``cursor``, or the first one."""
+    """Return the page at ``cursor`` (or the first one) of the web client's keyword search for ``#tag``."""
     parameters = {"enable_metadata": "true", "query": f"#{tag}", **(cursor or {})}
     answer = ask(context.get_json, "api/v1/fbsearch/web/top_serp/", parameters)
     grid = at(answer, "media_grid")
@@ -95,7 +95,7 @@ def search(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Page
 
 
 def search_graphql(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Page:
-    """Return the page of the same search in its GraphQL form, asked with the first of the doc_ids that Instagram knows."""
+    """Return the page of the same search in its GraphQL form, requested with the first doc_ids that Instagram accepts."""
     session = cursor or {"search_session_id": str(uuid.uuid4()), "serp_session_id": str(uuid.uuid4())}
     variables = {"query": f"#{tag}", **session, **({"first": _SEARCH_PAGE} if cursor else {})}
     refused = []
@@ -124,7 +124,7 @@ def _doc_ids() -> tuple[tuple[str, ...], ...]:
 
 
 def sections(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Page:
-    """Return the page of ``tags/<tag>/sections`` at ``cursor``; the tabs follow each other, and one that fails is left out."""
+    """Return the page of ``tags/<tag>/sections`` at ``cursor``; the tabs follow each other, and one that fails is skipped."""
     cursor = cursor or {"tab": _TABS[0], "then": [{"tab": tab} for tab in _TABS[1:]]}
     tab = cursor.get("tab", "recent")  # earlier versions saved no tab
     parameters = {name: value for name, value in cursor.items() if name != "then"}
@@ -142,7 +142,7 @@ def sections(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Pa
 
 
 def web_info(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Page:
-    """Return ``tags/web_info``, which holds the first page of two tabs; the next pages are those of ``sections``."""
+    """Return ``tags/web_info``, which has the first page of two tabs; the next pages come from ``sections``."""
     if cursor is not None:
         return sections(context, tag, cursor)
     answer = ask(context.get_json, "api/v1/tags/web_info/", {"tag_name": tag})
@@ -152,7 +152,7 @@ def web_info(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Pa
 
 
 def _section_cursor(tab: str, answer: JSON, then: JSON) -> Cursor | None:
-    """Return where a tab goes on after ``answer``, with the tabs that follow it; None where it ends."""
+    """Return the cursor after ``answer`` in a tab, with the tabs that follow it; None where it ends."""
     if not (at(answer, "more_available") and at(answer, "next_max_id")):
         return None
     ids = at(answer, "next_media_ids")
@@ -162,18 +162,18 @@ def _section_cursor(tab: str, answer: JSON, then: JSON) -> Cursor | None:
 
 
 def _then(cursors: JSON) -> Cursor | None:
-    """Return the first of the cursors that are still to follow, which takes the others with it."""
+    """Return the first of the cursors that still follow, with the others inside it."""
     if not isinstance(cursors, list) or not cursors or not isinstance(cursors[0], dict):
         return None
     return {**cursors[0], "then": cursors[1:]}
 
 
 def graphql(context: InstaloaderContext, tag: str, cursor: Cursor | None) -> Page:
-    """Return the page of GraphQL's ``edge_hashtag_to_media`` at ``cursor``, or the first one."""
+    """Return the page at ``cursor`` (or the first one) of GraphQL's ``edge_hashtag_to_media``."""
     answer = ask(context.graphql_query, _GRAPHQL_HASH, {"tag_name": tag, "first": _GRAPHQL_PAGE, **(cursor or {})})
     media = at(answer, "data", "hashtag", "edge_hashtag_to_media")
     if not isinstance(media, dict):
-        raise FeedError("the answer holds no edge_hashtag_to_media")
+        raise FeedError("the answer has no edge_hashtag_to_media")
     end = at(media, "page_info", "end_cursor")
     return _page(answer, {"after": end} if at(media, "page_info", "has_next_page") and end else None)
 
@@ -182,19 +182,19 @@ def _page(answer: JSON, cursor: Cursor | None, next_tab: Cursor | None = None) -
     return Page(list(find_posts(answer)), count_unreadable(answer), cursor, next_tab)
 
 
-#: The feeds of an account's session, in the order in which ``--feed auto`` tries them.
+#: The feeds that need a session, in the order in which ``--feed auto`` tries them.
 FEEDS = {"search": search, "search-graphql": search_graphql, "sections": sections, "web-info": web_info, "graphql": graphql}
-#: The feeds that search for the words of a tag, so that a result need not have it.
+#: The feeds that search for the words of a tag, so that a result may lack the tag.
 SEARCHES = ("search", "search-graphql")
 
 
 def ask(request: Callable[..., JSON], *args: object, **options: object) -> dict[str, JSON]:
-    """Return the answer to a ``request`` of instaloader's.
+    """Return the answer to a ``request`` through instaloader.
 
     Raises:
         FeedError: there is no usable answer.
         RefusedError: the account must stop.
-        KeyboardInterrupt: also where instaloader takes it for a wish to skip this request.
+        KeyboardInterrupt: Ctrl-C, which instaloader would treat as skipping this request.
     """
     try:
         answer = request(*args, **options)
@@ -208,10 +208,10 @@ def ask(request: Callable[..., JSON], *args: object, **options: object) -> dict[
 
 
 def _meaning(error: Exception) -> FeedError | RefusedError:
-    """Return what an exception of instaloader's means for the pull."""
+    """Return the error for an exception of instaloader."""
     text, cause = str(error), error.__cause__
     if isinstance(error, instaloader.TooManyRequestsException) or isinstance(cause, instaloader.TooManyRequestsException):
-        return RefusedError("429, too many requests", "use the account for nothing else meanwhile", 30)
+        return RefusedError("429, too many requests", "don't use the account for anything else meanwhile", 30)
     for word, (what, advice, minutes) in _REFUSALS.items():
         if word in text.lower():
             return RefusedError(f"Instagram {what} ({word})", advice, minutes)

@@ -2,7 +2,7 @@
 
 A hashtag's id comes from ``ig_hashtag_search``, its posts from ``{id}/recent_media`` (the last 24 hours) and ``{id}/top_media``
 (https://developers.facebook.com/docs/instagram-platform/instagram-api-with-facebook-login/hashtag-search). The token comes
-from the environment or a private file. It is sent in a header, so that it is in no address, error or log.
+from the environment or a private file. It is sent in a header, so that no URL, error or log contains it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .records import JSON, at, count_unreadable, find_posts
 FEED = "graph-api"
 HOST = "https://graph.facebook.com"
 TOKEN_VARIABLE, USER_VARIABLE = "INSTAGRAM_GRAPH_TOKEN", "INSTAGRAM_GRAPH_USER_ID"
-#: The file of the settings folder that may hold the same two, a line each as NAME=VALUE.
+#: The file in the settings folder that may have the same two as lines NAME=VALUE.
 CREDENTIALS = "graph_api"
 
 _EDGES = ("recent_media", "top_media")
@@ -28,7 +28,7 @@ _FIELDS = "id,caption,like_count,media_type,permalink,timestamp"
 _PAGE = 50
 _TIMEOUT = 30.0
 _LIMIT = "at most 30 hashtags in 7 days for each account"
-#: Meta's error codes (https://developers.facebook.com/docs/graph-api/guides/error-handling): what they mean, what to do, and
+#: Meta's error codes (https://developers.facebook.com/docs/graph-api/guides/error-handling): meaning, advice, and
 #: the minutes until it is safe to try again.
 _REFUSALS = {
     190: ("does not accept the access token (expired or revoked)", "create a new token (DOCS.md, The official API)", 0),
@@ -36,10 +36,10 @@ _REFUSALS = {
     10: ("does not give this app permission", "the app needs instagram_basic and Instagram Public Content Access", 0),
     200: ("does not give this app permission", "the app needs instagram_basic and Instagram Public Content Access", 0),
     18: (f"allows {_LIMIT}", "use a hashtag of the last 7 days, or wait", 24 * 60),
-    4: (f"limits the rate of this app; it also allows {_LIMIT}", "leave the app alone meanwhile", 60),
-    17: (f"limits the rate of this account; it also allows {_LIMIT}", "leave the account alone meanwhile", 60),
-    32: ("limits the rate of this page", "leave the page alone meanwhile", 60),
-    613: ("limits the rate of requests", "leave the app alone meanwhile", 60),
+    4: (f"limits the rate of this app; it also allows {_LIMIT}", "don't use the app meanwhile", 60),
+    17: (f"limits the rate of this account; it also allows {_LIMIT}", "don't use the account meanwhile", 60),
+    32: ("limits the rate of this page", "don't use the page meanwhile", 60),
+    613: ("limits the rate of requests", "don't use the app meanwhile", 60),
 }
 _UNKNOWN_HASHTAG = 24
 _BAD_PARAMETER = 100
@@ -49,7 +49,7 @@ def media(tag: str, cursor: Cursor | None) -> Page:
     """Return the page of ``tag``'s recent or top posts at ``cursor``, or the first one, which takes two requests.
 
     Raises:
-        FeedError: Meta knows no such hashtag, or there is no usable answer.
+        FeedError: the hashtag doesn't exist, or there is no usable answer.
         InputError: there is no token or no account id.
         RefusedError: Meta refuses the token, or a limit is reached.
     """
@@ -59,7 +59,7 @@ def media(tag: str, cursor: Cursor | None) -> Page:
         hashtags = found.get("data")
         name = at(hashtags[0], "id") if isinstance(hashtags, list) and hashtags else None
         if not isinstance(name, str):
-            raise FeedError(f"Meta knows no hashtag {tag!r}")
+            raise FeedError(f"Meta has no hashtag {tag!r}")
         cursor = {"id": name, "edge": _EDGES[0]}
     parameters = {"user_id": user, "fields": _FIELDS, "limit": str(_PAGE)}
     if "after" in cursor:
@@ -74,7 +74,7 @@ def credentials() -> tuple[str, str]:
     """Return the access token and the account's id, from the environment, else from the file ``CREDENTIALS``.
 
     Raises:
-        InputError: one of them is in neither.
+        InputError: one of them is missing in both.
     """
     path = settings_file(CREDENTIALS)
     try:
@@ -110,13 +110,13 @@ def _ask(path: str, token: str, parameters: dict[str, str]) -> dict[str, JSON]:
 
 
 def _meaning(problem: dict[str, JSON]) -> FeedError | RefusedError:
-    """Return what an error object of Meta's means for the pull."""
+    """Return the error for an error object from Meta."""
     code = problem.get("code")
     number = code if isinstance(code, int) else 0
     if number in _REFUSALS:
         what, advice, minutes = _REFUSALS[number]
         return RefusedError(f"Meta {what} (error {number})", advice, minutes)
     if number == _UNKNOWN_HASHTAG:
-        return FeedError(f"Meta knows no such hashtag (error {number})")
+        return FeedError(f"Meta has no such hashtag (error {number})")
     reason = f"error {number}: {str(problem.get('message'))[:200]}"
     return BadRequestError(reason) if number == _BAD_PARAMETER else FeedError(reason)

@@ -1,6 +1,6 @@
-"""What a pull or an import would read, request and write, without doing it: --dry-run.
+"""--dry-run of a pull or an import: what it would read, request and write.
 
-Reads text/<tag>/pull.json and posts.jsonl, and the files to import; writes nothing and asks nobody.
+Reads text/<tag>/pull.json and posts.jsonl, and the files to import; writes nothing and sends no request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .session import ATTEMPTS, new_loader
 #: Minutes of instaloader's window for requests of one kind, and the kind of each feed's requests.
 WINDOW = 11
 KINDS = {"search-graphql": "graphql", "graphql": "graphql"}
-#: Mean seconds that instaloader waits before each request: 1 / 0.6 (``InstaloaderContext.do_sleep``), and about one for the answer.
+#: Mean seconds that instaloader waits before each request: 1 / 0.6 (``InstaloaderContext.do_sleep``), plus about one for the answer.
 PAUSE = 2.7
 
 NO_SESSION = "none: Instagram shows hashtags only to accounts"
@@ -42,13 +42,13 @@ def plan_pull(tags: Sequence[str], options: PullOptions, store: Store) -> str:
     allowed = RateController(new_loader().context).count_per_sliding_window(KINDS.get(feeds[0], "other"))
     pages = options.caption_queries * len(tags)
     seconds = pages * PAUSE + (pages - 1) // allowed * WINDOW * 60
-    token = "an access token of Meta's" if {*feeds} == {"graph-api"} else None
+    token = "an access token from Meta" if {*feeds} == {"graph-api"} else None
     session = str(
         token or options.cookies or options.cookies_from or options.session_file or (options.login and f"account {options.login}") or ""
     )
     facts = [
         ("session", session if token else f"{session}, checked by one more request" if session else NO_SESSION),
-        ("feeds", ", ".join(feeds) + ("" if named else ": the first that delivers")),
+        ("feeds", ", ".join(feeds) + ("" if named else ": the first that returns posts")),
         ("requests", f"at most {console.count(pages, 'page')}, one request each; one that fails is tried {ATTEMPTS} times"),
         ("time", f"about {console.duration(seconds)}: instaloader allows {allowed} such requests in {WINDOW} minutes, with short pauses"),
     ]
@@ -60,7 +60,7 @@ def plan_pull(tags: Sequence[str], options: PullOptions, store: Store) -> str:
 
 
 def _start(tag: str, feeds: Sequence[str], store: Store) -> str:
-    """Return where ``pull`` would begin in the first of ``feeds`` that it has walked before."""
+    """Return where ``pull`` would begin in the first of ``feeds`` with a saved position."""
     try:
         saved = read_json(store.pull_state(tag))
         states = saved.get("feeds", {saved.get("feed"): saved})
@@ -77,10 +77,10 @@ def _start(tag: str, feeds: Sequence[str], store: Store) -> str:
 
 
 def plan_import(paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str]) -> str:
-    """Return what ``import_posts`` would do, for stdout; the files are read for it.
+    """Return what ``import_posts`` would do, for stdout; the files are read.
 
     Raises:
-        InputError: what ``import_posts`` raises before it writes.
+        InputError: as ``import_posts`` before it writes.
     """
     here = {post.shortcode for post in read_posts(store.posts(tag), lambda number, reason: None)} if store.posts(tag).exists() else set()
     result, posts = read_files(paths, tag, store, columns)

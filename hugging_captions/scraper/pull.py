@@ -1,7 +1,7 @@
 """A hashtag's posts from Instagram: page by page, each on disk before the next is requested.
 
-Appends to text/<tag>/posts.jsonl and keeps pull.json, which says where the pull stands in each feed, so that the next
-run continues there whatever ended the last one. Never rotates accounts, never evades a limit.
+Appends to text/<tag>/posts.jsonl and writes pull.json with the position in each feed, from which the next run continues
+however the last one ended. Never rotates accounts, never evades a limit.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Pages in a row without a new shortcode that end a feed; where the last pull reached the end, the first one does.
+#: Pages in a row without a new shortcode that end a feed; after a pull that reached the end, one such page does.
 EMPTY_PAGES = 2
 
 
 @dataclass(frozen=True)
 class FeedState:
-    """Where the pull stands in one feed: pull.json holds one for each feed that delivered."""
+    """The position in one feed; pull.json has one for each feed that returned posts."""
 
     cursor: Cursor | None = None
     pages: int = 0
@@ -46,7 +46,7 @@ class FeedState:
 
 @dataclass
 class PullResult:
-    """The outcome of one pull, counted while it runs; ``notes`` counts what is special about posts and nodes."""
+    """The result of one pull, counted while it runs; ``notes`` counts special cases of posts and nodes."""
 
     tag: str
     pages: int = 0
@@ -65,14 +65,14 @@ class PullResult:
 def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Store, command: str) -> PullResult:
     """Pull ``options.caption_queries`` pages of ``tag``, or continue where the last pull stopped.
 
-    A page is on disk before its cursor is saved, so no end of the process loses a post or has one twice.
+    A page is on disk before its cursor is saved, so no post is lost or stored twice, however the process ends.
 
     Args:
         command: the command line that resumes this pull, for the messages.
 
     Raises:
-        InstagramError: Instagram refused or no feed delivered; earlier posts are kept.
-        KeyboardInterrupt: with a message that says what is kept.
+        InstagramError: Instagram refused or no feed returned posts; earlier posts are kept.
+        KeyboardInterrupt: with the number of posts kept in its message.
     """
     with PostLog(store.posts(tag)) as posts, console.progress(unit=" posts", label=f"#{tag}") as bar:
         run = _Run(tag, options, context, store, posts, bar)
@@ -101,12 +101,12 @@ class _Run:
         self._path = store.pull_state(tag)
         self._tag_pattern = re.compile(rf"[#＃]{re.escape(tag)}(?!\w)")
         self._is_over = False
-        self._catching_up = False  # walking again through pages that are here, because the cursor was lost
+        self._catching_up = False  # reading stored pages again, because the cursor was lost
         self._states = self._load()
         self.result = PullResult(tag)
 
     def follow_feeds(self) -> None:
-        """Walk the first feed that delivers (auto), or every feed named, until its end or until the requested pages are there."""
+        """Read the first feed that returns posts (auto), or every feed named, until its end or until the requested pages are read."""
         failures, ends = [], []
         named = [name for name in self._options.feed if name != "auto"]
         for name in named or FEEDS:
@@ -120,14 +120,14 @@ class _Run:
         if not ends and not self.result.new and not self.result.already_here:
             place = f"; to start from the top, delete {self._path}" if any(state.cursor for state in self._states.values()) else ""
             raise InstagramError(
-                f"no feed delivers tag {self._tag!r} ({'; '.join(failures)})",
+                f"no feed returns posts of tag {self._tag!r} ({'; '.join(failures)})",
                 f"record the page in a browser and import it (DOCS.md, From a browser), or check network and session{place}",
             )
         endings = [end if len(ends) == 1 else f"{name}: {end}" for name, end in ends]
-        self.result.ended = "; ".join(endings) or "no further feed delivers: " + "; ".join(failures)
+        self.result.ended = "; ".join(endings) or "no other feed returns posts: " + "; ".join(failures)
 
     def _follow(self, name: str) -> str:
-        """Walk one feed from where the last pull stopped, or from the top where that reached the end; return why it ended.
+        """Read one feed from where the last pull stopped, or from the top if that reached the end; return why it ended.
 
         Raises:
             FeedError: a page failed, or the whole feed has no post.
@@ -153,7 +153,7 @@ class _Run:
             seen.append(state.cursor)
             found += len(page.posts) + page.unreadable
             new, is_whole = self._keep(page, name)
-            if is_whole:  # otherwise the cursor stays before this page: the rest of it comes next time
+            if is_whole:  # otherwise the cursor stays before this page, and the next pull reads the rest of it
                 self._catching_up &= not new
                 without_new = 0 if new or self._catching_up else without_new + 1
                 following = page.cursor
@@ -161,12 +161,12 @@ class _Run:
                     without_new = 0
                 elif following in seen or without_new >= patience:
                     following, without_new = page.next_tab, 0
-                    ended = "" if following else "the feed repeats itself" if page.cursor in seen else "nothing new any more"
+                    ended = "" if following else "the feed repeats itself" if page.cursor in seen else "no more new posts"
                 if page.cursor is None:
-                    ended = "the feed came to its end"
+                    ended = "the feed ended"
                 if ended and from_top and not found:
                     self.result.pages -= len(seen)
-                    raise FeedError("no post in its answers")
+                    raise FeedError("no posts in its answers")
                 state = FeedState(following, state.pages + 1, bool(ended))
                 self._save(name, state)
             ended = ended or self._budget_end()
@@ -178,13 +178,13 @@ class _Run:
         return FEEDS[name](self._context, self._tag, cursor)
 
     def _budget_end(self) -> str:
-        """Return which limit of the options is reached, empty where none is."""
+        """Return which limit of the options is reached, or an empty string."""
         if self.result.new == self._options.max_posts:
             self._is_over = True
             return f"--max-posts {self._options.max_posts} reached"
         if self.result.pages >= self._options.caption_queries:
             self._is_over = True
-            return "more to come: the same command continues"
+            return "more pages are left: repeat the command to continue"
         return ""
 
     def _save(self, name: str, state: FeedState) -> None:
@@ -193,7 +193,7 @@ class _Run:
         write_json(self._path, {"tag": self._tag, "feeds": feeds, "posts": len(self._posts.shortcodes)})
 
     def _keep(self, page: Page, feed: str) -> tuple[int, bool]:
-        """Write what is new on the page; return how many posts that are new or completed, and whether all fitted under --max-posts."""
+        """Write the new posts of a page; return how many are new or completed, and whether all fitted under --max-posts."""
         posts = list(self._read(page, feed))
         known = [post for post in posts if post.shortcode in self._posts.shortcodes]
         fresh = [post for post in {post.shortcode: post for post in posts}.values() if post.shortcode not in self._posts.shortcodes]
@@ -212,8 +212,8 @@ class _Run:
         return written + completed, len(fresh) <= room
 
     def _read(self, page: Page, feed: str) -> Iterator[Post]:
-        """Yield the posts of ``page`` between --since and --until; of a search only those with the tag, unless --untagged keep."""
-        self._complain(page.unreadable, "not a post by its shape")
+        """Yield the posts of ``page`` between --since and --until; for a search only those with the tag, unless --untagged keep."""
+        self._complain(page.unreadable, "it doesn't have the shape of a post")
         source = feed if feed == graph_api.FEED else "instagram"
         for record in page.posts:
             try:
@@ -237,11 +237,11 @@ class _Run:
     def _complain(self, count: int, reason: str) -> None:
         if count and not self.result.notes["unreadable"]:
             place = f"page {self.result.pages} of tag {self._tag!r}"
-            log.warning("a node on %s can't be read (%s); skipped, and so are others like it", place, reason)
+            log.warning("a node on %s can't be read (%s); skipped, as are similar nodes", place, reason)
         self.result.notes["unreadable"] += count
 
     def _load(self) -> dict[str, FeedState]:
-        """Return where the last pull stopped in each feed; none where that is unknown or posts have been lost since."""
+        """Return where the last pull stopped in each feed; none if that is unknown or posts have been lost since."""
         if not self._path.exists():
             return {}
         try:
@@ -249,9 +249,9 @@ class _Run:
             if "feeds" not in saved:  # the format of earlier versions, with one feed
                 saved["feeds"] = {saved["feed"]: {name: saved[name] for name in ("cursor", "pages", "finished")}}
             if (lost := saved.get("posts", 0) - len(self._posts.shortcodes)) > 0:
-                raise InputError(f"{self._posts.path} has lost {console.count(lost, 'post')} since")
+                raise InputError(f"{self._posts.path} lacks {console.count(lost, 'post')} of the last pull")
             return {name: FeedState(**state) for name, state in saved["feeds"].items()}
         except (InputError, KeyError, TypeError, AttributeError) as error:
             self._catching_up = True
-            log.warning("%s can't be used (%s): starting from the top; posts that are here stay and are not doubled", self._path, error)
+            log.warning("%s can't be used (%s): starting from the top; stored posts are kept and not duplicated", self._path, error)
             return {}

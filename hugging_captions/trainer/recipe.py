@@ -1,6 +1,6 @@
-"""Training defaults, by what is trained: how often, how fast, in steps of how many tokens; and the memory it takes.
+"""Training defaults by kind of training: epochs, learning rate, tokens per step; and an estimate of the memory.
 
-benchmarks/RESULTS.md has the measurements behind the defaults, and what they could not show.
+benchmarks/RESULTS.md has the measurements behind the defaults, and their limits.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..options import TrainOptions
 class Recipe:
     """Defaults of one kind of training.
 
-    ``schedule`` is one of transformers' names, ``warmup`` a share of all steps, ``width`` the width of
-    model that the learning rate is for (0: any), ``batch_tokens`` 0 until ``fit`` knows the corpus, ``lora`` the rank of the
-    adapters that are trained (0: all weights), ``min_batch`` the fewest tokens of a step that ``fit`` chooses.
+    ``schedule`` is one of transformers' names, ``warmup`` a share of all steps, ``width`` the model
+    width for the learning rate (0: any), ``batch_tokens`` 0 until ``fit`` sets it, ``lora`` the rank of the trained
+    adapters (0: all weights), ``min_batch`` the fewest tokens of a step that ``fit`` chooses.
     """
 
     epochs: int
@@ -32,30 +32,30 @@ class Recipe:
     min_batch: int = 512
 
 
-#: A pretrained model needs one or two passes, random weights many. The first two were chosen with smollm2; for gpt2 and
-#: others they are carried over, the rate of all weights by width. Adapters have one rate for every width and rank
+#: A pretrained model needs one or two passes, random weights many. The first two were chosen with smollm2 and are
+#: used for gpt2 and others, the rate of all weights scaled by width. Adapters have one rate for every width and rank
 #: (Schulman et al. 2025, LoRA Without Regret).
 RECIPES = {
     "adapters": Recipe(epochs=2, learning_rate=2e-3, batch_tokens=0, lora=16, min_batch=256),
     "all weights": Recipe(epochs=2, learning_rate=1.5e-4, batch_tokens=0, width=768),
     "scratch": Recipe(epochs=60, learning_rate=2e-3, batch_tokens=0),
-    # what the scripts of 2020 did: blocks of 1,024 tokens one at a time, Adam without decay or warm-up, 8 epochs, no stopping
+    # the recipe of the 2020 scripts: blocks of 1,024 tokens one at a time, Adam without decay or warm-up, 8 epochs, no stopping
     "classic": Recipe(epochs=8, learning_rate=1e-4, batch_tokens=1024, warmup=0.0, weight_decay=0.0),
 }
-#: Steps that an epoch should have, and the most tokens of a step that this leads to, which keeps GPT-2 under 8 GB.
+#: Target number of steps in an epoch, and the most tokens of a step, which keeps GPT-2 under 8 GB.
 STEPS, MAX_BATCH = 100, 4096
 #: Tokens of a block in the classic recipe.
 CLASSIC_BLOCK = 1024
-#: Bytes of a parameter in training: float32 weight, gradient and two moments of AdamW.
+#: Bytes per parameter in training: float32 weight, gradient and two moments of AdamW.
 TRAINED_BYTES = 16
-#: Bytes of a logit while the backward pass begins: float32 softmax and gradient, and the gradient of the product before.
+#: Bytes per logit at the start of the backward pass: float32 softmax and gradient, and the gradient of the product before.
 LOGIT_BYTES = 12
-#: Most tokens of a pass that ``estimate_memory`` measures: under a second for 100 M parameters on two cores.
+#: Most tokens of the pass in ``estimate_memory``: under a second for 100 M parameters on two cores.
 PROBE_TOKENS = 128
 
 
 def choose(options: TrainOptions) -> Recipe:
-    """Return the recipe for the base model, with what ``options`` sets; ``fit`` then adapts it to model and corpus."""
+    """Return the recipe for the base model with the values from ``options``; ``fit`` then adapts it to model and corpus."""
     name = "classic" if options.recipe == "classic" else "scratch" if options.base_model == "scratch" else "adapters"
     recipe = RECIPES["all weights" if name == "adapters" and options.lora == 0 else name]
     return replace(
@@ -80,10 +80,10 @@ def fit(recipe: Recipe, width: int, tokens: int) -> Recipe:
 
 
 def estimate_memory(model: CausalModel, rows: int, length: int, precision: str) -> int:
-    """Return about how many bytes training ``model`` on ``rows`` of ``length`` tokens at once takes, beyond the process itself.
+    """Return about how many bytes training ``model`` on ``rows`` of ``length`` tokens at once needs, beyond the process itself.
 
-    What autograd keeps of a token is measured, not computed from a formula, because it differs between architectures,
-    with adapters and with gradient checkpointing. Attention that keeps a score for each pair of tokens takes more.
+    The bytes that autograd keeps per token are measured, not computed from a formula, because they differ between
+    architectures, with adapters and with gradient checkpointing. Attention that keeps a score per token pair needs more.
     """
     import torch
 

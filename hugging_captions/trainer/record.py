@@ -1,6 +1,6 @@
-"""What a training leaves next to its weights: run.json and history.jsonl; ``card`` makes the model card of them.
+"""The record of a training: run.json and history.jsonl, from which ``card`` makes the model card.
 
-run.json has everything that is needed to repeat the training, and its result.
+run.json has everything needed to repeat the training, and its result.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "peft")
 
 
 class Clock:
-    """Wall time by phase, in seconds, from the first one, ``load``; while an inner phase is measured, the outer one stands still."""
+    """Wall time by phase in seconds, beginning with ``load``; an inner phase pauses the outer one."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -64,7 +64,7 @@ class Clock:
         return self._seconds[phase]
 
     def add(self, phase: str, seconds: float) -> None:
-        """Add what an earlier session took for ``phase``."""
+        """Add the seconds of an earlier run to ``phase``."""
         self._seconds[phase] += seconds
 
     def seconds(self) -> dict[str, float]:
@@ -73,9 +73,9 @@ class Clock:
 
 
 def run_json(corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: HardwareOptions, device: str, base: LoadedModel) -> Line:
-    """Return run.json without tags and results: ``options`` are those of the command, ``recipe`` is what follows from them.
+    """Return run.json without tags and results: ``options`` are those of the command, ``recipe`` is derived from them.
 
-    ``document`` names the tokens before and after a caption; ``held_out`` has a hash (``text.hash64``, hexadecimal) of each
+    ``document`` has the tokens before and after a caption; ``held_out`` a hash (``text.hash64``, hexadecimal) of each
     held-out caption.
     """
     from accelerate import PartialState
@@ -102,7 +102,7 @@ def run_json(corpus: Corpus, options: TrainOptions, recipe: Recipe, hardware: Ha
 
 
 def _git_commit() -> str | None:
-    """Return the commit that this code is from, ``-dirty`` if it was changed since, or None outside a repository."""
+    """Return the commit of this code, with ``-dirty`` if it was changed since, or None outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True)

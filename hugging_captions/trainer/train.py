@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SCRIPT = "tune_transformer.py"
-#: Options that change when or where something is written, never the weights.
+#: Options without an effect on the weights.
 _NO_EFFECT = ("resume", "save_minutes", "report_to", "sample_every_epoch")
-#: torch.compile takes a minute or more: --compile auto is for trainings of more steps than this, and only on a GPU.
+#: torch.compile takes a minute or more: --compile auto uses it only on a GPU and for more steps than this.
 COMPILE_STEPS = 3000
-#: At most so many epochs over fewer captions than that are evaluated twice in an epoch, because the best point may lie between two.
+#: With at most this many epochs and fewer captions than this, each epoch is evaluated twice, because the best point may lie in between.
 FEW_EPOCHS, SMALL_CORPUS = 4, 2000
-#: What measures a finished model for its card: model, captions that it was trained on, captions held out.
+#: A function that samples from a finished model for its card: model, training captions, held-out captions.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
-#: What lets a model write the captions that --sample-every-epoch shows.
+#: A function that generates the captions of --sample-every-epoch.
 Writer = Callable[[LoadedModel], Sequence[str]]
 
 
@@ -81,14 +81,14 @@ def train(
 ) -> TrainResult:
     """Fine-tune on the captions of ``tags`` and save the weights with the best held-out loss.
 
-    An unfinished training of the same options and captions is continued. The checkpoint appears in
-    one rename when it is complete; one that was there is kept as .previous.
+    An unfinished training with the same options and captions is continued. The complete checkpoint
+    appears in one rename; an existing one is kept as .previous.
 
     Args:
         sample: called with the finished model if captions were held out; its figures go into history.jsonl, its
-            captions into the model card. If it fails, that is a warning.
+            captions into the model card. A failure is only a warning.
         write: called with the model after each epoch if ``options.sample_every_epoch``; its captions go into history.jsonl.
-        name: of this run: the model's folder is called <corpus>_<name>.
+        name: name of this run: the model's folder is called <corpus>_<name>.
 
     Raises:
         InputError: captions or the base model are missing or unusable, or the loss became NaN.
@@ -116,7 +116,7 @@ def train(
         drawn: Sample | None = None
         try:
             drawn = training.sample(model, sample)
-        finally:  # after Ctrl-C too: the training is finished
+        finally:  # also after Ctrl-C during the publishing
             training.write_record(metrics, history, drawn)
             store.publish_model(folder, hardware.overwrite)
     training.processes.wait_for_everyone()
@@ -126,7 +126,7 @@ def train(
 class Training:
     """One training from its loaded base model to its record.
 
-    ``folder`` is that of the unfinished training, ``about`` what run.json says of the run before it begins: tags, name, command.
+    ``folder`` is the folder of the unfinished training, ``about`` the known part of run.json: tags, name, command.
     """
 
     def __init__(
@@ -141,18 +141,18 @@ class Training:
         self.corpus, self.options, self.hardware, self.folder, self.about = corpus, options, hardware, folder, about
         self.device = models.choose_device(hardware.device)
         self.precision = models.choose_precision(self.device, hardware.precision)
-        self.processes = PartialState(cpu=self.device == "cpu")  # several processes meet here, each on its own card
+        self.processes = PartialState(cpu=self.device == "cpu")  # several processes connect here, each with its own GPU
         self.base = models.load_base(options.base_model, corpus.captions, hardware.seed, offline)
         fuse_activations(self.base.model)
         self.data = dataset.encode(corpus, self.base, block=CLASSIC_BLOCK if options.recipe == "classic" else None)
         width = getattr(self.base.model.config, "hidden_size", 768)
         self.recipe = fit(choose(options), width, sum(map(len, self.data.train)))
-        set_seed(hardware.seed)  # of the adapters
+        set_seed(hardware.seed)  # for the adapters
         self.model: Any = self.base.model
         if self.recipe.lora:
             try:
                 self.model = _with_adapters(self.base.model, self.recipe.lora)
-            except ValueError as error:  # peft knows no adapters for Mamba
+            except ValueError as error:  # peft has no adapters for Mamba
                 if options.lora:
                     problem = f"--lora {options.lora} doesn't work with {self.base.model.config.model_type} models: {error}"
                     raise UsageError(problem, "give --lora 0, which trains all weights") from error
@@ -168,11 +168,11 @@ class Training:
 
     @property
     def evaluations_per_epoch(self) -> int:
-        """How often an epoch is evaluated."""
+        """The number of evaluations in an epoch."""
         return 2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1
 
     def checkpoints(self) -> Checkpoints:
-        """Return the checkpoints of this training, wherever it stands."""
+        """Return the checkpoints of this training."""
         from .checkpoints import Checkpoints, fingerprint
 
         settings = {key: value for key, value in as_json(self.options).items() if key not in _NO_EFFECT}
@@ -180,7 +180,7 @@ class Training:
         return Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
 
     def memory(self) -> int:
-        """Return about how many bytes training takes, beyond the process itself."""
+        """Return about how many bytes training needs, beyond the process itself."""
         parts = self.options.gradient_accumulation_steps * self.processes.num_processes
         largest = self.batches.largest(parts)
         return estimate_memory(self.model, -(-len(largest) // parts), self.batches.lengths[largest[0]], self.precision)
@@ -206,7 +206,7 @@ class Training:
                 saving.resume(resumed)
             self._announce()
             steps = self._run(evaluation, saving, resumed, write)
-            gc.collect()  # the Trainer and its optimizer, which hold each other
+            gc.collect()  # frees the Trainer and its optimizer, which reference each other
         if saving.stopped:
             raise KeyboardInterrupt(f"training stopped at step {steps} and was saved; the same command resumes it")
         best = evaluation.best()
@@ -218,7 +218,7 @@ class Training:
         return self._metrics(evaluation, steps), evaluation.history
 
     def _announce(self) -> None:
-        """Log what is about to be trained, and about how much memory that takes."""
+        """Log the plan of the training, with an estimate of its memory."""
         batches, epochs = self.batches, self.recipe.epochs
         trained, all_ = (sum(p.numel() for p in self.model.parameters() if p.requires_grad or every) for every in (False, True))
         log.info(
@@ -231,7 +231,7 @@ class Training:
     def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None, write: Writer | None) -> int:
         """Train until the end, an interrupt or a loss that isn't finite; return the number of steps.
 
-        A failed save becomes a one-line error and leaves nothing behind, a checkpoint that can't be read another one.
+        A failed save is a one-line error and leaves no files; an unreadable checkpoint is another one.
         """
         from .callbacks import CaptionTrainer, EpochSamples
         from .checkpoints import damaged, disk_error
@@ -296,7 +296,7 @@ class Training:
             dataloader_pin_memory=on_gpu,
             ddp_find_unused_parameters=False,
         )
-        arguments._n_gpu = 1  # with several cards and one process Trainer would take DataParallel, slower and with another loss
+        arguments._n_gpu = 1  # with several GPUs and one process Trainer would use DataParallel, which is slower and has another loss
         return arguments
 
     def _metrics(self, evaluation: Evaluation, steps: int) -> Line:
@@ -336,14 +336,14 @@ class Training:
         return LoadedModel(model, self.base.tokenizer, start)
 
     def sample(self, model: LoadedModel, sample: Sampler | None) -> Sample | None:
-        """Return what ``sample`` measures, None if there is nothing to measure with or it fails."""
+        """Return the result of ``sample``, None without held-out captions or if it fails."""
         if sample is None or not self.corpus.held_out:
             return None
         log.info("sampling captions for the model card")
         try:
             with self.clock.measure("sample"):
                 return sample(model, self.corpus.training, self.corpus.held_out, self.hardware)
-        except Exception as error:  # out of memory above all; the model must not be lost for its card
+        except Exception as error:  # mostly out of memory; the model must be saved without a sample
             log.warning("the model card has no sample: %s", (str(error).splitlines() or [type(error).__name__])[0])
             return None
 
@@ -365,8 +365,8 @@ class Training:
 def fuse_activations(model: Any) -> None:
     """Replace GPT-2's GELU, eight operations in transformers, by torch's single kernel of the same function.
 
-    The same to rounding (Hendrycks and Gimpel 2016, the tanh form), and half the activations to keep.
-    The config still names the original.
+    Equal up to rounding (Hendrycks and Gimpel 2016, the tanh form), with half the stored activations.
+    The config still has the original name.
     """
     import torch
     from transformers.activations import NewGELUActivation
@@ -378,10 +378,10 @@ def fuse_activations(model: Any) -> None:
 
 
 def _with_adapters(model: Any, rank: int) -> Any:
-    """Return ``model`` with trainable adapters on every linear layer but the head, all else frozen (LoRA, Hu et al. 2021)."""
+    """Return ``model`` with trainable adapters on every linear layer except the head, everything else frozen (LoRA, Hu et al. 2021)."""
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
-    transposed = any(isinstance(module, Conv1D) for module in model.modules())  # GPT-2 keeps its weights so
+    transposed = any(isinstance(module, Conv1D) for module in model.modules())  # GPT-2 stores transposed weights
     config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=transposed)
     return get_peft_model(model, config)

@@ -1,4 +1,4 @@
-"""Cleaning: a table of captions and the results, what always holds, interrupts and failures."""
+"""Cleaning: invariants, duplicates, explain and review, interrupts and failures."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _TROUBLE = st.lists(st.tuples(PIECES, st.sampled_from(["", " ", "  "])), max_siz
 
 @settings(max_examples=400, deadline=None)
 @given(_TROUBLE)
-def test_the_same_holds_for_captions_made_of_trouble(caption: str) -> None:
+def test_no_private_data_is_left_in_generated_captions_either(caption: str) -> None:
     assert not holds_private_data(rules.rewrite(caption, RULES_ALONE).text)
     kept = rules.examine(_post(caption), CleanOptions(language="any", min_words=1))
     assert kept.reason or not holds_private_data(kept.text)
@@ -92,8 +92,8 @@ def test_no_word_is_put_into_a_caption(caption: str) -> None:
     assert not Counter(char for char in rules.rewrite(caption, RULES_ALONE).text.lower() if char.isalpha()) - letters
 
 
-def test_a_long_caption_of_tags_ends_in_time() -> None:
-    """A single pattern for tag blocks once backtracked for minutes here."""
+def test_a_long_caption_of_tags_is_cleaned_in_time() -> None:
+    """An earlier pattern for blocks of tags backtracked for minutes here."""
     for caption in (
         "Hello there friends " + "#tag . " * 400 + "end",
         "#" * 2000,
@@ -116,7 +116,7 @@ def _store(root: Path, captions: list[tuple[str | None, int | None]]) -> Store:
 LONG = "We walked all the way around the lake in the wind and ate cold soup on a flat rock by the inlet"
 
 
-def test_of_duplicates_the_one_with_the_most_likes_stays(root: Path) -> None:
+def test_the_duplicate_with_the_most_likes_stays(root: Path) -> None:
     store = _store(
         root,
         [(LONG, 20), (f"{LONG} #rmnp", 90), (f"{LONG.upper()}!! 😍", 300), (f"{LONG} today", 10), ("A very different caption indeed", 10)],
@@ -133,7 +133,7 @@ def test_of_duplicates_the_one_with_the_most_likes_stays(root: Path) -> None:
 
 
 def _captions(kind: str, seed: int) -> list[str]:
-    """Return a few hundred folded captions: of random words and cut copies, of one template, or of one core with tails of their own."""
+    """Return a few hundred folded captions: of random words and cut copies, of one template, or of one core with different ends."""
     rng = random.Random(f"{kind} {seed}")
     word = lambda count: f"w{rng.randrange(count)}"  # noqa: E731
     if kind == "random":
@@ -147,7 +147,7 @@ def _captions(kind: str, seed: int) -> list[str]:
 
 
 def _brute_force(texts: list[str], threshold: float) -> dict[int, int]:
-    """Return what ``duplicates.near`` promises, by comparing each caption with each that stays."""
+    """Return the expected result of ``duplicates.near``, by comparing each caption with each kept one."""
     sets = [frozenset(duplicates.shingles(text).tolist()) for text in texts]
     kept: list[int] = []
     found = {}
@@ -201,7 +201,7 @@ def test_a_post_that_is_twice_in_a_file_stays_once(root: Path) -> None:
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.none() | st.text(max_size=30), st.none() | st.integers(0, 100)), min_size=1, max_size=20))
 def test_kept_and_dropped_are_all_posts(tmp_path_factory: pytest.TempPathFactory, captions: list[tuple[str | None, int | None]]) -> None:
-    store = _store(tmp_path_factory.mktemp("root"), [*captions, ("A caption that is surely kept", 50)])
+    store = _store(tmp_path_factory.mktemp("root"), [*captions, ("A caption that is certainly kept", 50)])
     [result] = cleaner.clean(["rmnp"], OPTIONS, store)
     assert result.kept + sum(result.dropped.values()) == result.posts == len(captions) + 1
 
@@ -218,7 +218,7 @@ def test_the_number_of_workers_changes_no_byte(root: Path) -> None:
 
 @pytest.mark.parametrize("line", ['{"shortcode": ', json.dumps(asdict(_post("A caption", 10**30)))])
 def test_a_damaged_line_is_skipped_with_its_number(line: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = _store(root, [("A caption that is surely kept", 50)])
+    store = _store(root, [("A caption that is certainly kept", 50)])
     store.posts("rmnp").write_text(line + "\n" + store.posts("rmnp").read_text())
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--skip-pull"]) == 0
     assert "posts.jsonl of tag 'rmnp', line 1 is damaged and was skipped" in capsys.readouterr().err
@@ -254,7 +254,7 @@ def test_a_failure_with_the_second_tag_keeps_the_last_result_of_both(root: Path,
     assert _results(store, "rmnp", "estes") == before
 
 
-def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_shows_the_result_of_the_rules(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _store(root, [("It&#39;s snowing again and I walked home slowly with my sister @someone \U0001f328\n.\nTag a friend\n#a #b", 3)])
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "s00000"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -275,7 +275,7 @@ def test_what_the_rules_did_to_one_post_is_shown(root: Path, capsys: pytest.Capt
     assert f"{Store(root).posts('other')} does not exist" in capsys.readouterr().err
 
 
-def test_samples_of_what_was_dropped_and_changed_are_printed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_review_prints_samples_of_dropped_and_changed_captions(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--root", str(root), "--tag", "rmnp"]
     assert pull_and_clean.main([*argv, "--review", "2"]) == 3
     assert "it was not cleaned yet" in capsys.readouterr().err
@@ -317,7 +317,7 @@ def _has_ended(process: int) -> bool:
 @pytest.mark.parametrize(
     ("number", "times", "send", "reason"),
     [
-        (signal.SIGINT, 1, os.killpg, "interrupted"),  # as a terminal does: to the whole group
+        (signal.SIGINT, 1, os.killpg, "interrupted"),  # to the whole group, like a terminal
         (signal.SIGTERM, 1, os.killpg, "stopped by SIGTERM"),
         (signal.SIGTERM, 2, os.kill, "stopped by SIGTERM"),
     ],
@@ -337,7 +337,7 @@ def test_an_interrupt_ends_all_processes_and_only_the_main_one_reports_it(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_killed_worker_is_reported_with_a_command_that_needs_less_memory(root: Path) -> None:
     running, workers = _cleaning_of_many(root)
-    os.kill(workers[0], signal.SIGKILL)  # as the kernel does when memory runs out
+    os.kill(workers[0], signal.SIGKILL)  # like the kernel when memory runs out
     _, err = running.communicate(timeout=50)
     assert running.returncode == 6
     assert err.splitlines()[1:] == [
@@ -359,8 +359,8 @@ def test_missing_posts_are_reported(root: Path, capsys: pytest.CaptureFixture[st
     assert "posts.jsonl does not exist" in capsys.readouterr().err
 
 
-def test_the_example_is_cleaned_as_it_was_read_by_eye(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Golden files; after a change of the rules read the difference, then copy the new ones here."""
+def test_the_example_is_cleaned_as_checked_by_a_reader(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Golden files: after a change of the rules check the difference, then copy the new files."""
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(ROOT / "examples" / "rmnp_posts.jsonl")]) == 0
     assert Store(root).captions("rmnp").read_bytes() == (GOLDEN / "rmnp_captions.txt").read_bytes()
     assert Store(root).dropped("rmnp").read_bytes() == (GOLDEN / "rmnp_dropped.jsonl").read_bytes()
@@ -368,7 +368,7 @@ def test_the_example_is_cleaned_as_it_was_read_by_eye(root: Path, capsys: pytest
 
 
 def test_no_caption_of_the_example_has_a_word_that_its_post_lacks() -> None:
-    """But for the words of split tags."""
+    """Except for the words of split tags."""
     for line in (ROOT / "examples" / "rmnp_posts.jsonl").read_bytes().splitlines():
         caption = json.loads(line)["caption"] or ""
         post = rules.rewrite(caption, CleanOptions(min_likes=0, inline_tags="keep", skip_rule=("promotion", "language", "handles", "tags")))

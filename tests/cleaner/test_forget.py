@@ -1,4 +1,4 @@
-"""forget: posts leave every file, the models that saw them are named, and a killed run is finished by the next."""
+"""forget: posts are removed from every file, models trained on them are listed, and a rerun finishes a killed run."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_a_file_lists_shortcodes(corpus: Store) -> None:
     assert read_captions(corpus.captions("rmnp")) == [CAPTIONS[1], CAPTIONS[3]]
 
 
-def test_the_last_post_takes_the_corpus_with_it(corpus: Store) -> None:
+def test_forgetting_the_last_post_removes_the_corpus(corpus: Store) -> None:
     assert run(corpus.root, "--forget", "code0", "code1", "code2", "code3") == 0
     assert corpus.posts("rmnp").read_text() == ""
     assert not corpus.captions("rmnp").exists()
 
 
-def test_a_damaged_line_that_names_the_post_goes_too(corpus: Store) -> None:
+def test_a_damaged_line_with_the_shortcode_is_removed_too(corpus: Store) -> None:
     with open(corpus.posts("rmnp"), "ab") as posts:
         posts.write(b'{"shortcode": "code9", "caption": "torn \xff\n{"shortcode": "code8", "caption": 7}\n')
     run(corpus.root, "--forget", "code9")
@@ -85,8 +85,8 @@ def test_a_damaged_line_that_names_the_post_goes_too(corpus: Store) -> None:
     assert "code8" in text
 
 
-def test_the_index_over_the_captions_goes_too(corpus: Store) -> None:
-    """Earlier versions kept one."""
+def test_the_index_over_the_captions_is_removed_too(corpus: Store) -> None:
+    """Earlier versions stored an index."""
     for name in ("rmnp", "rmnp+estes", "other"):
         path = corpus.root / "text" / name.partition("+")[0] / f"{name}-0000000000000000.novelty.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def test_a_shortcode_that_no_post_has_is_an_error_and_the_others_are_forgotten(c
     out, err = capsys.readouterr()
     assert out == "#rmnp: 1 post forgotten\n"
     assert err.splitlines()[-2:] == [
-        "error: no post of tag 'rmnp' is called: unheard of",
+        "error: no post of tag 'rmnp' has the shortcode unheard of",
         f"hint: find its tag:  grep -l unheard {corpus.root}/text/*/posts.jsonl",
     ]
     assert traces(corpus, '"code1"', CAPTIONS[1]) == []
@@ -191,7 +191,7 @@ def test_a_report_has_the_figures_and_samples_of_the_cleaning(root: Path, capsys
     assert store.cleaning_page("rmnp").read_text(encoding="utf-8") == page
 
 
-def test_pages_that_quote_the_corpus_go_too(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pages_that_quote_the_corpus_are_removed_too(corpus: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(corpus.root, "--skip-pull", "--language", "any", "--report") == 0
     gone, kept = [], []
     for name, tags in (("rmnp_warm", ["rmnp"]), ("rmnp+estes", None), ("rmnp_other", ["rmnp_other"]), ("estes", ["estes"])):
@@ -211,7 +211,7 @@ def test_pages_that_quote_the_corpus_go_too(corpus: Store, capsys: pytest.Captur
     assert all(page.exists() for page in kept)
 
 
-def test_the_next_pull_does_not_take_forgotten_posts_for_lost_ones(corpus: Store) -> None:
+def test_the_next_pull_does_not_treat_forgotten_posts_as_lost(corpus: Store) -> None:
     state = {"tag": "rmnp", "feed": "sections", "cursor": None, "pages": 1, "finished": True}
     corpus.pull_state("rmnp").write_text(json.dumps(state | {"posts": 4}))
     assert run(corpus.root, "--forget", "code1") == 0

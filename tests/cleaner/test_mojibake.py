@@ -1,4 +1,4 @@
-"""Text that was written in one encoding and read in another comes back."""
+"""Repair of text that was decoded with a wrong encoding."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ PAIRS = SHARED / "data" / "mojibake_pairs.jsonl"
         ("Güneş battı, çay demlendi, kimse eve gitmiyor", ["sloppy-windows-1254"]),
     ],
 )
-def test_what_was_read_in_another_encoding_is_repaired(caption: str, encodings: list[str]) -> None:
-    """Sloppy as browsers read: a byte that the encoding leaves open stays as it is."""
+def test_text_decoded_with_a_wrong_encoding_is_repaired(caption: str, encodings: list[str]) -> None:
+    """Decoded like in browsers: a byte that the encoding doesn't define is unchanged."""
     damaged = caption
     for encoding in encodings:
         damaged = damaged.encode("utf-8").decode(encoding)
@@ -52,7 +52,7 @@ def test_what_was_read_in_another_encoding_is_repaired(caption: str, encodings: 
     ],
 )
 def test_a_caption_is_repaired_to_its_last_byte(caption: str, repaired: str, root: Path, tmp_path: Path) -> None:
-    """Spaces and line breaks of Unicode are bytes of mojibake too: nothing is stripped before the repair."""
+    """Unicode spaces and line breaks can be bytes of mojibake, so nothing is stripped before the repair."""
     source = tmp_path / "posts.jsonl"
     source.write_text(json.dumps({"shortcode": "CaseMMMMM00", "caption": caption, "likes": 100}), encoding="utf-8")
     argv = ["--root", str(root), "--tag", "rmnp", "--from", str(source), "--language", "any"]
@@ -66,11 +66,11 @@ def test_every_pair_that_ftfy_expects_to_repair_is_repaired() -> None:
     with open(PAIRS, encoding="utf-8") as handle:
         pairs = [pair for pair in map(json.loads, handle) if pair["expect"] == "pass"]
     repaired = [_as_by_default(normalize.repair_encoding(pair["raw"])) for pair in pairs]
-    expected = [pair["fixed"].replace("DrÃ¥ber", "Dråber") for pair in pairs]  # which ftfy leaves as it is
+    expected = [pair["fixed"].replace("DrÃ¥ber", "Dråber") for pair in pairs]  # not repaired by ftfy
     assert [pair for pair in zip(repaired, expected) if pair[0] != pair[1]] == []
     assert len(pairs) > 100
 
 
 def _as_by_default(text: str) -> str:
-    """Return ``text`` with what ftfy changes by default, and we leave alone or to another rule: quotes, ligatures, control characters."""
+    """Return ``text`` with ftfy's default changes that are off here or in another rule: quotes, ligatures, control characters."""
     return fixes.uncurl_quotes(fixes.fix_latin_ligatures(fixes.remove_control_chars(text)))

@@ -16,9 +16,9 @@ from hugging_captions.cleaner import promotion, rules
 from hugging_captions.options import CleanOptions
 from hugging_captions.storage import Store, read_captions
 
-#: Our own sentences. Each case stands for a kind, see its field.
+#: Invented sentences, one for each kind of promotion.
 CASES = [json.loads(line) for line in (ROOT / "tests" / "fixtures" / "clean_sentences.jsonl").read_bytes().splitlines()]
-#: What the model still gets wrong: two pitches in plain words.
+#: Known errors of the model: two pitches in plain words.
 WRONG = ("Whiter teeth before", "My third film is out")
 
 
@@ -44,7 +44,7 @@ def test_a_certain_sign_is_recognised(text: str) -> None:
         "We paid $4 for a soup", "He tagged along all the way", "The film is out of focus", "A price worth paying",
     ],
 )  # fmt: skip
-def test_what_looks_like_a_sign_is_not_one(text: str) -> None:
+def test_text_that_resembles_a_sign_is_kept(text: str) -> None:
     assert not promotion.sign(text)
 
 

@@ -1,4 +1,4 @@
-"""A table of captions, and what the rules make of each."""
+"""Tables of captions with the results of the rules."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ KEPT = [
     ("Wait....... is that a moose", "Wait... is that a moose"),
     ("So cold ❄️❄️❄️❄️❄️ and so worth it", "So cold ❄️❄️❄️ and so worth it"),
     ("Two of us 🥾🥾 and the dog", "Two of us 🥾🥾 and the dog"),
-    # what was said of somebody or something that is gone
+    # remarks about a removed person or thing
     ("We had lots of fun though :) @someone 🥾", "We had lots of fun though :) 🥾"),
     ("Soup in the rain\n\nIngredients: @hut.inc\nTwo leeks", "Soup in the rain\n\nTwo leeks"),
     ("Such a warm coat 🧥 Coat & boots: @boots.inc", "Such a warm coat 🧥"),
@@ -164,9 +164,9 @@ KEPT = [
     ("Become like water, my friend 🎥 © Ada Mill.", "Become like water, my friend"),
     ("Back at the source, at last... ___@a.lake", "Back at the source, at last..."),
     ("We slept well at the #hut@someone", "We slept well at the hut"),
-    # what a hand points at
+    # pointing hands
     ("Chasing the pass 💯👉 @someone", "Chasing the pass 💯"),
-    # words that look like advertising and are not
+    # words that resemble advertising
     ("We won the quiet campsite today", "We won the quiet campsite today"),
     ("The store was closed so we ate snow", "The store was closed so we ate snow"),
     ("The dog follows me to the end of the earth", "The dog follows me to the end of the earth"),
@@ -180,7 +180,7 @@ KEPT = [
     ("No comment from the marmot about the bread", "No comment from the marmot about the bread"),
     ("Leave the tent open, it is only snow", "Leave the tent open, it is only snow"),
     ("The biography of this mountain is long", "The biography of this mountain is long"),
-    # marks that stand alone, and what a camera was set to
+    # isolated marks, and camera settings
     ("Catch of the day |", "Catch of the day"),
     ("Back in the valley 🌟 . .", "Back in the valley 🌟"),
     ("A heron in the reeds\nSony a7R II | 16-35 mm | f/4 | ISO 100", "A heron in the reeds"),
@@ -188,7 +188,7 @@ KEPT = [
     ("The old hut at noon\nProject by: North Wall Builders", "The old hut at noon"),
     ("A quiet morning\nph. @someone", "A quiet morning"),
     ("The garden has soil with a low ph.", "The garden has soil with a low ph."),
-    # credits of pictures with a few words of praise, titles with their maker, labels of places and of what was used
+    # credits with praise, titles with makers, labels of places and products
     ("Framed by a wet tent. Gorgeous shot from @some.body", "Framed by a wet tent."),
     ("Who left the boots out?? Lovely pic by @some.body", "Who left the boots out??"),
     ("Snow on the pass. The Glass Hut by Ann Lee Architects in Oslo(2016)", "Snow on the pass."),
@@ -231,7 +231,7 @@ KEPT = [
     ("Room #(12) was the coldest of all", "Room #(12) was the coldest of all"),
     ("We spent the night by the lake with @jen!", "We spent the night by the lake!"),
     ("A day of hard work in the garden with @jen!", "A day of hard work in the garden!"),
-    # honest captions with words of the rules
+    # ordinary captions with words of the rules
     ("Woke up today at 5am and it was worth every minute", "Woke up today at 5am and it was worth every minute"),
     ("So many memories made in Italy ❤️", "So many memories made in Italy ❤️"),
     ("The snow is almost gone and the crocuses are here", "The snow is almost gone and the crocuses are here"),
@@ -262,7 +262,7 @@ def test_a_kept_caption_is_cleaned(caption: str, clean: str) -> None:
     assert not holds_private_data(draft.text)
 
 
-#: Captions with a sentence that can't do without what is taken out, and what is left.
+#: Captions with a sentence that needs a removed part, and the rest.
 UNFINISHED = [
     ("Up before the sun. A pot of coffee with #wakeupandhike today", "Up before the sun."),
     ("Snow on every single step of #summer2019 today. We went anyway", "We went anyway"),
@@ -339,14 +339,14 @@ UNFINISHED = [
 
 
 @pytest.mark.parametrize(("caption", "rest"), UNFINISHED)
-def test_a_sentence_that_can_not_do_without_what_is_removed_goes_and_the_others_stay(caption: str, rest: str) -> None:
+def test_a_sentence_that_needs_a_removed_part_is_dropped_and_the_others_stay(caption: str, rest: str) -> None:
     draft = rules.rewrite(caption, RULES_ALONE)
     assert draft.text == rest
     assert not holds_private_data(draft.text)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in rules.RULES if rule.before], ids=lambda rule: rule.name)
-def test_the_example_of_a_rule_in_the_documentation_is_true(rule: rules.Rule) -> None:
+def test_the_documented_example_of_a_rule_is_correct(rule: rules.Rule) -> None:
     draft = rules.rewrite(rule.before, CleanOptions(min_likes=0, min_words=1))
     assert (draft.text, draft.reason) == (rule.after, None)
     assert rule.name in draft.changed
@@ -405,7 +405,7 @@ DROPPED = [
 
 
 @pytest.mark.parametrize(("caption", "likes", "reason"), DROPPED)
-def test_a_post_is_charged_to_the_first_rule_that_it_fails(caption: str | None, likes: int, reason: str) -> None:
+def test_the_reason_is_the_first_rule_that_a_post_fails(caption: str | None, likes: int, reason: str) -> None:
     assert rules.examine(_post(caption, likes), OPTIONS).reason == reason
 
 
@@ -413,7 +413,7 @@ def test_a_post_is_charged_to_the_first_rule_that_it_fails(caption: str | None, 
     "mark", ["•", "| ", "- ", "_", "// ", ". ", "? ", ": ", "👇", "# ", "#\n\n", "@a ", "by @a, ", "(", "a.", " ", "Ã¥"]
 )
 def test_a_caption_of_one_mark_takes_no_time(mark: str) -> None:
-    """A pattern that tries every split takes years for one: then this test runs into its timeout."""
+    """With a pattern that tries every split this test would time out."""
     for caption in (mark * 4000 + "#hut 😀", "a" + mark * 4000 + "X", "👇" + mark * 4000 + "Source unknown"):
         rules.examine(_post(caption), OPTIONS)
 

@@ -46,7 +46,7 @@ def test_no_letter_is_lost(parts: list[str]) -> None:
     assert [char for char in join(split(caption)) if char.isalnum()] == [char for char in caption if char.isalnum()]
 
 
-def test_what_is_removed_leaves_its_line_breaks() -> None:
+def test_removed_sentences_leave_their_line_breaks() -> None:
     sentences = split("Fog. Tag somebody. Rain.\nLink in bio\nSnow")
     for number in (1, 3):
         sentences[number].remove("promotion")

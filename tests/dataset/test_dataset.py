@@ -149,7 +149,7 @@ def test_parts_are_the_whole_without_the_padding() -> None:
     assert torch.equal(batches.parts(batch, 1)[0]["labels"], batch["labels"])
 
 
-def test_blocks_run_on_over_captions() -> None:
+def test_blocks_continue_across_captions() -> None:
     rows = [(9, 1, 2, 9), (9, 3, 9), (9, 4, 5, 6, 9)]
     assert [list(block) for block in batches.blocks(rows, 4)] == [[9, 1, 2, 9], [3, 9, 4, 5]]
     assert [list(block) for block in batches.blocks(rows, 99)] == [[9, 1, 2, 9, 3, 9, 4, 5, 6, 9]]

@@ -1,4 +1,4 @@
-"""Run the scripts as processes of their own, and disturb them.
+"""Run the scripts as processes, and disturb them.
 
 The processes are forked from a server that has imported the heavy libraries once, so that a run
 costs what the work costs; each is a fresh ``main(argv)`` with its own stdout and stderr files.
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PULL, TUNE = "pull_and_clean", "tune_transformer"
-#: What was tried in this session, by name; printed at its end.
+#: Counts of the faults by name; printed at the end of the session.
 COUNTS: Counter[str] = Counter()
 
 _server = multiprocessing.get_context("forkserver")
@@ -53,12 +53,12 @@ class Running:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = folder / "stdout", folder / "stderr"
         for path in self._paths:
-            path.write_bytes(b"")  # a child that is killed before it has them wrote nothing
+            path.write_bytes(b"")  # exists even if the child is killed before it opens it
         self._process = _server.Process(target=_child, args=(script, list(map(str, argv)), *map(str, self._paths), setup))
         self._process.start()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if the process is still there."""
+        """Send a signal if the process still runs."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid or 0, number)
 
@@ -67,7 +67,7 @@ class Running:
         return self._process.is_alive()
 
     def wait(self, timeout: float = 400) -> Finished:
-        """Wait for the end and return it."""
+        """Wait for the end and return the result."""
         self._process.join(timeout)
         if self._process.is_alive():
             self._process.kill()
@@ -102,7 +102,7 @@ def disturb(
     number: signal.Signals,
     setup: Callable[[], None] | None = None,
 ) -> Finished:
-    """Run a script, send it a signal once ``due`` says so, and wait for its end.
+    """Run a script, send it a signal once ``due`` returns true, and wait for its end.
 
     The signal comes by what the run has done and not by the clock, so a slow machine tries the same moments.
     """
@@ -113,8 +113,8 @@ def disturb(
     return running.wait()
 
 
-def assert_told(finished: Finished, codes: Sequence[int]) -> None:
-    """Check that a run ended in one of ``codes`` and, where it failed, said so in one line and no traceback."""
+def assert_reported(finished: Finished, codes: Sequence[int]) -> None:
+    """Check that a run ended in one of ``codes`` and that a failure printed one error line and no traceback."""
     assert finished.code in codes, (finished.code, finished.err)
     assert "Traceback" not in finished.err + finished.out
     if finished.code > 0:
@@ -127,7 +127,7 @@ _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shu
 
 
 def at_file_event(root: Path, ticks: Path, due: int | None, number: signal.Signals) -> None:
-    """In a child: let this process get a signal just before its ``due``-th change of a file below ``root``.
+    """In a child process: send a signal to it just before its ``due``-th change of a file below ``root``.
 
     Each change (opening to write, renaming, removing, making a folder) adds a byte to ``ticks``, so that a
     run with ``due`` None counts them.
@@ -149,7 +149,7 @@ def at_file_event(root: Path, ticks: Path, due: int | None, number: signal.Signa
 
 @contextlib.contextmanager
 def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    """Mount a tmpfs of ``kib`` KiB on ``folder``; PermissionError where this user may not."""
+    """Mount a tmpfs of ``kib`` KiB on ``folder``; PermissionError without the right to do so."""
     folder.mkdir(parents=True, exist_ok=True)
     mount("-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder)
     try:
@@ -159,7 +159,7 @@ def small_disk(folder: Path, kib: int) -> Iterator[Path]:
 
 
 def mount(*arguments: object) -> None:
-    """Call mount(8); PermissionError where this user may not or there is none."""
+    """Call mount(8); PermissionError without the right to do so or without mount."""
     try:
         done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
     except FileNotFoundError as error:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, PULL, assert_told, disturb, run
+from harness import COUNTS, PULL, assert_reported, disturb, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -38,20 +38,20 @@ def test_a_killed_pull_loses_and_doubles_nothing(number: signal.Signals, tmp_pat
     row = ".instagram.com\tTRUE\t/\tTRUE\t4102444800\t"
     cookies.write_text(f"# Netscape HTTP Cookie File\n{row}sessionid\t{SESSION_ID}\n{row}ds_user_id\t1\n{row}csrftoken\tabc\n")
     everything = {f"s{page}x{i}" for page in range(PAGES) for i in range(9)}
-    dice = random.Random(int(number))
+    rng = random.Random(int(number))
     unfinished = 0
     with serving(_instagram()) as port:
         setup = partial(route_process, port)
         for attempt in range(KILLS[number]):
             root = tmp_path / f"root{attempt}"
             argv = ["--root", root, "--tag", "rmnp", "--cookies", cookies, "--skip-rule", "exact-duplicate", "--workers", "1"]
-            ended = disturb(PULL, argv, tmp_path / "log", partial(_has_posts, root, dice.randrange(len(everything))), number, setup)
-            assert_told(ended, [0, 130, -number])
+            ended = disturb(PULL, argv, tmp_path / "log", partial(_has_posts, root, rng.randrange(len(everything))), number, setup)
+            assert_reported(ended, [0, 130, -number])
             COUNTS[f"pull: {number.name} and a rerun"] += 1
             before = _stored(root)
             assert len(before) == len(set(before))
             unfinished += 0 < len(before) < len(everything)
-            assert_told(run(PULL, argv, tmp_path / "log", setup), [0])
+            assert_reported(run(PULL, argv, tmp_path / "log", setup), [0])
             after = _stored(root)
             assert len(after) == len(set(after))
             assert set(before) <= set(after) == everything

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, PULL, ROOT, TUNE, Finished, Running, assert_told, at_file_event, disturb, mount, run, small_disk
+from harness import COUNTS, PULL, ROOT, TUNE, Finished, Running, assert_reported, at_file_event, disturb, mount, run, small_disk
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -35,13 +35,13 @@ CLEAN = [*COMMON, "--skip-pull", "--workers", "1"]
 TRAIN = [*COMMON, "--train", "--save-minutes", "0", "--epochs", "2", "--batch-tokens", "4096", "--device", "cpu"]
 GENERATE = [*COMMON, "--generate", "--num-captions", "6", "--max-length", "24", "--min-length", "4", "--keep-all", "--device", "cpu"]
 
-#: What each stage leaves and what of it has to be the same to the byte.
+#: The files of each stage, and those that must be byte-identical.
 RESULTS = {
     "clean": ["text/rmnp/posts.jsonl", "text/rmnp/captions.txt", "text/rmnp/dropped.jsonl", "text/rmnp/cleaning.json"],
     "train": [f"trained_models/rmnp/{name}" for name in ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json")],
     "generate": [f"text/generated_text/rmnp_gen{suffix}" for suffix in (".txt", ".jsonl", ".csv")],
 }
-#: With the pulls of test_pull_faults.py a hundred moments.
+#: A hundred moments in all, with the pulls of test_pull_faults.py.
 KILLS = {
     ("file event", signal.SIGKILL): 5,
     ("moment", signal.SIGKILL): 4,
@@ -52,7 +52,7 @@ KILLS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage on the example posts: the command, the root before and after it, and what an undisturbed run took."""
+    """One stage on the example posts: the command, the root before and after it, and the time of an undisturbed run."""
 
     name: str
     script: str
@@ -66,11 +66,11 @@ class Stage:
         return self.script, ["--root", root, *self.argv]
 
     def assert_same(self, root: Path, but: tuple[str, ...] = ()) -> None:
-        """Check that ``root`` holds what an undisturbed run leaves, and no file that it would not; ``but`` are endings of names that aren't looked at."""
+        """Check that ``root`` has the same files as after an undisturbed run; names that end with one of ``but`` are ignored."""
         for name in RESULTS[self.name]:
             if name.endswith(but):
                 continue
-            # cleaning.json has the command, which names the root
+            # cleaning.json has the command, which includes the root
             found, expected = ((folder / name).read_bytes().replace(bytes(folder), b"ROOT") for folder in (root, self.after))
             assert found == expected, name
         extra = _names(root) - _names(self.after)
@@ -87,11 +87,11 @@ def _bytes(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[str, Stage]:
-    """Run the three stages undisturbed, one after the other, and keep the root around each."""
+    """Run the three stages undisturbed, and keep the root before and after each."""
     folder = tmp_path_factory.mktemp("undisturbed")
     root, ticks, log = folder / "root", folder / "ticks", folder / "log"
     imported = run(PULL, ["--root", root, *COMMON, "--from", ROOT / "examples" / "rmnp_posts.jsonl"], log)
-    assert_told(imported, [0])
+    assert_reported(imported, [0])
     for path in (root / "text" / "rmnp").iterdir():
         if path.name != "posts.jsonl":
             path.unlink()
@@ -101,7 +101,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[st
         before, after = folder / f"before_{name}", folder / f"after_{name}"
         shutil.copytree(root, before)
         start = time.monotonic()
-        assert_told(run(script, ["--root", root, *argv], log, partial(at_file_event, root, ticks, None, signal.SIGTERM)), [0])
+        assert_reported(run(script, ["--root", root, *argv], log, partial(at_file_event, root, ticks, None, signal.SIGTERM)), [0])
         seconds = time.monotonic() - start
         shutil.copytree(root, after)
         done[name] = Stage(name, script, argv, before, after, seconds, ticks.stat().st_size)
@@ -116,7 +116,7 @@ def stage(request: pytest.FixtureRequest, stages: dict[str, Stage]) -> Stage:
 
 @pytest.fixture
 def root(stage: Stage, tmp_path: Path) -> Path:
-    """Return a root as it is before the stage runs."""
+    """Return a root in its state before the stage."""
     return shutil.copytree(stage.before, tmp_path / "root")
 
 
@@ -136,16 +136,16 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(("by", "number"), KILLS, ids=[f"{by}-{number.name}" for by, number in KILLS])
 def test_a_killed_run_and_a_rerun_leave_what_one_run_leaves(by: str, number: signal.Signals, stage: Stage, tmp_path: Path) -> None:
     for attempt in range(KILLS[by, number]):
-        dice = random.Random(f"{stage.name} {by} {number} {attempt}")
+        rng = random.Random(f"{stage.name} {by} {number} {attempt}")
         root = shutil.copytree(stage.before, tmp_path / f"root{attempt}")
         if by == "file event":
-            setup = partial(at_file_event, root, tmp_path / "ticks", dice.randrange(stage.file_events), number)
+            setup = partial(at_file_event, root, tmp_path / "ticks", rng.randrange(stage.file_events), number)
             ended = run(*stage.command(root), tmp_path / "log", setup)
         else:
-            end = time.monotonic() + dice.uniform(0, stage.seconds)
+            end = time.monotonic() + rng.uniform(0, stage.seconds)
             ended = disturb(*stage.command(root), tmp_path / "log", lambda end=end: time.monotonic() > end, number)
-        assert_told(ended, [0, 130, -number])
-        assert_told(run(*stage.command(root), tmp_path / "log"), [0])
+        assert_reported(ended, [0, 130, -number])
+        assert_reported(run(*stage.command(root), tmp_path / "log"), [0])
         stage.assert_same(root)
         shutil.rmtree(root)
         COUNTS[f"{stage.name}: {number.name} and a rerun"] += 1
@@ -157,20 +157,20 @@ def test_a_killed_run_and_a_rerun_leave_what_one_run_leaves(by: str, number: sig
 FREE_KIB = {"clean": (0, 20, 60), "train": (0, 60, 700), "generate": (0, 4)}
 
 
-def test_a_full_disk_is_told_and_loses_nothing(stage: Stage, disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(stage: Stage, disk: Path, tmp_path: Path) -> None:
     full = 0
     for free in FREE_KIB[stage.name]:
         root = shutil.copytree(stage.before, disk / "root")
         before = _bytes(root)
         _fill(disk, free)
         ended = run(*stage.command(root), tmp_path / "log", partial(_use_tmp, disk))
-        assert_told(ended, [0, 6])
+        assert_reported(ended, [0, 6])
         full += ended.code == 6
         assert before.items() <= _bytes(root).items()
         (disk / "filler").unlink()
         if ended.code:
             assert "No space left on device" in ended.err or "os error 28" in ended.err, ended.err
-            assert_told(run(*stage.command(root), tmp_path / "log"), [0])
+            assert_reported(run(*stage.command(root), tmp_path / "log"), [0])
         stage.assert_same(root)
         shutil.rmtree(root)
         COUNTS[f"{stage.name}: a full disk and a rerun"] += 1
@@ -190,16 +190,16 @@ def _use_tmp(folder: Path) -> None:
     tempfile.tempdir = str(folder)
 
 
-def test_a_read_only_folder_is_told(stage: Stage, disk: Path, tmp_path: Path) -> None:
+def test_a_read_only_folder_is_reported(stage: Stage, disk: Path, tmp_path: Path) -> None:
     root = shutil.copytree(stage.before, disk / "root")
     before = _bytes(root)
     mount("-o", "remount,ro", disk)
     ended = run(*stage.command(root), tmp_path / "log")
-    assert_told(ended, [6])
+    assert_reported(ended, [6])
     assert "Read-only file system" in ended.err
     assert _bytes(root) == before
     mount("-o", "remount,rw", disk)
-    assert_told(run(*stage.command(root), tmp_path / "log"), [0])
+    assert_reported(run(*stage.command(root), tmp_path / "log"), [0])
     stage.assert_same(root)
     COUNTS[f"{stage.name}: a read-only disk and a rerun"] += 1
 
@@ -214,9 +214,9 @@ def test_the_second_process_stops_and_the_first_is_not_disturbed(stage: Stage, r
     first.send(signal.SIGSTOP)
     second = run(*stage.command(root), tmp_path / "second")
     first.send(signal.SIGCONT)
-    assert_told(second, [2])
+    assert_reported(second, [2])
     assert "is being written by process" in second.err
-    assert_told(first.wait(), [0])
+    assert_reported(first.wait(), [0])
     stage.assert_same(root)
     COUNTS[f"{stage.name}: two processes"] += 1
 
@@ -224,23 +224,23 @@ def test_the_second_process_stops_and_the_first_is_not_disturbed(stage: Stage, r
 def test_a_clock_set_back_changes_nothing(stage: Stage, root: Path, tmp_path: Path) -> None:
     for path in root.rglob("*"):
         os.utime(path, (4_102_444_800, 4_102_444_800))  # 2100
-    assert_told(run(*stage.command(root), tmp_path / "log", _set_clock_back), [0])
+    assert_reported(run(*stage.command(root), tmp_path / "log", _set_clock_back), [0])
     stage.assert_same(root)
     COUNTS[f"{stage.name}: the clock set back"] += 1
 
 
 def _set_clock_back() -> None:
-    """Let this process's clock jump back by ten years at every other look."""
+    """Set the clock of this process back by ten years at every other call."""
     now, looks = time.time, iter(range(10**9))
     time.time = lambda: now() - 315_360_000 * (next(looks) % 2)
 
 
-# -- files that were cut
+# -- truncated files
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A file of a finished job that is cut, the stage that then reads it, and the exit codes that are right."""
+    """A truncated file of a finished job, the stage that reads it, and the correct exit codes."""
 
     file: str
     reader: str
@@ -263,14 +263,14 @@ CUTS = [
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=[f"{cut.file.split('/')[-1]}-{cut.reader}" for cut in CUTS])
-def test_a_file_that_was_cut_is_told_or_mended(cut: Cut, stages: dict[str, Stage], tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported_or_repaired(cut: Cut, stages: dict[str, Stage], tmp_path: Path) -> None:
     stage = stages[cut.reader]
     for attempt in range(4):
         root = shutil.copytree(stages["generate"].after, tmp_path / f"root{attempt}")
         shutil.rmtree(root / "text" / "generated_text")
         _cut(next(root.glob(cut.file)), random.Random(f"{cut} {attempt}"), to_nothing=attempt == 0)
         ended = run(*stage.command(root), tmp_path / "log")
-        assert_told(ended, cut.codes)
+        assert_reported(ended, cut.codes)
         assert cut.says in ended.err
         if ended.code == 3:
             assert "hint: " in ended.err
@@ -282,9 +282,9 @@ def test_a_file_that_was_cut_is_told_or_mended(cut: Cut, stages: dict[str, Stage
         COUNTS["files cut"] += 1
 
 
-def _cut(path: Path, dice: random.Random, to_nothing: bool) -> None:
+def _cut(path: Path, rng: random.Random, to_nothing: bool) -> None:
     with open(path, "r+b") as handle:
-        handle.truncate(0 if to_nothing else dice.randrange(1, path.stat().st_size - 1))
+        handle.truncate(0 if to_nothing else rng.randrange(1, path.stat().st_size - 1))
 
 
 def _assert_counted(root: Path, ended: Finished) -> None:
@@ -310,19 +310,19 @@ CHECKPOINT = [
 
 
 @pytest.mark.parametrize("name", CHECKPOINT)
-def test_a_checkpoint_that_was_cut_is_told_or_mended(name: str, stages: dict[str, Stage], tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_reported_or_repaired(name: str, stages: dict[str, Stage], tmp_path: Path) -> None:
     stage = stages["train"]
     root = shutil.copytree(stage.before, tmp_path / "root")
     finished = Store(root).training("rmnp") / "checkpoints"
     due: Callable[[], bool] = lambda: bool(list(finished.glob("*/complete.json")))  # noqa: E731
-    assert_told(disturb(*stage.command(root), tmp_path / "log", due, signal.SIGTERM), [130])
+    assert_reported(disturb(*stage.command(root), tmp_path / "log", due, signal.SIGTERM), [130])
     path = next(iter(finished.glob("*/complete.json"))).parent / name
     _cut(path, random.Random(name), to_nothing=False)
     ended = run(*stage.command(root), tmp_path / "log")
-    assert_told(ended, [0, 3])
+    assert_reported(ended, [0, 3])
     if ended.code:
         assert "hint: " in ended.err
-        assert_told(run(*stage.command(root)[:1], [*stage.command(root)[1], "--resume", "never"], tmp_path / "log"), [0])
+        assert_reported(run(*stage.command(root)[:1], [*stage.command(root)[1], "--resume", "never"], tmp_path / "log"), [0])
     stage.assert_same(root)
     COUNTS["files cut"] += 1
 
@@ -364,23 +364,23 @@ def _assert_complete(root: Path) -> None:
 
 @pytest.mark.parametrize("pages", [5, 60], ids=["unfinished", "finished"])
 @pytest.mark.parametrize("name", ["posts.jsonl", "pull.json"])
-def test_a_pull_mends_a_file_that_was_cut(name: str, pages: int, pull: Callable[..., Finished], tmp_path: Path) -> None:
+def test_a_pull_repairs_a_truncated_file(name: str, pages: int, pull: Callable[..., Finished], tmp_path: Path) -> None:
     for attempt in range(4):
         root = tmp_path / f"root{attempt}"
-        assert_told(pull("--caption-queries", pages, root=root), [0])
+        assert_reported(pull("--caption-queries", pages, root=root), [0])
         _cut(root / "text" / "rmnp" / name, random.Random(f"{name} {pages} {attempt}"), to_nothing=attempt == 0)
         ended = pull(root=root)
-        assert_told(ended, [0])
+        assert_reported(ended, [0])
         assert "starting from the top" in ended.err
         _assert_complete(root)
         COUNTS["files cut"] += 1
 
 
-def test_a_pull_with_its_clock_set_back_goes_on(pull: Callable[..., Finished], tmp_path: Path) -> None:
-    assert_told(pull("--caption-queries", 5), [0])
+def test_a_pull_with_its_clock_set_back_continues(pull: Callable[..., Finished], tmp_path: Path) -> None:
+    assert_reported(pull("--caption-queries", 5), [0])
     for path in (tmp_path / "root").rglob("*"):
         os.utime(path, (4_102_444_800, 4_102_444_800))
-    assert_told(pull(also=_set_clock_back), [0])
+    assert_reported(pull(also=_set_clock_back), [0])
     _assert_complete(tmp_path / "root")
     COUNTS["pull: the clock set back"] += 1
 
@@ -388,18 +388,18 @@ def test_a_pull_with_its_clock_set_back_goes_on(pull: Callable[..., Finished], t
 @pytest.mark.parametrize("free_kib", [0, 8, 16])
 def test_a_pull_on_a_full_disk_keeps_what_it_has(free_kib: int, pull: Callable[..., Finished], disk: Path) -> None:
     root = disk / "root"
-    assert_told(pull("--caption-queries", 2, root=root), [0])
+    assert_reported(pull("--caption-queries", 2, root=root), [0])
     before = Store(root).posts("rmnp").read_bytes()
     _fill(disk, free_kib)
-    assert_told(pull(root=root), [6])
+    assert_reported(pull(root=root), [6])
     assert Store(root).posts("rmnp").read_bytes().startswith(before)
     (disk / "filler").unlink()
-    assert_told(pull(root=root), [0])
+    assert_reported(pull(root=root), [0])
     _assert_complete(root)
     COUNTS["pull: a full disk and a rerun"] += 1
 
 
-def test_a_pull_into_a_read_only_folder_is_told(pull: Callable[..., Finished], disk: Path) -> None:
+def test_a_pull_into_a_read_only_folder_is_reported(pull: Callable[..., Finished], disk: Path) -> None:
     mount("-o", "remount,ro", disk)
-    assert_told(pull(root=disk / "root"), [6])
+    assert_reported(pull(root=disk / "root"), [6])
     COUNTS["pull: a read-only disk"] += 1

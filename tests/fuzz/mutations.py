@@ -1,4 +1,4 @@
-"""Inputs that are nearly right: valid examples with bytes, values and keys changed by a seeded dice.
+"""Inputs that are almost valid: valid examples with bytes, values and keys changed with a seeded random generator.
 
 Plain loops over ``random.Random``: hypothesis takes some milliseconds an input, these take microseconds,
 and what a user's damaged file looks like is closer to a mutation than to a grammar.
@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
-#: Bytes that readers trip over: ends, quotes, byte order marks, half characters, magic numbers, numbers too large.
+#: Bytes that often break readers: ends, quotes, byte order marks, half characters, magic numbers, numbers too large.
 TOKENS = [
     b"\0", b"\n", b"\r\n", b'"', b'""', b"'", b"\\", b"\\u", b"\\ud83d", b"{", b"}", b"[", b"]", b",", b";", b"\t", b":", b"#", b"null", b"NaN",
     b"-Infinity", b"1e999", b"9" * 30, b"-1", b"true", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"\xfd7zXZ\0", b"\xed\xa0\x80",
@@ -32,16 +32,16 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
-def mutated_bytes(data: bytes, others: Sequence[bytes], dice: random.Random) -> bytes:
-    """Return ``data`` with one to four places changed, now and then spliced with another example or packed."""
-    for _ in range(dice.randint(1, 4)):
-        at = dice.randrange(len(data) + 1)
-        end = min(len(data), at + dice.choice((1, 1, 2, 8, 64)))
-        kind = dice.randrange(7)
+def mutated_bytes(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
+    """Return ``data`` with one to four places changed, sometimes spliced with another example or compressed."""
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        end = min(len(data), at + rng.choice((1, 1, 2, 8, 64)))
+        kind = rng.randrange(7)
         if kind == 0:
-            data = data[:at] + bytes([dice.randrange(256)]) + data[end:]
+            data = data[:at] + bytes([rng.randrange(256)]) + data[end:]
         elif kind == 1:
-            data = data[:at] + dice.choice(TOKENS) + data[at:]
+            data = data[:at] + rng.choice(TOKENS) + data[at:]
         elif kind == 2:
             data = data[:at] + data[end:]
         elif kind == 3:
@@ -49,17 +49,17 @@ def mutated_bytes(data: bytes, others: Sequence[bytes], dice: random.Random) -> 
         elif kind == 4:
             data = data[:at]
         elif kind == 5:
-            other = dice.choice(others)
-            data = data[:at] + other[dice.randrange(len(other) + 1) :]
+            other = rng.choice(others)
+            data = data[:at] + other[rng.randrange(len(other) + 1) :]
         else:
-            data = data[:at] + dice.randbytes(end - at) + data[end:]
+            data = data[:at] + rng.randbytes(end - at) + data[end:]
     return data
 
 
-def packed(data: bytes, dice: random.Random) -> bytes:
+def packed(data: bytes, rng: random.Random) -> bytes:
     """Return ``data`` compressed or in UTF-16, whole or damaged."""
-    data = dice.choice((gzip.compress, lambda text: lzma.compress(text, preset=0), _utf16))(data)
-    return mutated_bytes(data, [data], dice) if dice.random() < 0.7 else data
+    data = rng.choice((gzip.compress, lambda text: lzma.compress(text, preset=0), _utf16))(data)
+    return mutated_bytes(data, [data], rng) if rng.random() < 0.7 else data
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -71,18 +71,18 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def repacked(data: bytes, others: Sequence[bytes], dice: random.Random) -> bytes:
-    """Return the zip archive ``data`` with one of its files changed, or called something else."""
+def repacked(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
+    """Return the zip archive ``data`` with one of its files changed or renamed."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         files = {member.filename: archive.read(member) for member in archive.infolist()}
-    name = dice.choice([*files])
+    name = rng.choice([*files])
     content = files.pop(name)
-    if content[:2] == b"PK" and dice.random() < 0.7:
-        content = repacked(content, others, dice)
-    elif dice.random() < 0.8:
-        content = mutated_bytes(content, others, dice)
-    if dice.random() < 0.2:
-        name = dice.choice(
+    if content[:2] == b"PK" and rng.random() < 0.7:
+        content = repacked(content, others, rng)
+    elif rng.random() < 0.8:
+        content = mutated_bytes(content, others, rng)
+    if rng.random() < 0.2:
+        name = rng.choice(
             ("..", "/", "../../x", "c.txt/x", "a" * 300, "posts_1.json", ".hidden", "x.zip", "é\n.csv", "pic.jpg", name + "/")
         )
     return zipped({**files, name: content})
@@ -92,27 +92,27 @@ def _utf16(data: bytes) -> bytes:
     return data.decode("utf-8", "replace").encode("utf-16")
 
 
-def mutated_value(value: Any, dice: random.Random) -> Any:
+def mutated_value(value: Any, rng: random.Random) -> Any:
     """Return a copy of a JSON value with one to three of its nodes replaced, dropped, doubled, wrapped or renamed."""
     value = copy.deepcopy(value)
-    for _ in range(dice.randint(1, 3)):
+    for _ in range(rng.randint(1, 3)):
         places = list(_places(value))
         if not places:
-            return copy.deepcopy(dice.choice(VALUES))
-        holder, key = dice.choice(places)
-        kind = dice.randrange(6)
+            return copy.deepcopy(rng.choice(VALUES))
+        holder, key = rng.choice(places)
+        kind = rng.randrange(6)
         if kind <= 1:
-            holder[key] = copy.deepcopy(dice.choice(VALUES))
+            holder[key] = copy.deepcopy(rng.choice(VALUES))
         elif kind == 2:
             del holder[key]
         elif kind == 3:
-            holder[key] = dice.choice(([holder[key]], {"data": holder[key]}, {"node": holder[key]}, str(holder[key])))
+            holder[key] = rng.choice(([holder[key]], {"data": holder[key]}, {"node": holder[key]}, str(holder[key])))
         elif kind == 4:
-            other, other_key = dice.choice(places)
+            other, other_key = rng.choice(places)
             if other_key in other if isinstance(other, dict) else other_key < len(other):
                 holder[key] = copy.deepcopy(other[other_key])
         elif isinstance(holder, dict):
-            holder[dice.choice(_KEYS)] = holder.pop(key)
+            holder[rng.choice(_KEYS)] = holder.pop(key)
         else:
             holder.append(holder[key])
     return value
@@ -131,7 +131,7 @@ def _places(value: Any) -> Any:
         yield from _places(item)
 
 
-def as_json(value: Any, dice: random.Random) -> bytes:
-    """Return a JSON text as one of the tools would write it."""
-    text = json.dumps(value, ensure_ascii=dice.random() < 0.5, indent=dice.choice((None, None, 1)))
+def as_json(value: Any, rng: random.Random) -> bytes:
+    """Return a JSON text in the format of one of the tools."""
+    text = json.dumps(value, ensure_ascii=rng.random() < 0.5, indent=rng.choice((None, None, 1)))
     return text.encode("utf-8", "surrogatepass")

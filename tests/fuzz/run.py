@@ -22,7 +22,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS), str(TESTS / "scraper")]
 
-#: Where files cost least.
+#: A folder in memory, where files are fastest.
 MEMORY = Path("/dev/shm")
 #: Crashes after which a target is given up.
 ENOUGH = 5
@@ -30,7 +30,7 @@ ENOUGH = 5
 
 @dataclass
 class Count:
-    """What became of the inputs of one target."""
+    """The results of the inputs of one target."""
 
     name: str
     inputs: int = 0

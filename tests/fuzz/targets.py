@@ -1,6 +1,6 @@
-"""What is fuzzed: the options of both scripts, each importer, the walk over Instagram's answers, and the cleaning rules.
+"""The fuzz targets: the options of both scripts, each importer, the walk over Instagram's answers, and the cleaning rules.
 
-A target makes one input from a dice and tries it; it returns whether it was accepted and raises on
+A target makes one input from a random generator and tries it; it returns whether it was accepted and raises on
 anything but an error of the family. What was accepted has to keep its promises too.
 """
 
@@ -55,7 +55,7 @@ _WORDS = [
 
 
 def option_target(script: Any) -> Target:
-    """Return the target that calls ``script.main`` with arguments at random and without its work."""
+    """Return the target that calls ``script.main`` with random arguments and without its work."""
     parser = script.build_parser()
     flags = [(action.option_strings[-1], action) for action in parser._actions if action.dest not in ("help", "log_file")]
     work = dict.fromkeys(
@@ -72,12 +72,12 @@ def option_target(script: Any) -> Target:
         _check_options,
     )
 
-    def target(dice: random.Random) -> bool:
-        argv = _arguments(flags, dice)
+    def target(rng: random.Random) -> bool:
+        argv = _arguments(flags, rng)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = script.main(argv)
-        lines = err.getvalue().split("\n")[-3 if "--verbose" in argv else 0 :]  # before them a traceback
+        lines = err.getvalue().split("\n")[-3 if "--verbose" in argv else 0 :]  # a traceback comes first
         reads = argv[:1] == ["@file"] or "--options-from" in argv  # files that aren't there
         assert code in ((0, 2, 3) if reads else (0, 2)), (argv, code, lines)
         if code == 3:
@@ -89,24 +89,24 @@ def option_target(script: Any) -> Target:
             assert lines == [""], (argv, lines)
         return code == 0
 
-    script.build_parser = lambda: parser  # once: building it takes longer than parsing
+    script.build_parser = lambda: parser  # cached: building takes longer than parsing
     for name in work.keys() & vars(script).keys():
         setattr(script, name, work[name])
     Store.lock = lambda *_: contextlib.nullcontext()  # type: ignore[assignment, method-assign, return-value]
     return target
 
 
-def _arguments(flags: list[tuple[str, Any]], dice: random.Random) -> list[str]:
-    argv = ["--tag", *dice.choices(_TAGS, [40] + [1] * (len(_TAGS) - 1), k=dice.choice((1, 1, 1, 2)))] if dice.random() < 0.95 else []
-    argv += ["--train"] if ("--train" in dict(flags)) and dice.random() < 0.7 else []
-    for flag, action in dice.sample(flags, dice.randint(0, 6)):
+def _arguments(flags: list[tuple[str, Any]], rng: random.Random) -> list[str]:
+    argv = ["--tag", *rng.choices(_TAGS, [40] + [1] * (len(_TAGS) - 1), k=rng.choice((1, 1, 1, 2)))] if rng.random() < 0.95 else []
+    argv += ["--train"] if ("--train" in dict(flags)) and rng.random() < 0.7 else []
+    for flag, action in rng.sample(flags, rng.randint(0, 6)):
         argv.append(flag)
         if action.nargs != 0:
             fitting = [str(choice) for choice in action.choices or ()] + [str(action.default)] * (not isinstance(action.default, tuple))
-            for _ in range(dice.choice((1, 1, 1, 1, 2, 0)) if action.nargs == "+" else dice.choice((1,) * 30 + (0, 2))):
-                argv.append(dice.choice(fitting) if fitting and dice.random() < 0.6 else dice.choice(_WORDS))
-    if dice.random() < 0.05:
-        argv.insert(dice.randrange(len(argv) + 1), dice.choice(_WORDS))
+            for _ in range(rng.choice((1, 1, 1, 1, 2, 0)) if action.nargs == "+" else rng.choice((1,) * 30 + (0, 2))):
+                argv.append(rng.choice(fitting) if fitting and rng.random() < 0.6 else rng.choice(_WORDS))
+    if rng.random() < 0.05:
+        argv.insert(rng.randrange(len(argv) + 1), rng.choice(_WORDS))
     return argv
 
 
@@ -117,7 +117,7 @@ def _check_options(*arguments: Any) -> None:
 
 
 def _path(value: Any) -> str:
-    assert isinstance(value, Path)  # whose name may be any bytes
+    assert isinstance(value, Path)  # its name may be any bytes
     return ""
 
 
@@ -133,18 +133,18 @@ def importer_target(source: str, folder: Path) -> Target:
     values = [value for _, content in examples for value in _json_values(content)]
     store = Store(folder / "root")
 
-    def target(dice: random.Random) -> bool:
-        name, data = dice.choice(examples)
-        if values and dice.random() < 0.6:
-            data = b"\n".join(as_json(mutated_value(dice.choice(values), dice), dice) for _ in range(dice.choice((1, 1, 2))))
-        if source in ("zip", "xlsx") and dice.random() < 0.8:
-            data = repacked(data, everything, dice)
-        elif source == "parquet" and dice.random() < 0.6:
-            data = _as_parquet([mutated_value(_ROW, dice) for _ in range(2)]) or data
-        elif not values or dice.random() < 0.4:
-            data = mutated_bytes(data, everything, dice)
-        if dice.random() < 0.03:
-            data = packed(data, dice)
+    def target(rng: random.Random) -> bool:
+        name, data = rng.choice(examples)
+        if values and rng.random() < 0.6:
+            data = b"\n".join(as_json(mutated_value(rng.choice(values), rng), rng) for _ in range(rng.choice((1, 1, 2))))
+        if source in ("zip", "xlsx") and rng.random() < 0.8:
+            data = repacked(data, everything, rng)
+        elif source == "parquet" and rng.random() < 0.6:
+            data = _as_parquet([mutated_value(_ROW, rng) for _ in range(2)]) or data
+        elif not values or rng.random() < 0.4:
+            data = mutated_bytes(data, everything, rng)
+        if rng.random() < 0.03:
+            data = packed(data, rng)
         path = folder / (name if "UTC.txt" in name else "file")
         path.write_bytes(data)
         try:
@@ -174,7 +174,7 @@ _ROW = {"caption": "One fine day", "likes": 3, "date": "2024-06-01", "node": {"t
 
 
 def _as_parquet(rows: list[Any]) -> bytes:
-    """Return a Parquet table of ``rows``, empty where its columns would hold values of several kinds."""
+    """Return a Parquet table of ``rows``, empty if its columns would have values of several types."""
     import pandas
 
     file = io.BytesIO()
@@ -218,7 +218,7 @@ def _damaged(number: int, reason: str) -> None:
 
 
 def _check_post(post: Post) -> None:
-    """Check that a post is what posts.jsonl promises, and reads back as it was."""
+    """Check that a post is valid for posts.jsonl, and reads back unchanged."""
     assert isinstance(post.shortcode, str), post
     assert post.shortcode, post
     assert post.caption is None or isinstance(post.caption, str), post
@@ -245,41 +245,41 @@ _PAGES: list[dict[str, Any]] = [
 
 
 class _Context:
-    """In place of instaloader's: answers with changed pages, at random, and now and then with a failure."""
+    """A context like instaloader's that answers with randomly changed pages, and sometimes with a failure."""
 
     request_timeout = 1.0
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._session = requests.Session()
 
     def _answer(self, *_: Any, **__: Any) -> Any:
-        dice = self._dice
-        if dice.random() < 0.05:
-            raise dice.choice(
+        rng = self._rng
+        if rng.random() < 0.05:
+            raise rng.choice(
                 [
                     instaloader.TooManyRequestsException("429"), instaloader.QueryReturnedNotFoundException("404 when accessing x"), KeyError("data"),
                     instaloader.ConnectionException("checkpoint_required"), instaloader.LoginRequiredException("x"), json.JSONDecodeError("x", "y", 0),
                 ]
             )  # fmt: skip
-        page = dice.choice(_PAGES)
-        return page if dice.random() < 0.2 else mutated_value(page, dice)
+        page = rng.choice(_PAGES)
+        return page if rng.random() < 0.2 else mutated_value(page, rng)
 
     get_json = graphql_query = doc_id_graphql_query = _answer
 
 
-def walk_target(folder: Path, dice: random.Random) -> bool:
+def walk_target(folder: Path, rng: random.Random) -> bool:
     """Pull twice from a context that answers with changed pages; check what is stored."""
     store = Store(folder / "root")
-    feed = dice.choice(((), *((name,) for name in FEEDS), tuple(FEEDS)))
+    feed = rng.choice(((), *((name,) for name in FEEDS), tuple(FEEDS)))
     settings = PullOptions(
-        feed=feed, caption_queries=dice.randint(1, 4), max_posts=dice.choice((None, None, 3)), since=dice.choice((None, "2020-01-01"))
+        feed=feed, caption_queries=rng.randint(1, 4), max_posts=rng.choice((None, None, 3)), since=rng.choice((None, "2020-01-01"))
     )
     found = False
     try:
         for _ in range(2):
             with contextlib.suppress(HuggingCaptionsError):
-                pull("rmnp", settings, _Context(dice), store, "command")  # type: ignore[arg-type]
+                pull("rmnp", settings, _Context(rng), store, "command")  # type: ignore[arg-type]
         damaged: list[int] = []
         posts = list(read_posts(store.posts("rmnp"), lambda number, _: damaged.append(number)))
         assert not damaged
@@ -304,12 +304,12 @@ _BITS = [
 ]  # fmt: skip
 
 
-def cleaning_target(captions: list[str], dice: random.Random) -> bool:
-    """Clean two captions joined anywhere, with troublesome bits in them; check what is promised of the text."""
-    one, other = dice.choice(captions), dice.choice(captions)
-    characters = [*one[: dice.randrange(len(one) + 1)], *other[dice.randrange(len(other) + 1) :]]
-    for _ in range(dice.randrange(5)):
-        characters.insert(dice.randrange(len(characters) + 1), dice.choice(_BITS))
+def cleaning_target(captions: list[str], rng: random.Random) -> bool:
+    """Clean two captions joined anywhere, with difficult parts inserted; check the properties of the result."""
+    one, other = rng.choice(captions), rng.choice(captions)
+    characters = [*one[: rng.randrange(len(one) + 1)], *other[rng.randrange(len(other) + 1) :]]
+    for _ in range(rng.randrange(5)):
+        characters.insert(rng.randrange(len(characters) + 1), rng.choice(_BITS))
     options = CleanOptions(skip_rule=("promotion", "language"))
     verdict = rules.examine(Post("x", "".join(characters), 50, None, "rmnp", "test"), options)
     assert verdict.reason == "no-caption" or not holds_private_data(verdict.text), characters
@@ -317,7 +317,7 @@ def cleaning_target(captions: list[str], dice: random.Random) -> bool:
 
 
 def targets(folder: Path) -> dict[str, Callable[[], Target]]:
-    """Return by name what makes each target, which may write below ``folder``; making one of the options' replaces parts of its script for good."""
+    """Return the maker of each target by name; a target may write below ``folder``. An option target patches its script permanently."""
     logging.getLogger("hugging_captions").setLevel(logging.CRITICAL)
     makers: dict[str, Callable[[], Target]] = {
         "options pull_and_clean": partial(option_target, pull_and_clean),

@@ -10,7 +10,7 @@ RUN = Path(__file__).with_name("run.py")
 
 
 def test_no_input_crashes() -> None:
-    """In a process of its own: the targets replace parts of the scripts."""
+    """In a separate process, because the targets patch the scripts."""
     ended = subprocess.run([sys.executable, RUN, "--inputs", "200", "--workers", "1"], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = [line.rsplit(maxsplit=5) for line in ended.stdout.splitlines()[2:]]

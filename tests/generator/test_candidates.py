@@ -1,4 +1,4 @@
-"""Each reason to reject a generated caption, and what isn't one."""
+"""Each reason to reject a generated caption, and captions that must be kept."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _gpt2() -> GPT2LMHeadModel:
     shape = {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
     model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, bos_token_id=EOS, eos_token_id=EOS, **shape)).eval()
     with torch.no_grad():
-        model.transformer.wpe.weight.mul_(20)  # texts that go somewhere instead of repeating one token
+        model.transformer.wpe.weight.mul_(20)  # varied texts instead of one repeated token
         model.transformer.wte.weight.mul_(6)
     return model
 
@@ -133,7 +133,7 @@ def test_greedy_decoding_is_that_of_generate(name: str, penalty: float, min_leng
 
 
 def test_the_repetition_penalty_leaves_the_end_token_alone() -> None:
-    """It stands in each row as its start token (GPT-2) or as padding, not as something that was said."""
+    """The end token is in each row as its start token (GPT-2) or padding, so it must not be penalized."""
     logits = torch.randn(2, VOCABULARY, generator=torch.Generator().manual_seed(0))
     seen = torch.tensor([[EOS, 7, 8], [START, 7, EOS]])
     options = GenerateOptions(repetition_penalty=1.7, top_k=0, top_p=1.0, temperature=1.0, min_length=0)
@@ -148,7 +148,7 @@ def test_the_repetition_penalty_leaves_the_end_token_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_writes_what_it_writes_by_generate_and_alone(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_architecture_gives_the_same_text_as_generate_and_as_alone(name: str, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("hugging_captions").propagate = True
     model, in_slots = _model(name), ARCHITECTURES[name][1]
     found = _decode(model, PROMPTS, GREEDY, 1, slots=3)
@@ -186,7 +186,7 @@ def test_log_probabilities_are_those_of_the_plain_model() -> None:
     ],
 )
 def test_the_next_token_has_the_distribution_of_generate(options: dict) -> None:
-    """Exactly: the probabilities that transformers' own processors leave; and by chi-square: the tokens drawn."""
+    """The probabilities equal those of transformers' processors; a chi-square test checks the sampled tokens."""
     from transformers import (
         LogitsProcessorList,
         MinLengthLogitsProcessor,
@@ -238,7 +238,7 @@ def test_a_row_depends_on_its_own_numbers_alone(slots: int) -> None:
 
 
 def test_rows_end_and_are_refilled_at_every_possible_step() -> None:
-    """A model whose row n is over after exactly ``lengths[n]`` tokens, whatever the other rows do."""
+    """A model whose row n ends after exactly ``lengths[n]`` tokens, independent of the other rows."""
     limit = 12
     logits = torch.full((limit + 2, limit + 2), -30.0)
     for token in range(1, limit + 1):

@@ -1,4 +1,4 @@
-"""The whole of --generate through the script, with a checkpoint whose weights are laid down."""
+"""--generate through the script, with a checkpoint of fixed weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HELD_OUT = CAPTIONS[5::10]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Return a store with captions and a checkpoint whose weights are laid down, not trained.
+    """Return a store with captions and a checkpoint whose weights are set, not trained.
 
     One attention-free block of nothing: the next token follows from the last alone, by wide margins, so that the texts are
     the same on every machine.
@@ -103,7 +103,7 @@ def _records(store: Store) -> list[dict]:
     return [json.loads(line) for line in store.generated("corgi", ".jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_exactly_as_many_as_asked_for_all_different_all_ended(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_requested_number_of_captions_all_different_all_ended(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(trained, *BASICS, "--prompt", "", "--max-copied-span", "6") == 0
     captions = read_captions(trained.generated("corgi", ".txt"))
     lines = _records(trained)
@@ -149,7 +149,7 @@ def test_another_prompt_and_more_captions_leave_the_first_as_they_are(trained: S
 
 
 def test_golden(trained: Store) -> None:
-    """The bytes for a fixed model: what a change of the decoding, the random numbers or the order would alter."""
+    """The bytes for a fixed model, which detect changes of decoding, random numbers or order."""
     assert _main(trained, *BASICS, "--temperature", "0.8", "--seed", "5", "--rank", "likelihood", "--attempts-per-caption", "1") == 0
     assert trained.generated("corgi", ".txt").read_text(encoding="utf-8") == (GOLDEN / "generated.txt").read_text(encoding="utf-8")
 
@@ -198,7 +198,7 @@ def test_prompts_from_a_file(trained: Store, tmp_path: Path) -> None:
             2,
             "has 6 words in a row from a training caption, more than --max-copied-span 4",
         ),
-        (["--max-length", "30", "--min-length", "30"], 2, "--min-length 30 leaves no caption room to end before --max-length 30"),
+        (["--max-length", "30", "--min-length", "30"], 2, "--min-length 30 is too high: captions could not end before --max-length 30"),
         (
             ["--max-length", "900", "--min-length", "63"],
             2,
@@ -211,7 +211,7 @@ def test_prompts_from_a_file(trained: Store, tmp_path: Path) -> None:
         (["--keep-language", "any"], 2, "--keep-language any: no such language"),
     ],
 )
-def test_what_cannot_succeed_is_refused_in_one_line(
+def test_a_run_that_cannot_succeed_is_refused_in_one_line(
     argv: list[str],
     code: int,
     says: str,
@@ -236,7 +236,7 @@ def test_a_model_that_never_ends_stops_by_itself(trained: Store, capsys: pytest.
     assert "none of 100 attempts" in error
 
 
-def test_too_few_are_written_with_a_warning(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_captions_give_a_warning(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(trained, *BASICS, "--max-length", "5", "--num-captions", "40") == 0
     written = read_captions(trained.generated("corgi", ".txt"))
     captions = f"{len(written)} caption" + "s" * (len(written) != 1)
@@ -277,7 +277,7 @@ def test_the_csv_has_the_rows_of_the_jsonl_and_no_formula(trained: Store) -> Non
         *[(text, False) for text in ("", "x=1", "x\r=1", 'say "hi", then\n=1', "'tis", " x", "1-1", "🌲 = trees")],
     ],
 )
-def test_a_cell_of_the_csv_is_no_formula_and_comes_back(text: str, is_changed: bool) -> None:
+def test_a_csv_cell_is_not_a_formula_and_can_be_restored(text: str, is_changed: bool) -> None:
     table = as_csv([{"text": text, "row": 0}, {"text": text, "row": 1}])
     rows = list(csv.reader(io.StringIO(table, newline="")))
     assert rows == [["text", "row"], ["'" * is_changed + text, "0"], ["'" * is_changed + text, "1"]]
@@ -322,7 +322,7 @@ def test_the_nearest_caption_is_a_line_of_captions_txt(trained: Store) -> None:
     assert not {lines[record["nearest"] - 1] for record in found} & set(HELD_OUT)
 
 
-def test_without_captions_it_generates_and_says_what_was_not_checked(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_captions_it_generates_with_a_note_on_the_skipped_checks(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     path = trained.captions("corgi")
     hidden = path.rename(path.with_suffix(".away"))
     try:
@@ -339,7 +339,7 @@ def test_a_checkpoint_of_an_earlier_version_has_no_held_out_captions(trained: St
     del run["held_out"]
     _save(trained, run)
     assert _main(trained, *BASICS) == 0
-    note = "the model was trained by an earlier version: held-out captions are not known, all count as training captions"
+    note = "the model was trained by an earlier version: its held-out captions are unknown, so all captions count as training captions"
     captured = capsys.readouterr()
     assert f"warning: {note}" in captured.err
     assert note in " ".join(captured.out.split())
@@ -359,7 +359,7 @@ def test_captions_that_were_added_count_as_training_captions(trained: Store, run
         assert _main(trained, *BASICS) == 0
     finally:
         path.write_bytes(before)
-    assert "captions.txt has changed since the training: captions that were added count as training captions" in capsys.readouterr().err
+    assert "captions.txt has changed since the training: added captions count as training captions" in capsys.readouterr().err
     record = json.loads(trained.generated("corgi", ".json").read_text(encoding="utf-8"))
     assert record["rejected"]["exact_copy"] >= 1
     assert record["figures"]["held out"]["captions"] == len(HELD_OUT)
@@ -377,7 +377,7 @@ def test_the_base_model_next_to_the_tuned_one(trained: Store, run: dict, capsys:
     assert text == "\n".join(f"{i}. tuned\n    {c}\n\n{i}. base\n    {c}\n" for i, c in enumerate(captions, start=1))
     assert [record["score"] for record in _records(trained)] == pytest.approx([0.0] * 12, abs=1e-3)
     assert _main(trained, *BASICS) == 0
-    assert not trained.generated("corgi", ".compare.txt").exists()  # it was of other captions
+    assert not trained.generated("corgi", ".compare.txt").exists()  # it belonged to other captions
     assert trained.generated("corgi", ".compare.txt.previous").read_text(encoding="utf-8") == text
 
 
@@ -465,7 +465,7 @@ def test_a_caption_that_reaches_the_limit_is_cut_after_its_last_whole_sentence(t
         model.transformer.wte.weight[:, :size] = torch.eye(size)
         for last, following in itertools.pairwise([*ids, ids[1]]):
             model.lm_head.weight[following, last] += 0.5
-        model.lm_head.weight[eos, ids[-1]] += 0.5  # ends here as often as it goes on
+        model.lm_head.weight[eos, ids[-1]] += 0.5  # ends here as often as it continues
     model.generation_config.bos_token_id = eos
     model.save_pretrained(store.model("corgi"))
     tokenizer.save_pretrained(store.model("corgi"))
@@ -509,14 +509,14 @@ def test_every_combination_of_several_values_in_one_set_of_files(trained: Store,
         assert line.startswith(f"temperature {temperature}, top_k {top_k} ")
     assert {len(line) <= 80 for line in printed.splitlines()[:7]} == {True}
     assert printed.splitlines()[6].startswith("held out ")
-    for temperature, top_k in combined:  # the same as each alone, from the same random numbers
+    for temperature, top_k in combined:  # the same as in separate runs, with the same random numbers
         assert _main(trained, *few, "--temperature", str(temperature), "--top-k", str(top_k)) == 0
         own = [{**row, "temperature": temperature, "top_k": top_k} for row in _records(trained)]
         assert own == [row for row in rows if (row["temperature"], row["top_k"]) == (temperature, top_k)]
 
 
 def test_a_setting_that_keeps_nothing_is_a_warning(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """At a high temperature nearly every token is as likely as the end, which comes too late."""
+    """At a high temperature nearly every token is as likely as the end token, so captions end too late."""
     argv = [*BASICS, "--max-length", "12", "--min-length", "9", "--num-captions", "2", "--top-k", "0", "--top-p", "1"]
     assert _main(trained, *argv, "--temperature", "0.1", "10") == 0
     captured = capsys.readouterr()
@@ -525,7 +525,7 @@ def test_a_setting_that_keeps_nothing_is_a_warning(trained: Store, capsys: pytes
     assert [line.split()[2] for line in captured.out.splitlines()[2:4]] == ["2", "0"]
 
 
-def test_a_name_keeps_results_apart_and_what_is_not_its_own_stays(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_separates_results_and_leaves_those_of_others(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     few = [*BASICS, "--num-captions", "2"]
     assert _main(trained, *few, "--name", "warm") == 0
     warm = trained.generated("corgi_warm", ".txt").read_bytes()
@@ -556,7 +556,7 @@ def test_a_name_keeps_results_apart_and_what_is_not_its_own_stays(trained: Store
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "a.b", "x" * 61, "a b", "a+b", "\\", "é" * 31])
-def test_what_is_no_name_is_refused_in_one_line(name: str, trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_name_is_refused_in_one_line(name: str, trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(trained, f"--name={name}") == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith(f"error: {name!r} can't be used as a name: ")

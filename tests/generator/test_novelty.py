@@ -1,4 +1,4 @@
-"""The search for copies against a plain one, and the figures against counts by hand."""
+"""The search for copies compared with a simple one, and the figures with manual counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CORPUS = ["One two three four five.", "Six seven, eight nine! One two three.", "
 
 
 def _plain_matches(words: list[str], corpus: list[list[str]]) -> list[int]:
-    """Return the same as the index, by comparing everything with everything."""
+    """Return the result of the index by comparing all pairs."""
     found = []
     for i in range(len(words)):
         best = 0
@@ -114,7 +114,7 @@ def test_without_an_index_diversity_is_still_measured() -> None:
     assert novelty.table({"kept": found}).splitlines()[4].split() == ["novelty_3", "-"]
 
 
-def test_held_out_captions_are_no_part_of_the_index(root: Path) -> None:
+def test_held_out_captions_are_not_in_the_index(root: Path) -> None:
     captions = [f"caption {i} of the small dog number {i * 7}" for i in range(300)]
     store, held_out = Store(root), captions[::30]
     write_captions(store.captions("corgi"), captions)
@@ -129,7 +129,7 @@ def test_held_out_captions_are_no_part_of_the_index(root: Path) -> None:
     assert not list(root.rglob("*.npz"))
 
 
-def test_without_captions_it_says_what_it_could_not_check(root: Path) -> None:
+def test_without_captions_the_note_lists_the_skipped_checks(root: Path) -> None:
     reference = novelty.load_reference(["corgi"], Store(root), "corgi")
     path = Store(root).captions("corgi")
     assert reference.index is None

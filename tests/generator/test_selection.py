@@ -1,4 +1,4 @@
-"""The score and what it is made of, on texts whose order no reader would doubt."""
+"""The score and its features, on texts with an obvious order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def score(text: str, mean_logprob: float = -2.0) -> float:
         PLAIN + " 🐸🚒🍩🧦",
     ],
 )
-def test_a_plain_caption_comes_before_what_repeats_rambles_or_is_full_of_emoji(worse: str) -> None:
+def test_a_plain_caption_ranks_above_repetitive_long_or_emoji_filled_ones(worse: str) -> None:
     assert 0 < score(worse) < score(PLAIN) < 1
 
 

@@ -162,7 +162,7 @@ def test_an_instaloader_folder_is_walked(tmp_path: Path, root: Path) -> None:
     assert result.summary() == "#rmnp: 4 posts in 6 files (instaloader 4), 4 new, 0 already here, 1 other file\n    skipped"
 
 
-def test_what_is_our_own_is_not_imported(root: Path) -> None:
+def test_files_of_this_project_are_not_imported(root: Path) -> None:
     store = Store(root)
     root.mkdir(exist_ok=True)
     (root / "mine.txt").write_text("A good caption of mine\n", encoding="utf-8")
@@ -170,7 +170,7 @@ def test_what_is_our_own_is_not_imported(root: Path) -> None:
     store.captions("other").parent.mkdir()
     store.captions("other").write_text("A caption that was cleaned\n", encoding="utf-8")
     assert archive.import_posts([root], "rmnp", store).found == {"text": 1}
-    assert archive.import_posts([store.captions("other").parent], "rmnp", store).new == 1  # asked for by name
+    assert archive.import_posts([store.captions("other").parent], "rmnp", store).new == 1  # named explicitly
 
 
 @pytest.mark.parametrize("date", [20210630, "20210630", 1625011200, "1625011200", 1625011200000, "2021-06-30", "2021-06-30T02:00:00+02:00"])
@@ -206,7 +206,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("name", "data", "captions", "complaint"), DAMAGED, ids=[row[0] for row in DAMAGED])
-def test_reading_goes_on_after_damage(
+def test_reading_continues_after_damage(
     name: str,
     data: bytes,
     captions: list[str],
@@ -298,7 +298,7 @@ def test_a_file_without_a_usable_record_names_the_formats(
     assert "what can be read: an instaloader folder" in hint
 
 
-def test_a_missing_path_says_what_is_there(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_a_missing_path_lists_the_folder(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "exports").mkdir()
     (tmp_path / "exports" / "posts.json").write_text("{}")
     missing = tmp_path / "exports" / "post.json"
@@ -367,7 +367,7 @@ def test_a_table_without_a_caption_column_is_never_read_as_text(
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(folder / name)]) == 3
     error, hint = capsys.readouterr().err.splitlines()[-2:]
     assert error == f"error: {says}"
-    assert hint == "hint: say which it is:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)"
+    assert hint == "hint: name it:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)"
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(folder)]) == 0
     captured = capsys.readouterr()
     assert f"warning: {says}; skipped" in captured.err

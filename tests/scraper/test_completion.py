@@ -65,7 +65,7 @@ def test_a_later_record_completes_a_post(
     first = capsys.readouterr().out.splitlines()[0]
     assert says in first
     assert ("completed" in first) == (len(expected) == 2)
-    assert _import(root, tmp_path, *records) in (0, 5)  # again: nothing more to know
+    assert _import(root, tmp_path, *records) in (0, 5)  # a second import adds nothing
     assert len(_lines(root)) == len(expected)
 
 

@@ -1,4 +1,4 @@
-"""Each of Instagram's feeds and Meta's API, through the script, against an Instagram of our own."""
+"""Each of Instagram's feeds and Meta's API, through the script, against a local server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _codes(name: str, count: int) -> set[str]:
 
 
 def _asked(instagram: FakeInstagram) -> list[str]:
-    """Return the names of the feeds that were asked, in order."""
+    """Return the names of the requested feeds, in order."""
     names = {"/api/v1/fbsearch/web/top_serp/": "search", "/api/graphql": "search-graphql", "/api/v1/tags/web_info/": "web-info"}
     names |= {"/api/v1/tags/rmnp/sections/": "sections", "/ig_hashtag_search": "graph-api"}
     return list(dict.fromkeys(names[path] for _, path in instagram.requests if path in names))
@@ -41,7 +41,7 @@ def test_the_options_name_every_feed() -> None:
     [({"rest", "graphql"}, "search"), ({"graphql"}, "search-graphql"), (set(), "sections")],
     ids=["rest", "graphql", "none"],
 )
-def test_auto_walks_every_page_of_the_first_feed_that_delivers(
+def test_auto_reads_every_page_of_the_first_feed_that_works(
     forms: set[str], feed: str, instagram: FakeInstagram, cookies: Path, root: Path
 ) -> None:
     instagram.searches, instagram.search_forms, instagram.sections = _pages("q", 3), forms, _pages("r", 3)
@@ -55,7 +55,7 @@ def test_auto_walks_every_page_of_the_first_feed_that_delivers(
 
 
 @pytest.mark.parametrize("queries", range(1, 8))
-def test_a_pull_of_several_tabs_goes_on_where_it_stopped(queries: int, instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+def test_a_pull_of_several_tabs_continues_where_it_stopped(queries: int, instagram: FakeInstagram, cookies: Path, root: Path) -> None:
     instagram.sections = _pages("r", 3)
     instagram.tabs = {"top": _pages("t", 2), "clips": _pages("c", 2)}
     assert _main(root, cookies, "--feed", "sections", "--caption-queries", str(queries)) == 0
@@ -64,7 +64,7 @@ def test_a_pull_of_several_tabs_goes_on_where_it_stopped(queries: int, instagram
     assert _main(root, cookies, "--feed", "sections") == 0
     assert set(_stored(root)) == _codes("r", 3) | _codes("t", 2) | _codes("c", 2)
     again = sum(path.endswith("/sections/") for _, path in instagram.requests[first:])
-    assert again == (7 - queries if queries < 7 else 3)  # a finished one looks at the first page of each tab
+    assert again == (7 - queries if queries < 7 else 3)  # a finished pull reads the first page of each tab
 
 
 @pytest.mark.parametrize("tab", ["top", "clips"])
@@ -105,17 +105,17 @@ def test_named_feeds_are_all_walked_and_merged(
     instagram.graphql_pages = [["g1", "q0b"]]
     assert _main(root, cookies, "--feed", "search", "sections", "graphql") == 0
     assert sorted(_stored(root)) == sorted(_codes("q", 2) | _codes("r", 2) | {"g1"})
-    ends = "search: the feed came to its end; sections: the feed came to its end; graphql: the feed came to its end"
+    ends = "search: the feed ended; sections: the feed ended; graphql: the feed ended"
     assert f"9 new posts, 2 already here on 7 pages; {ends}" in unwrapped(capsys.readouterr().out)
 
 
-def test_a_named_feed_that_fails_is_a_warning_while_another_delivers(
+def test_a_named_feed_that_fails_is_a_warning_while_another_works(
     instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     instagram.sections = _pages("r", 1)
     assert _main(root, cookies, "--feed", "graphql", "sections") == 0
     assert set(_stored(root)) == _codes("r", 1)
-    assert "warning: feed graphql of tag 'rmnp' failed: the answer holds no edge_hashtag_to_media" in capsys.readouterr().err
+    assert "warning: feed graphql of tag 'rmnp' failed: the answer has no edge_hashtag_to_media" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("argv", "stored"), [((), {"a", "e"}), (("--untagged", "keep"), {"a", "b", "c", "d", "e"})], ids=["skip", "keep"])
@@ -200,7 +200,7 @@ def test_a_search_that_fails_is_followed_by_the_next_feed_unless_the_account_mus
 
 @pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give the credentials in the environment."""
+    """Set the credentials in the environment."""
     monkeypatch.setenv("INSTAGRAM_GRAPH_TOKEN", GRAPH_TOKEN)
     monkeypatch.setenv("INSTAGRAM_GRAPH_USER_ID", "17841400000000000")
     return GRAPH_TOKEN
@@ -237,12 +237,12 @@ def test_metas_api_delivers_recent_and_top_posts_without_a_session(
         (10, "Meta does not give this app permission (error 10)"),
         (4, "Meta limits the rate of this app; it also allows at most 30 hashtags in 7 days for each account (error 4)"),
         (18, "Meta allows at most 30 hashtags in 7 days for each account (error 18)"),
-        (24, "no feed delivers tag 'rmnp' (graph-api: Meta knows no such hashtag (error 24))"),
-        (100, "no feed delivers tag 'rmnp' (graph-api: error 100: what Meta says)"),
-        (2, "no feed delivers tag 'rmnp' (graph-api: error 2: what Meta says)"),
+        (24, "no feed returns posts of tag 'rmnp' (graph-api: Meta has no such hashtag (error 24))"),
+        (100, "no feed returns posts of tag 'rmnp' (graph-api: error 100: what Meta says)"),
+        (2, "no feed returns posts of tag 'rmnp' (graph-api: error 2: what Meta says)"),
     ],
 )
-def test_each_error_of_metas_is_one_line(
+def test_each_error_of_meta_is_one_line(
     error: int, says: str, token: str, instagram: FakeInstagram, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     instagram.graph_error = (error, "what Meta says")
@@ -287,9 +287,9 @@ def test_feeds_that_contradict_other_options_are_refused(argv: list[str], root: 
     assert _main(root, None, *argv) == 2
 
 
-def test_a_network_without_metas_host_is_one_line(
+def test_an_unreachable_meta_host_is_one_line(
     token: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    route(9, monkeypatch)  # nothing listens there
+    route(9, monkeypatch)  # a closed port
     assert _main(root, None, "--feed", "graph-api") == 4
     assert "(graph-api: graph.facebook.com can't be reached)" in capsys.readouterr().err

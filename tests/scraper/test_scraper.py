@@ -1,4 +1,4 @@
-"""scraper, feeds and session: real instaloader against an Instagram of our own, one fault per test."""
+"""scraper, feeds and session: real instaloader against a local Instagram server, one fault per test."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _state(root: Path) -> dict[str, Any]:
     return json.loads(Store(root).pull_state("rmnp").read_text(encoding="utf-8"))
 
 
-def test_a_pull_reads_every_page_and_says_what_it_brought(
+def test_a_pull_reads_every_page_and_reports_its_result(
     instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _main(root, cookies) == 0
     assert set(_stored(root)) == ALL
     assert len(_stored(root)) == 30
-    assert "#rmnp: 30 new posts, 0 already here on 7 pages; the feed came to its end" in capsys.readouterr().out
+    assert "#rmnp: 30 new posts, 0 already here on 7 pages; the feed ended" in capsys.readouterr().out
     assert _state(root) == {"tag": "rmnp", "feeds": {"sections": {"cursor": None, "pages": 7, "finished": True}}, "posts": 30}
     methods = [method for method, path in instagram.requests if path.endswith("/sections/")]
     assert methods == ["POST"] * 7
@@ -58,15 +58,15 @@ FAULTS: list[tuple[str, Callable[[Handler], None], int, str]] = [
     ("429", _json(429, "Please wait a few minutes"), 4, "429, too many requests; 12 new posts of this run kept"),
     ("401, wait", _json(401, "Please wait a few minutes before you try again."), 4, "limits the rate of requests (please wait a few"),
     ("403, wait", _json(403, "Please wait a few minutes before you try again."), 4, "limits the rate of requests (please wait a few"),
-    ("401", _json(401, "unauthorized"), 4, "Instagram does not accept this session (any more); 12 new posts"),
-    ("checkpoint", _json(400, "checkpoint_required"), 4, "asks this account for a check (checkpoint_required); 12 new posts"),
-    ("challenge", _json(400, "challenge_required"), 4, "asks this account for a check (challenge_required); 12 new posts"),
+    ("401", _json(401, "unauthorized"), 4, "Instagram does not accept this session; 12 new posts"),
+    ("checkpoint", _json(400, "checkpoint_required"), 4, "asks this account for verification (checkpoint_required); 12 new posts"),
+    ("challenge", _json(400, "challenge_required"), 4, "asks this account for verification (challenge_required); 12 new posts"),
     ("feedback", _json(400, "feedback_required"), 4, "limits this account (feedback_required); 12 new posts"),
     (
         "login page",
         lambda handler: handler.answer("", 302, Location="https://www.instagram.com/accounts/login/"),
         4,
-        "Instagram does not accept this session (any more); 12 new",
+        "Instagram does not accept this session; 12 new",
     ),
     ("login_required", _json(403, "login_required"), 0, "feed sections of tag 'rmnp' failed: login_required"),
     ("500", _json(500, "oops"), 0, "feed sections of tag 'rmnp' failed: JSON Query to api/v1/tags/rmnp/sections/: 500"),
@@ -102,19 +102,19 @@ def test_a_fault_keeps_what_came_before_and_a_rerun_completes_it(
     assert sorted(_stored(root)) == sorted(ALL)
 
 
-def test_no_feed_at_all_is_told_with_each_reason(
+def test_if_no_feed_works_the_error_has_each_reason(
     instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     instagram.fault = (1, _json(403, "login_required"))
     assert _main(root, cookies) == 4
     said = capsys.readouterr().err
-    nothing = "no post in its answers"
+    nothing = "no posts in its answers"
     reasons = f"search: {nothing}; search-graphql: {nothing}; sections: login_required; web-info: login_required; graphql: login_required"
-    assert f"no feed delivers tag 'rmnp' ({reasons}" in said
+    assert f"no feed returns posts of tag 'rmnp' ({reasons}" in said
     assert "record the page in a browser and import it" in said.splitlines()[-1]
 
 
-def test_the_next_feed_adds_to_what_an_earlier_one_brought(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+def test_the_next_feed_adds_to_the_posts_of_an_earlier_one(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
     instagram.graphql_pages = [["g1", "g2", "s0x0"], ["g3"]]
     instagram.fault, instagram.fault_path = (2, _json(404, "gone")), "/sections/"
     assert _main(root, cookies) == 0
@@ -172,13 +172,13 @@ def test_null_captions_hidden_likes_and_untagged_posts(
 @pytest.mark.parametrize(
     ("argv", "stored", "ended"),
     [
-        (["--caption-queries", "2"], 12, "more to come: the same command continues"),
+        (["--caption-queries", "2"], 12, "more pages are left: repeat the command to continue"),
         (["--max-posts", "8"], 8, "--max-posts 8 reached"),
         (["--since", "2020-09-14"], 0, ""),
-        (["--since", "2020-09-13", "--until", "2020-09-13"], 30, "the feed came to its end"),
+        (["--since", "2020-09-13", "--until", "2020-09-13"], 30, "the feed ended"),
     ],
 )
-def test_a_limited_pull_goes_on_where_it_stopped(
+def test_a_limited_pull_continues_where_it_stopped(
     argv: list[str], stored: int, ended: str, instagram: FakeInstagram, cookies: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _main(root, cookies, *argv)
@@ -188,7 +188,7 @@ def test_a_limited_pull_goes_on_where_it_stopped(
     assert sorted(_stored(root)) == sorted(ALL)
 
 
-def test_a_finished_pull_starts_from_the_top_and_stops_at_what_it_has(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+def test_a_finished_pull_starts_from_the_top_and_stops_at_stored_posts(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
     assert _main(root, cookies) == 0
     instagram.sections.insert(0, [section(media("new1"), media("s0x0"))])
     asked = instagram.pages_asked
@@ -216,7 +216,7 @@ def test_pages_without_anything_new_end_the_feed(
 ) -> None:
     instagram.searches = [instagram.sections[0]] * 9
     assert _main(root, cookies) == 0
-    assert "nothing new any more" in capsys.readouterr().out
+    assert "no more new posts" in capsys.readouterr().out
     assert instagram.pages_asked == 3
 
 
@@ -237,7 +237,7 @@ ONE_FAILURE = [
 
 
 @pytest.mark.parametrize(("fault", "tries"), ONE_FAILURE, ids=[fault[0] for fault, _ in ONE_FAILURE])
-def test_a_failure_on_the_first_page_of_a_resumed_pull_keeps_its_place(
+def test_a_failure_on_the_first_page_of_a_resumed_pull_keeps_the_position(
     fault: tuple[str, Callable[[Handler], None], int, str], tries: int, instagram: FakeInstagram, cookies: Path, root: Path
 ) -> None:
     assert _main(root, cookies, "--caption-queries", "3") == 0
@@ -251,7 +251,7 @@ def test_a_failure_on_the_first_page_of_a_resumed_pull_keeps_its_place(
     assert sorted(_stored(root)) == sorted(ALL)
 
 
-def test_a_failing_feed_keeps_its_place_while_the_next_one_delivers(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+def test_a_failing_feed_keeps_its_position_while_the_next_one_works(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
     instagram.graphql_pages = [["g1", "g2"], ["g3"]]
     assert _main(root, cookies, "--caption-queries", "3") == 0
     instagram.fault, instagram.fault_path = (1, _json(500, "oops")), "/sections/"
@@ -278,7 +278,7 @@ def test_a_damaged_state_starts_from_the_top(
     assert _main(root, cookies, "--caption-queries", "2") == 0
     Store(root).pull_state("rmnp").write_text('{"feed": ')
     assert _main(root, cookies) == 0
-    assert "starting from the top; posts that are here stay" in capsys.readouterr().err
+    assert "starting from the top; stored posts are kept" in capsys.readouterr().err
     assert sorted(_stored(root)) == sorted(ALL)
 
 
@@ -291,7 +291,7 @@ def test_posts_that_were_lost_are_found_again(
     path.write_bytes(whole[: len(whole) // 3])
     capsys.readouterr()
     assert _main(root, cookies) == 0
-    assert "has lost" in capsys.readouterr().err
+    assert "of the last pull" in capsys.readouterr().err
     assert sorted(path.read_bytes().splitlines()) == sorted(whole.splitlines())
 
 
@@ -328,14 +328,14 @@ def test_a_session_that_is_not_accepted_stops_before_the_first_page(
     ("with_session", "says"),
     [
         (True, "127.0.0.1 can't be reached, so the session can't be checked"),
-        (False, f"no feed delivers tag 'rmnp' ({'; '.join(f'{feed}: 127.0.0.1 can{chr(39)}t be reached' for feed in FEEDS)})"),
+        (False, f"no feed returns posts of tag 'rmnp' ({'; '.join(f'{feed}: 127.0.0.1 can{chr(39)}t be reached' for feed in FEEDS)})"),
     ],
 )
-def test_a_network_that_is_down_is_told_as_that(
+def test_an_unreachable_network_is_reported(
     with_session: bool, says: str, cookies: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("instaloader.instaloadercontext.time.sleep", lambda seconds: None)
-    route(9, monkeypatch)  # nothing listens there
+    route(9, monkeypatch)  # a closed port
     assert _main(root, cookies if with_session else None) == 4
     last, hint = capsys.readouterr().err.splitlines()[-2:]
     assert last == f"error: {says}"
@@ -353,9 +353,9 @@ class _Evil:
     [
         (pickle.dumps({"sessionid": SESSION_ID, "csrftoken": "abc", "ds_user_id": "1"}), 0, "logged in as researcher"),
         (pickle.dumps({"sessionid": "", "csrftoken": "abc"}), 4, "the session is empty"),
-        (pickle.dumps(_Evil()), 3, "is not an instaloader session file: it holds more than plain values"),
+        (pickle.dumps(_Evil()), 3, "is not an instaloader session file: it contains more than plain values"),
         (b"not a pickle", 3, "is not an instaloader session file"),
-        (pickle.dumps([1]), 3, "it holds no cookies"),
+        (pickle.dumps([1]), 3, "it has no cookies"),
         (None, 3, "cannot read"),
     ],
 )
@@ -380,7 +380,7 @@ def test_a_session_file_is_read_without_running_anything(
     assert not (tmp_path / "evil").exists()
 
 
-def test_the_secret_is_in_no_file_of_ours(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+def test_the_secret_is_in_no_written_file(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
     _main(root, cookies, "--verbose")
     assert not [path for path in root.rglob("*") if path.is_file() and SESSION_ID in path.read_text(encoding="utf-8")]
 
@@ -405,7 +405,7 @@ def test_cookies_without_a_csrftoken_are_one_line(
     assert capsys.readouterr().err.splitlines()[1] == "error: the cookie csrftoken is missing from the session"
 
 
-def test_the_place_that_an_earlier_version_saved_is_kept(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
+def test_a_position_saved_by_an_earlier_version_is_kept(instagram: FakeInstagram, cookies: Path, root: Path) -> None:
     assert _main(root, cookies, "--caption-queries", "2") == 0
     state = _state(root)["feeds"]["sections"]
     Store(root).pull_state("rmnp").write_text(json.dumps({"tag": "rmnp", "feed": "sections", **state, "posts": 12}))
@@ -423,7 +423,7 @@ def test_a_login_without_a_terminal_is_refused(
 
 
 def test_resuming_reads_many_stored_posts_at_once(root: Path) -> None:
-    """The shortcodes of a large log are read by their place in the line; a slow reader would take minutes here."""
+    """The shortcodes of a large log are read by their position in the line; parsing would take minutes here."""
     from hugging_captions.posts import PostLog
 
     path = Store(root).posts("rmnp")
@@ -476,12 +476,12 @@ def test_a_first_login_asks_at_the_terminal_and_saves_a_private_session(
     for secret in (PASSWORD, SESSION_ID):
         assert secret not in captured.out + captured.err
         assert not [path for path in root.rglob("*") if path.is_file() and secret in path.read_text(encoding="utf-8")]
-    if code == 0:  # the next time nothing is asked
+    if code == 0:  # no prompt the next time
         monkeypatch.setattr("sys.stdin", open(os.devnull, encoding="utf-8"))
         assert _main(root, None, "--login", "researcher") == 0
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded payloads are not beside this checkout")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded payloads are not next to this checkout")
 @pytest.mark.parametrize(
     ("name", "posts"),
     [

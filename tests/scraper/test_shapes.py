@@ -1,4 +1,4 @@
-"""Posts are found by their shape: wrappers, layouts and archives in which they come, and what only looks like a post."""
+"""Posts are found by their shape: in wrappers, layouts and archives; similar objects are not."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_answers_of_other_hosts_are_not_read() -> None:
         ({"url": "https://www.instagram.com/explore/tags/rmnp/", "caption": "not a post's link"}, False),
     ],
 )
-def test_what_has_the_shape_of_a_post(value: Any, post: bool) -> None:
+def test_the_shape_of_a_post(value: Any, post: bool) -> None:
     assert records.is_post(value) == post
 
 
@@ -154,13 +154,13 @@ def test_records_without_any_caption_are_an_error_that_lists_their_fields(
     path.write_text(json.dumps([{"shortcode": code, "words": text, "likes": 3} for code, text in zip(CODES, TEXTS)]), encoding="utf-8")
     assert load(root, path) == 3
     error, hint = capsys.readouterr().err.splitlines()[-2:]
-    assert error == f"error: cannot import {path}: 3 records and no caption in any of them"
-    assert hint == "hint: the fields are: likes, shortcode, words; say which has the caption:  --column caption=NAME"
+    assert error == f"error: cannot import {path}: 3 records , none with a caption"
+    assert hint == "hint: the fields are: likes, shortcode, words; name the one with the caption:  --column caption=NAME"
     assert not Store(root).posts("rmnp").exists()
 
 
 def export() -> dict[str, Any]:
-    """Return the files of an export of Instagram's own, the texts damaged as there."""
+    """Return the files of Instagram's own export, with its wrongly decoded texts."""
     damaged = [text.encode().decode("latin-1") for text in TEXTS]
     media = {"uri": "media/1.jpg", "creation_timestamp": TIMES[0]}
     return {
@@ -218,7 +218,7 @@ def test_a_zip_archive_that_cannot_be_read_is_one_line(
     assert hint.startswith("hint: ")
 
 
-def test_a_file_in_the_format_of_captions_txt_comes_back(root: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_format_of_captions_txt_round_trips(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "some.txt"
     path.write_text("Two lines\\nof one caption\na shrug ¯\\_(ツ)_/¯ stays\n", encoding="utf-8")
     assert load(root, path) == 0
@@ -247,7 +247,7 @@ def test_what_4cat_fills_in_for_a_partial_item_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("content", [json.dumps(ROWS), "caption\tlikes\nRain on the roof all night\t4\n"])
-def test_standard_input_is_a_file_like_any_other(content: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read_like_a_file(content: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
     assert load(root, Path("-")) == 0
     assert [post.caption for post in stored(root)] == [*TEXTS] * (content[0] == "[") + ["Rain on the roof all night"] * (content[0] != "[")

@@ -1,4 +1,4 @@
-"""Tables as researchers have them: real Excel and Parquet files, every way to write a CSV, folders and archives, --column."""
+"""Tables: real Excel and Parquet files, every CSV dialect, folders and archives, --column."""
 
 from __future__ import annotations
 
@@ -130,10 +130,10 @@ def test_a_long_parquet_file_is_read_in_batches(tmp_path: Path, root: Path, monk
         ("a.xlsx", lambda path: write_book(path, {"S": [["Shortcode", "Likes"], ["a", 1]], "T": []}), "the first row of the table doesn't name a caption column: Shortcode, Likes"),
         ("a.parquet", lambda path: pandas.DataFrame({"a": [1]}).to_parquet(path), "doesn't name a caption column: a"),
         ("b.parquet", lambda path: path.write_bytes(b"PAR1" + bytes(50)), "a Parquet table that can't be read"),
-        ("a.html", lambda path: _frame().to_html(path), "it holds HTML or XML, not captions"),
-        ("a.txt", lambda path: path.write_text("\n".join(map(repr, _frame().to_dict("records")))), "it holds Python, not captions"),
+        ("a.html", lambda path: _frame().to_html(path), "it contains HTML or XML, not captions"),
+        ("a.txt", lambda path: path.write_text("\n".join(map(repr, _frame().to_dict("records")))), "it contains Python, not captions"),
         ("b.txt", lambda path: path.write_text(_frame()[["shortcode", "likes", "caption"]].to_string(index=False).lstrip()), "fixed width, not captions"),
-        ("a.sql", lambda path: path.write_text("INSERT INTO posts VALUES ('a', 'One day', 3);\n"), "it holds SQL, not captions"),
+        ("a.sql", lambda path: path.write_text("INSERT INTO posts VALUES ('a', 'One day', 3);\n"), "it contains SQL, not captions"),
     ],
 )  # fmt: skip
 def test_what_holds_no_captions_is_one_error(
@@ -157,7 +157,7 @@ def test_what_holds_no_captions_is_one_error(
         ("a.csv", "id,kind\n1,message\n2,text\n3,other words\n", False),
     ],
 )
-def test_captions_are_no_header_and_rows_are_neither(name: str, content: str, is_text: bool, tmp_path: Path, root: Path) -> None:
+def test_captions_and_rows_are_not_headers(name: str, content: str, is_text: bool, tmp_path: Path, root: Path) -> None:
     (tmp_path / name).write_text(content)
     assert load(root, tmp_path / name) == (0 if is_text else 3)
     assert [text for _, text, _ in (stored(root) if is_text else [])] == (content.splitlines() if is_text else [])
@@ -227,15 +227,15 @@ DATES = [
 
 
 @pytest.mark.parametrize(("text", "date"), DATES)
-def test_dates_as_people_write_them(text: str, date: str | None) -> None:
+def test_common_notations_of_dates(text: str, date: str | None) -> None:
     assert (records.iso_date(text) or "").replace("1970-01-01T00:33:44Z", "") == (date or "")
 
 
 @pytest.mark.parametrize(
     ("header", "row", "date"),
     [
-        ("caption,date,timestamp", "One,2024-06-01,2024-06-01T06:08:11Z", "2024-06-01T06:08:11Z"),  # the finer one
-        ("caption,date,timestamp", "One,2024-06-01,2026-01-01T06:08:11Z", "2024-06-01T00:00:00Z"),  # of another day: of scraping
+        ("caption,date,timestamp", "One,2024-06-01,2024-06-01T06:08:11Z", "2024-06-01T06:08:11Z"),  # the more precise one
+        ("caption,date,timestamp", "One,2024-06-01,2026-01-01T06:08:11Z", "2024-06-01T00:00:00Z"),  # another day: that of scraping
         ("caption,scraped_at,posted_at", "One,2026-01-01,2024-06-01T06:08:11Z", "2024-06-01T06:08:11Z"),
         ("caption,scraped_at", "One,2026-01-01", None),
         ("Description,Publish time", "One,06/05/2024 06:08", "2024-06-05T06:08:00Z"),  # Meta Business Suite
@@ -252,7 +252,7 @@ def test_columns_are_named_by_an_option(kind: str, tmp_path: Path, root: Path, c
     path = tmp_path / f"posts.{kind}"
     frame = _frame().set_axis(["Kennung", "Beschreibung", "Gefällt mir", "Datum"], axis=1)
     frame["Datum"] = DAYS
-    frame["likes"] = 5  # another column of that name gives way
+    frame["likes"] = 5  # another column of that name is ignored
     {"csv": frame.to_csv, "xlsx": frame.to_excel, "parquet": frame.to_parquet}.get(
         kind, lambda path, index: frame.to_json(path, orient="records")
     )(path, index=False)
@@ -278,7 +278,7 @@ def test_columns_are_named_by_an_option(kind: str, tmp_path: Path, root: Path, c
         (["--skip-pull", "--column", "caption=Body"], "--column does nothing with --skip-pull: leave it out"),
     ],
 )
-def test_a_column_that_makes_no_sense_is_refused(argv: list[str], says: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_column_is_refused(argv: list[str], says: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", *argv]) == 2
     assert says in capsys.readouterr().err
 
@@ -338,7 +338,7 @@ def test_zip_archives(files: dict[str, bytes], tmp_path: Path, root: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "root"}
 
 
-def test_an_export_gives_its_posts_alone(tmp_path: Path, root: Path) -> None:
+def test_only_the_posts_of_an_export_are_read(tmp_path: Path, root: Path) -> None:
     messages = json.dumps({"messages": [{"content": "A secret", "caption": "A secret", "timestamp_ms": 1}]}).encode()
     files = {"activity/content/posts_1.json": EXPORT.encode(), "activity/messages/message_1.json": messages, "notes.txt": b"A secret\n"}
     (tmp_path / "export.zip").write_bytes(_zip(files))

@@ -1,4 +1,4 @@
-"""Base models of many architectures, tiny and random: what training assumes of them, and that they train."""
+"""Base models of many architectures, tiny and random: the assumptions of training hold, and they train."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_row_has_the_same_logits_with_padding_as_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mamba", "gemma2", "opt", "bloom"])
-def test_it_trains_through_the_script(name: str, tmp_path: Path) -> None:
+def test_each_architecture_trains_through_the_script(name: str, tmp_path: Path) -> None:
     make(name).save_pretrained(tmp_path / "base")
     models.train_tokenizer(CAPTIONS, 300).save_pretrained(tmp_path / "base")
     write_captions(tmp_path / "text/lake/captions.txt", CAPTIONS)

@@ -38,7 +38,7 @@ def folder(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("root"), base)
 
 
-def test_the_front_matter_is_whole_and_names_no_path(folder: Path) -> None:
+def test_the_front_matter_is_complete_and_has_no_path(folder: Path) -> None:
     card = ModelCard.load(folder / "README.md")  # raises where a field is malformed
     metrics = json.loads((folder / "run.json").read_text(encoding="utf-8"))["metrics"]
     data = card.data.to_dict()
@@ -78,10 +78,10 @@ def test_a_card_without_figures_has_no_model_index(tmp_path: Path) -> None:
         ("smollm2", {}, ("HuggingFaceTB/SmolLM2-135M", "apache-2.0")),
         ("smollm2", {"license": "apache-2.0"}, ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")),
         (str(ROOT / "tests"), {}, (None, None)),
-        (str(ROOT / "LICENSE"), {"license": "mit"}, (None, "mit")),  # a GGUF file says it itself
+        (str(ROOT / "LICENSE"), {"license": "mit"}, (None, "mit")),  # from the GGUF file
     ],
 )
-def test_what_is_known_of_the_base(base: str, origin: dict[str, str], found: tuple[str | None, str | None]) -> None:
+def test_the_id_and_licence_of_the_base(base: str, origin: dict[str, str], found: tuple[str | None, str | None]) -> None:
     assert base_on_hub(base, origin) == found
 
 
@@ -94,6 +94,6 @@ def test_what_is_known_of_the_base(base: str, origin: dict[str, str], found: tup
         ("config.json", '{"_name_or_path": "/home/someone/gpt2"}', (None, None)),
     ],
 )
-def test_what_a_folder_says_of_itself(name: str, text: str, found: tuple[str | None, str | None], tmp_path: Path) -> None:
+def test_a_folder_with_a_card_of_its_own(name: str, text: str, found: tuple[str | None, str | None], tmp_path: Path) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert base_on_hub(str(tmp_path), {}) == found

@@ -96,7 +96,7 @@ def trained(world: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the root of an uninterrupted training with dropout, which random numbers decide."""
+    """Return the root of an uninterrupted training with dropout, which depends on random numbers."""
     root = tmp_path_factory.mktemp("whole")
     (root / "text").symlink_to(world / "text")
     assert tune_transformer.main(arguments(root, world / "dropout", ("lake", "peak"))) == 0
@@ -115,7 +115,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
-# -- what comes out
+# -- results
 
 
 def test_the_folder_is_plain_and_complete(trained: Path) -> None:
@@ -208,7 +208,7 @@ def test_each_epoch_trains_every_caption_once_in_batches_of_its_own(tune: Tune, 
     assert [sorted(row for batch in epoch for row in batch) for epoch in epochs] == [
         sorted(row for batch in epochs[0] for row in batch)
     ] * 4
-    assert len({str(sorted(map(sorted, epoch))) for epoch in epochs}) == 4  # other batches, not only another order
+    assert len({str(sorted(map(sorted, epoch))) for epoch in epochs}) == 4  # different batches, not only a different order
 
 
 def test_early_stopping(tune: Tune, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_early_stopping(tune: Tune, tmp_path: Path) -> None:
     assert len(evaluations) == best + 3 < 31
 
 
-# -- what must not matter, and what must
+# -- settings with and without an effect
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(
     assert said
 
 
-#: Runs the script in processes of which something happens to a step.
+#: Run the script in processes with a fault in one step.
 DISTURBED = """
 import os, runpy, torch, transformers
 plain, steps = transformers.Trainer.training_step, []
@@ -293,9 +293,9 @@ def two_processes(disturb: str, root: Path, world: Path, *options: str) -> subpr
     )  # fmt: skip
 
 
-@pytest.mark.timeout(180)  # two more processes on what may be a busy machine
+@pytest.mark.timeout(180)  # two more processes, perhaps on a busy machine
 @pytest.mark.parametrize("disturb", ["loss = plain(self, model, inputs, *rest)", SHORT_OF_MEMORY], ids=["plain", "short of memory"])
-def test_two_processes_learn_what_one_does(trained: Path, world: Path, tmp_path: Path, disturb: str) -> None:
+def test_two_processes_learn_the_same_as_one(trained: Path, world: Path, tmp_path: Path, disturb: str) -> None:
     done = two_processes(disturb, tmp_path, world)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained ") == 1
@@ -387,7 +387,7 @@ sys.exit(tune_transformer.main(sys.argv[1:]))
     assert same(weights(whole), weights(root))
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(
+def test_a_full_disk_keeps_the_previous_checkpoint(
     whole: Path, tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
@@ -407,7 +407,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     assert same(weights(whole), weights(tmp_path / "root"))
 
 
-def test_an_unfinished_training_of_another_kind_is_not_lost(
+def test_an_unfinished_training_with_other_options_is_not_lost(
     tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tune("--resume", "always") == 2
@@ -464,7 +464,7 @@ def test_adapters_are_merged_into_a_plain_folder(world: Path, tune: Tune, tmp_pa
     assert not list(folder.glob("adapter*"))
     metrics = json.loads((folder / "run.json").read_text())["metrics"]
     assert metrics["val_loss"] < metrics["val_loss_before"]
-    assert held_out_loss(folder, world) == pytest.approx(metrics["val_loss"], abs=1e-4)  # merged, they are what was applied
+    assert held_out_loss(folder, world) == pytest.approx(metrics["val_loss"], abs=1e-4)  # the merged weights give the same loss
     assert weights(tmp_path / "root").keys() == load_file(world / "base/model.safetensors").keys()
 
 
@@ -475,7 +475,7 @@ def live_optimizers() -> int:
     return sum(issubclass(type(found), torch.optim.Optimizer) for found in gc.get_objects())
 
 
-def test_the_optimizer_is_gone_when_captions_are_sampled_and_generated(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_optimizer_is_freed_before_captions_are_sampled(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
     gc.collect()
     before, found = live_optimizers(), []
     monkeypatch.setattr("tune_transformer.print_generation", lambda *_: found.append(live_optimizers()))
@@ -530,7 +530,7 @@ def test_samples_of_every_epoch_change_nothing(extra: list[str], tune: Tune, tmp
     assert capsys.readouterr().err.count("epoch 2 writes: The elk") == 3
 
 
-def test_a_prompt_that_leaves_no_room_ends_no_training(tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prompt_that_is_too_long_does_not_stop_training(tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune("--epochs", "1", "--sample-every-epoch", "--prompt", "The elk " * 60) == 0
     assert "warning: no captions are sampled after this epoch: the prompt 'The elk" in capsys.readouterr().err
 
@@ -553,9 +553,7 @@ def test_one_of_two_processes_samples(world: Path, tmp_path: Path) -> None:
         ("mps", None, "auto", "fp32"), ("cpu", None, "bf16", "bf16"),
     ],
 )  # fmt: skip
-def test_precision_is_what_the_device_accelerates(
-    monkeypatch: pytest.MonkeyPatch, device: str, capability: Any, asked: str, chosen: str
-) -> None:
+def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch, device: str, capability: Any, asked: str, chosen: str) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert models.choose_precision(device, asked) == chosen
 
