@@ -100,7 +100,7 @@ def _write_captions(root: Path, data: bytes) -> None:
         (b"one two\n", ["--train", "--base-model", "./nowhere"], 3, "base model ./nowhere is neither a folder nor a file"),
         (b"one two\n", ["--train", "--device", "cuda", "--base-model", "scratch"], 2, "--device cuda is not available here"),
         (None, ["--generate"], 3, "cannot generate for tag 'corgi'"),
-        (None, ["--generate", "--min-length", "80"], 2, "--min-length 80 leaves no caption room to end"),
+        (None, ["--generate", "--min-length", "80"], 2, "--min-length 80 is too high: captions could not end before --max-length 60"),
         (None, ["--train", "--seed", "4294967296"], 2, "--seed must be at most 4294967295, not 4294967296"),
         (None, ["--train", "--save-minutes", "inf"], 2, "--save-minutes must be at most 1000000, not inf"),
         (None, ["--generate", "--prompt", "\udcff"], 2, "argument --prompt: not UTF-8 text: ['\\udcff']"),

@@ -216,7 +216,7 @@ def _meaning(error: Exception) -> FeedError | RefusedError:
         if word in text.lower():
             return RefusedError(f"Instagram {what} ({word})", advice, minutes)
     if isinstance(error, instaloader.AbortDownloadException):  # a 401, or a redirect to the login page
-        return RefusedError("Instagram does not accept this session (any more)", USE_BROWSER, 15)
+        return RefusedError("Instagram does not accept this session", USE_BROWSER, 15)
     if "login_required" in text or isinstance(error, instaloader.LoginRequiredException):
         return FeedError("login_required")
     if isinstance(cause, (requests.ConnectionError, requests.Timeout)) and cause.request is not None:

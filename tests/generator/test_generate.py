@@ -232,7 +232,7 @@ def test_a_run_that_cannot_succeed_is_refused_in_one_line(
 def test_a_model_that_never_ends_stops_by_itself(trained: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(trained, "--max-length", "30", "--min-length", "29", "--num-captions", "500", "--temperature", "0.3") == 5
     error = capsys.readouterr().err
-    assert "gave up on the prompt 'My day': each of its attempts reached --max-length with no whole sentence" in error
+    assert "gave up on the prompt 'My day': each of its attempts reached --max-length without a complete sentence" in error
     assert "none of 100 attempts" in error
 
 

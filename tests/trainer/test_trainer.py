@@ -256,7 +256,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(
     said = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
     assert (
         said
-        == [f"warning: out of memory: each step is computed in {n} parts from here on, of the same tokens in all" for n in (2, 4)][
+        == [f"warning: out of memory: from now on each step is computed in {n} parts, with the same number of tokens" for n in (2, 4)][
             : len(said)
         ]
     )
@@ -299,7 +299,7 @@ def test_two_processes_learn_the_same_as_one(trained: Path, world: Path, tmp_pat
     done = two_processes(disturb, tmp_path, world)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained ") == 1
-    assert ("out of memory: each step is computed in" in done.stderr) is (disturb == SHORT_OF_MEMORY)
+    assert ("out of memory: from now on each step is computed in" in done.stderr) is (disturb == SHORT_OF_MEMORY)
     metrics = [json.loads((root / "trained_models/lake+peak/run.json").read_text())["metrics"] for root in (world, tmp_path)]
     assert metrics[0]["val_loss"] == pytest.approx(metrics[1]["val_loss"], abs=1e-3)
     assert metrics[0]["steps"] == metrics[1]["steps"]
