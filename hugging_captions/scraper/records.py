@@ -21,6 +21,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from ..posts import Post
 
@@ -73,8 +74,9 @@ _MOST_LIKES = 10**12
 
 _LINK = re.compile(r"instagram\.com/(?:[\w.]+/)?(?:p|reels?|tv)/([A-Za-z0-9_-]+)")
 _COUNT = re.compile(
-    r"""(?P<whole> \d{1,18} | \d{1,3}(?:,\d{3})+ ) (?:\.0*)? (?:\s*likes?)?  # 1204  1,234  12.0  12 likes
-      | (?P<short> \d{1,6}(?:\.\d+)? ) \s* (?P<unit> [km] )                  # 1.2k  2M
+    r"""(?: (?P<whole> \d{1,18} | \d{1,3}(?:[,'’\s]\d{3})+ ) (?:\.0*)?  # 1204  1,234  1 234  12.0
+          | (?P<short> \d{1,6}(?:\.\d+)? ) \s* (?P<unit> [km] ) )        # 1.2k  2M
+        \+? (?:\s*likes?)?                                             # 1K+  12 likes
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -91,6 +93,10 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", 
 _EXCEL_DAY = re.compile(r"[45]\d{4}(\.\d+)?")
 _CAPTION_PLACES = (*CAPTION_FIELDS, "edgemediatocaption")
 _OWN_FIELDS = frozenset(Post.__dataclass_fields__)
+
+
+#: What tables have in place of a count that isn't known.
+_NO_COUNT = ("none", "", "-1", "nan", "n/a", "null", "-", "–", "—")
 
 
 class UnreadableRecordError(ValueError):
@@ -135,6 +141,8 @@ def _find(value: JSON, wanted: Callable[[dict[str, JSON]], bool]) -> Iterator[di
     """Yield the outermost objects in ``value`` that are ``wanted``, in order."""
     if isinstance(value, dict) and wanted(value):
         yield value
+    elif isinstance(value, dict) and (posts := _by_shortcode(value)):
+        yield from posts
     elif isinstance(value, (dict, list)):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _find(inner, wanted)
@@ -178,29 +186,50 @@ def _rows(value: JSON) -> Iterator[JSON]:
         yield from (dict(zip(map(str, columns), row)) if isinstance(row, list) else row for row in rows)
     elif "schema" in value and isinstance(rows := value.get("data"), list):  # orient="table"
         yield from rows
+    elif value and all(isinstance(inner, list) and inner for inner in value.values()) and _has_caption_name(value):
+        yield from (dict(zip(value, row)) for row in zip(*value.values()))
+    elif len(value) > 1 and all(isinstance(inner, str) and _is_shortcode(name) for name, inner in value.items()):
+        yield from ({"shortcode": name, "caption": inner} for name, inner in value.items())
     elif value and all(isinstance(inner, dict) and inner for inner in value.values()):
-        yield from _rows_of_objects(value)
+        yield from _columns(value)
     else:
         yield value
 
 
-def _rows_of_objects(value: Mapping[str, JSON]) -> Iterator[JSON]:
-    """Yield the rows of an object of objects: pandas' columns, or posts by their shortcodes; otherwise the object itself."""
+def _columns(value: Mapping[str, JSON]) -> Iterator[JSON]:
+    """Yield the rows of an object of objects that are pandas' columns; otherwise the object itself."""
     columns = {name: inner for name, inner in value.items() if isinstance(inner, dict)}
     keys = [*next(iter(columns.values()))]
-    if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and not SURE_CAPTIONS.isdisjoint(map(plain_name, columns)):
+    if len(columns) > 1 and all([*inner] == keys for inner in columns.values()) and _has_caption_name(columns):
         yield from ({name: inner[key] for name, inner in columns.items()} for key in keys)
-    elif all(_SHORTCODE.fullmatch(name) and not SURE_CAPTIONS.isdisjoint(_plain_fields(inner)) for name, inner in columns.items()):
-        yield from ({"shortcode": name, **inner} for name, inner in columns.items())
     else:
         yield dict(value)
+
+
+def _has_caption_name(fields: Iterable[str]) -> bool:
+    return not SURE_CAPTIONS.isdisjoint(map(plain_name, fields))
+
+
+def _is_shortcode(name: str) -> bool:
+    return bool(_SHORTCODE.fullmatch(name)) and any(char.isdigit() or char.isupper() for char in name)
+
+
+def _by_shortcode(value: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+    """Return the posts of an object whose keys are their shortcodes: at least half of them have a caption; empty for other objects."""
+    if not all(isinstance(inner, dict) for inner in value.values()):
+        return []
+    posts = {name: inner for name, inner in value.items() if isinstance(inner, dict) and _is_shortcode(name) and not is_post(inner)}
+    captions = sum(_has_caption_name(inner) for inner in posts.values())
+    if not captions or captions * 2 < len(posts) or len(posts) < len(value):
+        return []
+    return [{"shortcode": name, **inner} for name, inner in posts.items()]
 
 
 def _answers(entry: JSON) -> Iterator[JSON]:
     """Yield the posts in one request of a HAR file (http://www.softwareishard.com/blog/har-12-spec/), only from Instagram's answers."""
     content = at(entry, "response", "content")
     text = at(content, "text")
-    if "instagram.com" not in str(at(entry, "request", "url")) or not isinstance(text, str):
+    if not isinstance(text, str) or not is_instagram(_host(str(at(entry, "request", "url")))):
         return
     if at(content, "encoding") == "base64":
         try:
@@ -208,6 +237,18 @@ def _answers(entry: JSON) -> Iterator[JSON]:
         except binascii.Error:
             return
     yield from posts_in_page(text)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_instagram(host: str) -> bool:
+    """Return whether ``host`` is instagram.com or a host of it."""
+    return f".{host.lower()}".endswith(".instagram.com")
 
 
 def posts_in_page(text: str) -> Iterator[JSON]:
@@ -283,7 +324,7 @@ def post_from_record(record: JSON, tag: str, seen: Counter[int], default: str) -
     if post.shortcode:
         return post
     if post.caption is None and not any(fields.get(name, 0) in (None, "") for name in CAPTION_FIELDS):
-        raise UnreadableRecordError("neither a caption nor a shortcode")
+        raise UnreadableRecordError(f"neither a caption nor a shortcode among: {', '.join([*record][:8])}")
     return replace(post, shortcode=synthetic_shortcode(seen, post.caption, post.likes, post.date_utc))
 
 
@@ -300,7 +341,7 @@ def synthetic_shortcode(seen: Counter[int], caption: str | None, likes: int | No
 def has_unreadable_likes(record: JSON) -> bool:
     """Return whether ``record`` gives a like count that can't be read; hidden and missing counts are not unreadable."""
     fields = _plain_fields(record) if isinstance(record, dict) else {}
-    given = [value for name in LIKES_FIELDS if (value := fields.get(name)) not in (None, "", -1, "-1")]
+    given = [value for name in LIKES_FIELDS if str(value := fields.get(name)).strip().lower() not in _NO_COUNT]
     return bool(given) and all(known_likes(value) is None for value in given)
 
 
@@ -323,7 +364,7 @@ def known_likes(value: JSON) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)) or not (match := _COUNT.fullmatch(str(value).strip())):
         return None
     unit = {"k": 10**3, "m": 10**6}.get((match["unit"] or "").lower(), 1)
-    likes = int(match["whole"].replace(",", "")) if match["whole"] else round(float(match["short"]) * unit)
+    likes = int(re.sub(r"\D", "", match["whole"])) if match["whole"] else round(float(match["short"]) * unit)
     return likes if likes < _MOST_LIKES else None
 
 

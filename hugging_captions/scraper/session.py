@@ -22,7 +22,7 @@ from instaloader.instaloader import get_default_session_filename, get_legacy_ses
 from ..errors import InputError, InstagramError, UsageError, from_os_error
 from ..options import PullOptions
 from .feeds import USE_BROWSER, FeedError, RefusedError, ask
-from .records import at
+from .records import at, is_instagram
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def _browser_cookies(browser: str) -> dict[str, str]:
 
 
 def _instagram_only(jar: http.cookiejar.CookieJar) -> dict[str, str]:
-    cookies = {cookie.name: cookie.value or "" for cookie in jar if cookie.domain.lstrip(".").endswith("instagram.com")}
+    cookies = {cookie.name: cookie.value or "" for cookie in jar if is_instagram(cookie.domain.lstrip("."))}
     if not cookies.get("sessionid"):
         raise InputError("there is no Instagram session in these cookies", "log in to instagram.com in the browser, then export again")
     return cookies
