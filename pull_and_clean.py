@@ -53,7 +53,7 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
         print("\n".join(cleaner.review(tag, command.review, clean, store) for tag in tags))
         return
     if run.dry_run:
-        print_plan(tags, pull, clean, store)
+        print_plan(tags, pull, clean, store, command.report)
         return
     if command.forget:
         print_forgotten(command.forget, tags, store)
@@ -63,7 +63,7 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
         print_cleaning(tags, clean, store, run.verbose, command.report)
 
 
-def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.CleanOptions, store: Store) -> None:
+def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.CleanOptions, store: Store, report: bool) -> None:
     """Print what the same command without --dry-run would do."""
     log.info("reading the stored files")
     from hugging_captions import cleaner, scraper
@@ -72,7 +72,7 @@ def print_plan(tags: Sequence[str], pull: options.PullOptions, clean: options.Cl
         print(scraper.plan_import(pull.from_paths, tags[0], store, pull.column))
     elif not pull.skip_pull:
         print(scraper.plan_pull(tags, pull, store))
-    print(cleaner.plan(tags, clean, store, not pull.skip_pull))
+    print(cleaner.plan(tags, clean, store, not pull.skip_pull, report))
 
 
 def fetch_posts(tags: Sequence[str], pull: options.PullOptions, store: Store, command: str) -> None:

@@ -135,11 +135,12 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
     return results
 
 
-def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: bool) -> str:
+def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: bool, report: bool) -> str:
     """Return what ``clean`` would do with the stored posts, for stdout.
 
     Args:
         after_pull: whether the same command adds posts first.
+        report: whether it also writes the report.
 
     Raises:
         InputError, UsageError: as ``clean``.
@@ -151,7 +152,8 @@ def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: b
     for tag in tags:
         size = store.posts(tag).stat().st_size if store.posts(tag).exists() else 0
         facts.append(("read", f"{console.short_path(store.posts(tag), 60)}, {size / 1e3:,.0f} kB now"))
-        paths = [path(tag) for path in (store.captions, store.dropped, store.cleaning)]
+        paths = [store.captions(tag), store.dropped(tag), store.cleaning(tag)]
+        paths += [store.cleaning_page(tag), store.cleaning_picture(tag)] if report else []
         verb = "replace" if paths[0].exists() else "write"
         facts.append((verb, f"{console.short_path(paths[0], 55)}, {', '.join(path.name for path in paths[1:])}"))
     return console.rows(

@@ -17,7 +17,7 @@ from ..posts import read_posts
 from ..storage import Store, read_json
 from .archive import read_files
 from .feeds import FEEDS
-from .session import ATTEMPTS, new_loader
+from .session import ATTEMPTS, new_loader, read_cookies
 
 #: Minutes of instaloader's window for requests of one kind, and the kind of each feed's requests.
 WINDOW = 11
@@ -32,11 +32,9 @@ def plan_pull(tags: Sequence[str], options: PullOptions, store: Store) -> str:
     """Return what ``pull`` would do for each of ``tags``, for stdout; the time is that of instaloader's rate control.
 
     Raises:
-        InputError: the file of the session does not exist.
+        InputError, UsageError: ``read_cookies``.
     """
-    for path in filter(None, (options.cookies, options.session_file)):
-        if not path.is_file():
-            raise InputError(f"cannot read {path}: it does not exist")
+    read_cookies(options)
     named = [name for name in options.feed if name != "auto"]
     feeds = named or list(FEEDS)
     allowed = RateController(new_loader().context).count_per_sliding_window(KINDS.get(feeds[0], "other"))

@@ -80,30 +80,38 @@ def open_session(options: PullOptions) -> InstaloaderContext:
         UsageError: a password is needed, but there is no terminal.
     """
     loader = new_loader()
+    if cookies := read_cookies(options):
+        loader.load_session(options.login or "unknown", cookies)  # _verify requests the name
+        _verify(loader)
+    elif options.login:
+        _ask_and_log_in(loader, options.login)
+        _verify(loader)
+        loader.save_session_to_file()
+    elif {*options.feed} != {"graph-api"}:  # Meta's API needs a token instead
+        log.warning("no session given: Instagram shows hashtags only to accounts; see --login, --session-file and --cookies")
+    return loader.context
+
+
+def read_cookies(options: PullOptions) -> dict[str, str]:
+    """Return the cookies of the session that ``options`` name, as they are on this machine; empty where there is none yet.
+
+    Raises:
+        InputError: a session or cookie file is missing, unreadable or incomplete.
+        UsageError: the browser isn't known, or its cookies need a package that isn't installed.
+    """
     saved = [Path(find(options.login)) for find in (get_default_session_filename, get_legacy_session_filename)] if options.login else []
     path = options.session_file or next((path for path in saved if path.exists()), None)
-    user = options.login
     if options.cookies:
         cookies = _file_cookies(options.cookies)
     elif options.cookies_from:
         cookies = _browser_cookies(options.cookies_from)
     elif path:
-        cookies, user = _session_cookies(path), user or path.name.removeprefix("session-")
-    elif user:
-        _ask_and_log_in(loader, user)
-        _verify(loader)
-        loader.save_session_to_file()
-        return loader.context
-    elif {*options.feed} == {"graph-api"}:
-        return loader.context  # Meta's API needs a token instead
+        cookies = _session_cookies(path)
     else:
-        log.warning("no session given: Instagram shows hashtags only to accounts; see --login, --session-file and --cookies")
-        return loader.context
+        return {}
     if "csrftoken" not in cookies:
         raise InputError("the cookie csrftoken is missing from the session", "export all cookies of instagram.com, after logging in there")
-    loader.load_session(user or "unknown", cookies)  # _verify requests the name
-    _verify(loader)
-    return loader.context
+    return cookies
 
 
 class _PlainUnpickler(pickle.Unpickler):

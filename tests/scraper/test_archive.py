@@ -378,6 +378,7 @@ def test_like_counts_of_every_notation_are_read_and_the_others_counted(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts: dict[Any, int | None] = {"1,234": 1234, "1.2k": 1200, "2M": 2_000_000, "12 likes": 12, "1204.0": 1204, "": None, "-1": None}
+    counts |= {"2.5M likes": 2_500_000, "1K+": 1000, "1 234": 1234, "1'234": 1234, "1\u202f234": 1234, "NaN": None, "—": None}
     wrong = ["-5", "3.7", "1.234", True, [1, 2], 12.7, 10**30, "many"]
     lines = [{"shortcode": f"S{i}", "caption": "x", "likes": likes} for i, likes in enumerate([*counts, *wrong])]
     (tmp_path / "posts.jsonl").write_text(_lines(*lines))
@@ -385,7 +386,7 @@ def test_like_counts_of_every_notation_are_read_and_the_others_counted(
         ["--root", str(root), "--tag", "rmnp", "--min-words", "1", "--language", "any", "--from", str(tmp_path / "posts.jsonl")]
     ) in (0, 5)
     assert [post.likes for post in _stored(root)] == [*counts.values(), *[None] * len(wrong)]
-    assert "15 new, 0 already here, 8 unreadable like\n    counts" in capsys.readouterr().out
+    assert "22 new, 0 already here, 8 unreadable like\n    counts" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

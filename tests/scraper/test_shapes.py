@@ -80,6 +80,8 @@ SHAPES: dict[str, Any] = {
     "GraphImages": {"GraphImages": NODES, "GraphProfileInfo": {"info": {"biography_with_text": "hello"}, "username": "someone"}},
     "Meta's API": {"data": API, "paging": {"cursors": {"after": "x"}}},
     "keyed by shortcode": {row["shortcode"]: {key: value for key, value in row.items() if key != "shortcode"} for row in ROWS},
+    "keyed by shortcode, in a wrapper": {"posts": {row["shortcode"]: {"caption": row["caption"], **row} for row in ROWS}},
+    "lists": {key: [row[key] for row in ROWS] for key in ROWS[0]},
     "pandas, columns": {key: {str(i): row[key] for i, row in enumerate(ROWS)} for key in ROWS[0]},
     "pandas, split": {"columns": [*ROWS[0]], "index": [0, 1, 2], "data": [[*row.values()] for row in ROWS]},
     "pandas, table": {"schema": {"fields": []}, "data": ROWS},
@@ -108,8 +110,21 @@ def test_three_posts_come_out_of_every_shape(shape: str, root: Path, tmp_path: P
     assert found == {code: (text, likes, date) for (code, text, _, likes), date in zip(CASES, DATES)}
 
 
-def test_answers_of_other_hosts_are_not_read() -> None:
-    assert [*records.iter_records(har(json.dumps(MEDIA), host="ads.example"))] == []
+@pytest.mark.parametrize(
+    "host", ["ads.example", "instagram.com.evil.example", "notinstagram.com", "x.example/?u=www.instagram.com", "[::1"]
+)
+def test_answers_of_other_hosts_are_not_read(host: str) -> None:
+    assert [*records.iter_records(har(json.dumps(MEDIA), host=host))] == []
+
+
+def test_posts_that_are_keyed_by_shortcode_keep_it(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        json.dumps({"posts": {"CqTest00001": {"caption": "Rain on the roof", "likes": 5}, "CqTest00002": {"likes": 3}}})
+    )
+    (tmp_path / "b.json").write_text(json.dumps({"CqTest00001": "Rain on the roof", "CqTest00003": "Snow on the roof"}))
+    assert load(root, tmp_path) == 0
+    found = [(post.shortcode, post.caption, post.likes) for post in stored(root)]
+    assert found == [("CqTest00001", "Rain on the roof", 5), ("CqTest00002", None, 3), ("CqTest00003", "Snow on the roof", None)]
 
 
 @pytest.mark.parametrize(
