@@ -6,6 +6,7 @@ gzip- or xz-compressed or in a zip archive. Appends to text/<tag>/posts.jsonl.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -52,12 +53,22 @@ NESTED = 3
 SHOWN = 6
 #: A line in which every backslash is an escape of captions.txt.
 _ESCAPED = re.compile(r"(?:[^\\]|\\[n\\])*")
-#: The posts in Instagram's own data export; its other files have messages, contacts and other people's texts.
-_EXPORT_NAME = re.compile(r"posts_\d+\.json")
+#: The posts and reels in Instagram's own data export; its other files have messages, contacts and other people's texts.
+_EXPORT_NAME = re.compile(r".*/(posts_\d+|reels_\d+|(media|content)/reels)\.json")
 _TEXT_NAME = re.compile(r".*\.txt(\.gz|\.xz)?", re.IGNORECASE)
+#: Plain text about the other files of a folder.
+_NOTES = re.compile(r"(readme|licen[cs]e|changelog|notice)s?(?![a-z]).*|requirements.*\.txt", re.IGNORECASE)
 _CAPTION_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)_UTC\.txt")
 #: How JSON can begin. "[NEW] boots" and "{sigh}" are captions.
 _JSON_START = re.compile(r"\{\s*(?:[\"}]|$)|\[\s*(?:[\[{\"\]]|$)")
+
+#: What Facebook's servers write before JSON.
+_GUARD = "for (;;);"
+_DECODER = json.JSONDecoder()
+_GAP = re.compile(r"[\s,]*")
+#: The beginning and the end of a list, also inside of objects.
+_LIST_START = re.compile(r'(\{\s*"[^"\\]*"\s*:\s*)*\[')
+_LIST_END = re.compile(r"\][\s,\]}]*")
 
 
 @dataclass
@@ -207,10 +218,10 @@ def _readers(path: Path, shown: Path, result: ImportResult, settings: _Settings,
     with ExitStack() as stack:
         source = stack.enter_context(_standard_input()) if path == STANDARD_INPUT else path
         try:
-            if not source.is_dir() and not (tables.is_archive(source) and depth < NESTED):
+            if not source.is_dir() and not (tables.is_archive(source, shown) and depth < NESTED):
                 yield _Reader(source, result, settings, depth > 0, shown)
                 return
-            folder = source if source.is_dir() else stack.enter_context(tables.unpacked(source, settings.max_unpacked))
+            folder = source if source.is_dir() else stack.enter_context(tables.unpacked(source, shown, settings.max_unpacked))
         except tables.TableError as error:
             if not depth:
                 raise
@@ -218,7 +229,7 @@ def _readers(path: Path, shown: Path, result: ImportResult, settings: _Settings,
             result.skip("damaged archives", path)
             return
         files = [*_walk(folder, settings.own, result.skip)]
-        exported = [file for file in files if _EXPORT_NAME.fullmatch(file.name)]
+        exported = [file for file in files if _EXPORT_NAME.fullmatch(file.absolute().as_posix())]
         for file in exported or files:
             yield from _readers(file, shown / file.relative_to(folder), result, settings, depth + 1)
         for file in files if exported else ():
@@ -252,7 +263,7 @@ class _Reader:
         """Yield the posts of the file."""
         self._result.files += 1
         try:
-            yield from self._with_captions(self._recognise(tables.TextFile(self._file, self._settings.max_unpacked)))
+            yield from self._with_captions(self._recognise(tables.TextFile(self._file, self._settings.max_unpacked, self.path)))
         except tables.DAMAGE as error:
             self._complain("from here on", f"the compressed file is damaged: {error}")
         except tables.TableError as error:
@@ -289,18 +300,23 @@ class _Reader:
             self._skip("binary data", f"{self.path}: binary data", level)
             return
         with file.open() as handle:
-            first, second = [*islice(filter(None, map(str.strip, handle)), 2), "", ""][:2]
+            lines = (line.strip().removeprefix(_GUARD).strip() for line in handle)
+            first, second = [*islice(filter(None, lines), 2), "", ""][:2]
         if match := _CAPTION_NAME.fullmatch(self.path.name):
             yield from self._text(file, "{}T{}:{}:{}Z".format(*match.groups()))
         elif _JSON_START.match(first) or (first[:1] in ("[", "{") and records.parsed(first) is not None):
             is_lines = second and (records.parsed(first) is not None or (first[0] == "{" and isinstance(records.parsed(second), dict)))
             for number, text in _numbered(file, bool(is_lines)):
-                if text.strip():
-                    yield from self._values(records.parsed(text), f"line {number}")
+                for position, value in _json_values(text.removeprefix(_GUARD)):
+                    yield from self._values(value, f"line {number + text.count(chr(10), 0, position)}")
         elif kind := tables.other_than_captions(first):
             yield from self._page(file, kind)
         elif dialect := tables.find_dialect(file, self._settings.caption):
             yield from self._table(partial(tables.read_rows, file, dialect, self._settings.caption))
+        elif kind := tables.code_or_log(file):
+            yield from self._page(file, kind)
+        elif self._in_folder and _TEXT_NAME.fullmatch(self.path.name) and _NOTES.match(self.path.name):
+            self._skip("notes about the other files", f"{self.path}: not captions by its name", level)
         elif not self._in_folder or _TEXT_NAME.fullmatch(self.path.name):
             yield from self._text(file, None)
         else:
@@ -341,9 +357,25 @@ class _Reader:
         if fillers:
             reading = f"{fillers:,} of {total:,} posts have exactly 3 likes and none has 0-2 or 4-7: read as hidden counts"
             log.warning("%s: %s", self.path, reading)
+        is_first = True
         for number, row in read(self._complain):
             for post in self._record(row, f"row {number}", "table"):
+                if is_first and post.source == "table":
+                    self._report_columns(_renamed(row, self._settings.names) if isinstance(row, dict) else {})
+                is_first = False
                 yield replace(post, likes=None) if fillers and post.likes == records.FILLER_LIKES else post
+
+    def _report_columns(self, row: dict[str, JSON]) -> None:
+        """Log a line if no column of a table has a known name of likes, and one for dates; a single column is like plain text."""
+        names = {*map(records.plain_name, row)}
+        wanted = (
+            ("likes", "likes", {*records.LIKES_FIELDS, "statistics"}, logging.WARNING),
+            ("dates", "date", records.DATE_FIELDS, logging.INFO),
+        )
+        for what, option, known, level in wanted:
+            if len(row) > 1 and names.isdisjoint(known):
+                columns = console.listed([console.shorten(name) for name in row], 20)
+                log.log(level, "%s: no column of %s among: %s; name it with --column %s=NAME", self.path, what, columns, option)
 
     def _text(self, file: tables.TextFile, date_utc: str | None) -> Iterator[Post]:
         """Read one caption a line, or one caption from the whole file that instaloader wrote for the picture of ``date_utc``."""
@@ -384,6 +416,27 @@ class _Reader:
         if not self._has_complained:
             log.warning("%s, %s: %s; skipped, as are similar records", self.path, place, reason)
         self._has_complained = True
+
+
+def _json_values(text: str) -> Iterator[tuple[int, JSON]]:
+    """Yield the position and value of the JSON values in ``text``, or of a torn list's items (each as a list); None for a torn rest."""
+    if (whole := records.parsed(text)) is not None:
+        yield 0, whole
+        return
+    position, opened = _GAP.match(text).end(), None  # type: ignore[union-attr]  # it matches any text
+    begin = position
+    while position < len(text) or opened:
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            if opened or position != begin or not (opened := _LIST_START.match(text, position)):
+                if not (opened and _LIST_END.fullmatch(text, position)):
+                    yield position, None
+                return
+            end = opened.end()
+        else:
+            yield position, [value] if opened else value
+        position = _GAP.match(text, end).end()  # type: ignore[union-attr]
 
 
 def _renamed(record: dict[str, JSON], names: dict[str, str]) -> dict[str, JSON]:

@@ -68,9 +68,35 @@ _NO_CAPTIONS = (
     (re.compile(r"\{\\rtf"), "RTF"),
     (re.compile(r"(?=.*\b(caption|likes|shortcode)\b)\w+(\s{2,}\w+){2,}\s*$", re.IGNORECASE), "a table with columns of fixed width"),
 )
+#: Lines of text files without captions, how large a part of the lines they are at least, and the kind of the file.
+_NO_CAPTION_LINES = (
+    (r"""["'][^"'\n]+["']\s*:\s*\S | [\[\]{}]+,?$""", 0.5, "JSON after other text"),
+    (
+        r"""import\ [\w.]+(\ as\ \w+)?(,\ [\w.]+)*$ | from\ [\w.]+\ import\ [\w*(] | (async\ )?def\ \w+\(.*:$ | class\ \w+(\(.*\))?:$
+         | (async\ )?for\ \w+(,\ \w+)*\ in\ .+:$ | (if|elif|while|with)\ .*[(\[=_"].*:$ | (else|try|finally):$ | except\b.*:$
+         | [\w.]+(\ [+-]?=\ [\w.]+)?\([^()]*\)$ | [\w.]+(\ [+-]?=\ [\w.]+)?\(.*\)\)$""",
+        0.3,
+        "Python",
+    ),
+    (
+        r"""(export\ )?(const|let|var)\ [\w{\[][^=]*=\ | (export\ )?(default\ )?(async\ )?function\b.*\{$ | import\ .*['"];?$
+         | .*(=>|\)|\belse)\ ?\{$ | [})\];,]+$ | [\w.$]+(\(.*\))?\(.*\);$ | return\b.*;$""",
+        0.3,
+        "JavaScript",
+    ),
+    (r"""-\ [a-z_]\w*:(\ .*)?(\n[ \t]+[a-z_]\w*:(\ .*)?$)+""", 0.3, "YAML"),
+    (
+        r"""\[?(\d{4}-\d\d-\d\d[T ]|\w{3}\ +\d+\ |\d\d/\w+/\d{4}[: ])?\d\d:\d\d:\d\d\b
+         | \[?(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\b[\]:\s]""",
+        0.5,
+        "a log",
+    ),
+)
 _MEDIA_NAME = re.compile(r".*\.(jpe?g|png|webp|heic|avif|gif|mp4|mov|webm|mkv|avi|m4a|mp3|pdf)", re.IGNORECASE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATORS = "\t,;|^~\x1f\x01"
+#: The separator of a table with one column: its captions contain the usual ones.
+_NO_SEPARATOR = "\x1e"
 #: The line in which Excel names the separator, before the header.
 _SEPARATOR_LINE = re.compile(r'"?sep=([\t,;|])"?')
 _TABLE_NAME = re.compile(r".*\.[ct]sv(\.gz|\.xz)?", re.IGNORECASE)
@@ -104,14 +130,15 @@ Complain = Callable[[str, str], None]
 
 
 class TextFile:
-    """A text file, plain or compressed. ``encoding`` is empty for binary data.
+    """A text file, plain or compressed. ``encoding`` is empty for binary data; messages call the file ``shown``.
 
     Raises:
         OSError: it can't be read; ``open`` and reading also raise one of ``DAMAGE`` if a compressed file is damaged.
         InputError: it unpacks to more than ``max_unpacked`` bytes, or to ``MAX_RATIO`` times its size.
     """
 
-    def __init__(self, path: Path, max_unpacked: int = MAX_UNPACKED) -> None:
+    def __init__(self, path: Path, max_unpacked: int = MAX_UNPACKED, shown: Path | None = None) -> None:
+        self.shown = shown or path
         self.path, self._limit = path, min(max_unpacked, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
         self.beginning = b""
         self.encoding = self._find_encoding()
@@ -129,7 +156,7 @@ class TextFile:
             while block := handle.read1(1 << 20):
                 size += len(block)
                 if size > self._limit and not isinstance(handle, io.BufferedReader):
-                    message = f"cannot import {self.path}: it unpacks to more than {self._limit:,} bytes"
+                    message = f"cannot import {self.shown}: it unpacks to more than {self._limit:,} bytes"
                     raise InputError(message, "if it should be that large, unpack it first")
                 self.beginning = self.beginning or block[:SAMPLE]
                 if utf_16 := _utf_16(self.beginning):
@@ -147,10 +174,10 @@ class TextFile:
             return ""
         if damaged > letters - damaged:
             encoding = _likeliest_encoding(foreign)
-            log.info("%s isn't UTF-8: read as %s", self.path, encoding.replace("cp125", "Windows-125"))
+            log.info("%s isn't UTF-8: read as %s", self.shown, encoding.replace("cp125", "Windows-125"))
             return encoding
         if damaged:
-            log.warning("%s: bytes that aren't UTF-8 (%d) are replaced by U+FFFD", self.path, damaged)
+            log.warning("%s: bytes that aren't UTF-8 (%d) are replaced by U+FFFD", self.shown, damaged)
         return "utf-8-sig"
 
 
@@ -176,20 +203,24 @@ def _likeliest_encoding(sample: bytes) -> str:
     return "cp1252" if best.encoding in _LIKE_CP1252 and (alike or as_likely) else best.encoding
 
 
-def is_archive(path: Path) -> bool:
-    """Return whether ``path`` is a zip archive but not an Excel table (which is also one)."""
+def is_archive(path: Path, shown: Path) -> bool:
+    """Return whether ``path``, called ``shown`` in messages, is a zip archive but not an Excel table (which is also one).
+
+    Raises:
+        TableError: it is damaged.
+    """
     if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
             return not any(name == "[Content_Types].xml" or name.startswith("xl/") for name in archive.namelist())
     except BAD_ZIP as error:
-        raise TableError(f"cannot import {path}: not a zip archive, or a damaged one ({error})", "download it again") from error
+        raise TableError(f"cannot import {shown}: not a zip archive, or a damaged one ({error})", "download it again") from error
 
 
 @contextmanager
-def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
-    """Unpack the files of a zip archive into a temporary folder; pictures and videos stay packed.
+def unpacked(path: Path, shown: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
+    """Unpack the files of a zip archive, called ``shown`` in messages, into a temporary folder; pictures and videos stay packed.
 
     Raises:
         TableError: it is damaged or encrypted, or would unpack to more than ``max_unpacked`` bytes or ``MAX_RATIO`` times its size.
@@ -208,12 +239,12 @@ def unpacked(path: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
                     except (OSError, ValueError, struct.error) as error:  # invalid names and offsets
                         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                             raise
-                        log.warning("%s: %s can't be unpacked (%s); skipped", path, shorten(member.filename), error)
+                        log.warning("%s: %s can't be unpacked (%s); skipped", shown, shorten(member.filename), error)
                     if limit < 0:
-                        message = f"cannot import {path}: it unpacks to more than {max_unpacked:,} bytes, or to {MAX_RATIO} times its size"
+                        message = f"cannot import {shown}: it unpacks to more than {max_unpacked:,} bytes, or to {MAX_RATIO} times its size"
                         raise TableError(message, "if it should be that large, unpack it first")
         except BAD_ZIP as error:
-            raise TableError(f"cannot import {path}: {error}", "unpack it, and import the folder") from error
+            raise TableError(f"cannot import {shown}: {error}", "unpack it, and import the folder") from error
         yield Path(name)
 
 
@@ -247,7 +278,7 @@ def find_dialect(file: TextFile, caption: str = "") -> Dialect | None:
     for separator, rows in tables.items():
         _, header = _find_header(rows, caption)
         if header and (is_named or _is_certain(header)):
-            return dialects[separator]
+            return dialects[separator] if len(header) > 1 else _dialect(_NO_SEPARATOR, sample)
     for separator, rows in tables.items():
         widths = {len(row) for row in rows}
         is_prose = dialects[separator].skipinitialspace or any(cell.startswith(" ") for row in rows for cell in row[1:])
@@ -279,6 +310,17 @@ def other_than_captions(beginning: str) -> str:
     return next((kind for pattern, kind in _NO_CAPTIONS if pattern.match(beginning.lstrip())), "")
 
 
+def code_or_log(file: TextFile) -> str:
+    """Return the kind of a text file whose lines are mostly code, data or those of a log; an empty string if they may be captions."""
+    with file.open() as handle:
+        lines = [line for line in handle.read(SAMPLE).split("\n") if line.strip()]
+    for pattern, part, kind in _NO_CAPTION_LINES:
+        found = re.finditer(rf"^[ \t]*({pattern})", "\n".join(lines), re.MULTILINE | re.VERBOSE)
+        if sum(match[0].count("\n") + 1 for match in found) > max(1, part * len(lines)):
+            return kind
+    return ""
+
+
 def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain) -> Iterator[tuple[int, JSON]]:
     """Yield the row numbers (the first row is row 1) and the cells of a table by column, as text.
 
@@ -286,9 +328,16 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
     the header, and repeated headers, are skipped.
 
     Raises:
-        TableError: the header has no caption column (nor one called ``caption``), or a quote never closes.
+        TableError: the header has no caption column (nor one called ``caption``), a quote never closes, or, after the last row,
+            most rows have more cells than the header.
     """
     import pandas
+
+    unparsed: list[str] = []
+
+    def complain_of_width(place: str, reason: str) -> None:
+        unparsed.append(place)
+        complain(place, reason)
 
     with file.open(newline="") as handle:
         rows = (row for row in csv.reader(handle, **vars(dialect)) if any(map(str.strip, row)))
@@ -296,27 +345,32 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
             seen: list[list[str]] = []
             above, header = _find_header(_noted((row for row in rows if not row[0].startswith("sep=")), seen), caption)
             if not header:
-                _refuse(seen, file.path)
+                _refuse(seen, file.shown)
                 return
             # the handle is now at the next row
-            width, number = len(header), above + 1
+            width, number, wide = len(header), above + 1, 0
             header = [name.strip() for name in header]
-            for frame in _frames(handle, dialect, width, complain):
+            for frame in _frames(handle, dialect, width, complain_of_width):
                 for *cells, surplus in frame.itertuples(index=False, name=None):
                     number += 1
                     if surplus.strip():
+                        wide += 1
                         complain(f"row {number}", f"more cells than the {width} of the header")
                     elif max(map(len, cells)) > MAX_CELL:
                         complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, perhaps because of an unclosed quote")
                     elif any(map(str.strip, cells)) and cells != header and not (dialect.delimiter == "|" and _is_rule(cells)):
                         yield number, _record(header, cells)
+            wide, total = wide + len(unparsed), number - above - 1 + len(unparsed)
+            if wide * 2 > total:
+                message = f"cannot import {file.shown}: {wide:,} of {total:,} rows have more cells than the {width} of the header"
+                raise TableError(message, f"put quotes around each cell that contains the separator {dialect.delimiter!r}")
         except pandas.errors.EmptyDataError:
             return
         except (csv.Error, pandas.errors.ParserError) as error:
             opened = _OPEN_QUOTE.search(str(error))
             reason = f"the quote that opens in row {int(opened[1]) + 2} is never closed" if opened else str(error)
             advice = "close it or remove that row; the rows above it are imported"
-            raise TableError(f"cannot import {file.path}: {reason}", advice) from error
+            raise TableError(f"cannot import {file.shown}: {reason}", advice) from error
 
 
 def _is_rule(cells: Sequence[str]) -> bool:
@@ -380,23 +434,23 @@ def read_binary_rows(file: TextFile, caption: str) -> Iterator[tuple[int, JSON]]
     """
     package, kind = ENGINES[file.beginning[:4]]
     try:
-        yield from (_excel_rows if package == "openpyxl" else _parquet_rows)(file.path, caption)
+        yield from (_excel_rows if package == "openpyxl" else _parquet_rows)(file, caption)
     except ImportError as error:
-        raise TableError(f"cannot import {file.path}: {kind} needs the package {package}", f"python -m pip install {package}") from error
+        raise TableError(f"cannot import {file.shown}: {kind} needs the package {package}", f"python -m pip install {package}") from error
     except (GeneratorExit, InputError):
         raise
     except Exception as error:  # each package raises different errors for a damaged file
         raise TableError(
-            f"cannot import {file.path}: {kind} that can't be read: {error}", "open and save it again, or export it as CSV"
+            f"cannot import {file.shown}: {kind} that can't be read: {error}", "open and save it again, or export it as CSV"
         ) from error
 
 
-def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
+def _excel_rows(file: TextFile, caption: str) -> Iterator[tuple[int, JSON]]:
     import openpyxl
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about unknown styles and validations
-        book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # with a path it would check the extension
+        book = openpyxl.load_workbook(open(file.path, "rb"), read_only=True, data_only=True)  # with a path it would check the extension
     refused: list[list[str]] = []
     found = False
     for sheet in book.worksheets:
@@ -414,19 +468,19 @@ def _excel_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
                 found = True
                 yield number, _record(header, cells + [""] * (len(header) - len(cells)))
     if not found:
-        _refuse(refused, path)
+        _refuse(refused, file.shown)
 
 
 def _excel_cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _parquet_rows(path: Path, caption: str) -> Iterator[tuple[int, JSON]]:
+def _parquet_rows(file: TextFile, caption: str) -> Iterator[tuple[int, JSON]]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as table:
+    with pyarrow.parquet.ParquetFile(file.path) as table:
         if not _has_caption(table.schema_arrow.names, caption):
-            _refuse([table.schema_arrow.names], path)
+            _refuse([table.schema_arrow.names], file.shown)
         number = 1
         for batch in table.iter_batches(CHUNK):
             records: list[JSON] = orjson.loads(orjson.dumps(batch.to_pylist(), default=_plain_value, option=orjson.OPT_NON_STR_KEYS))
@@ -448,13 +502,13 @@ def _noted(rows: Iterable[list[str]], seen: list[list[str]]) -> Iterator[list[st
         yield row
 
 
-def _refuse(rows: Sequence[Sequence[str]], path: Path) -> None:
+def _refuse(rows: Sequence[Sequence[str]], shown: Path) -> None:
     """Raise the error that lists the columns: the first of ``rows`` that isn't a title. An empty table raises none."""
     if not rows:
         return
     header = next((row for row in rows if sum(map(bool, row)) > 1), rows[0])
     columns = listed([shorten(name) for name in header], 20)
-    message = f"cannot import {path}: the first row of the table doesn't name a caption column: {columns}"
+    message = f"cannot import {shown}: the first row of the table doesn't name a caption column: {columns}"
     raise TableError(message, "name it:  --column caption=NAME  (likes=NAME, date=NAME and shortcode=NAME too)")
 
 

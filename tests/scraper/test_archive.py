@@ -92,6 +92,11 @@ FORMATS: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
     ("absurd.jsonl", _lines({"caption": "Nobody has that many", "likes": 10**300, "date": 10**300}), "json", [("", "Nobody has that many", None, None)]),
     ("year-one.jsonl", _lines({"caption": "Long ago", "date": "0001-01-01"}), "json", [("", "Long ago", None, "0001-01-01T00:00:00Z")]),
     ("half-source.jsonl", '{"shortcode": "HALF1", "caption": "Ours", "likes": null, "date_utc": null, "tag": "x", "source": "\\udcff"}\n', "\ufffd", [("HALF1", "Ours", None, None)]),
+    ("guarded.json", 'for (;;);\n' + json.dumps({"payload": [MEDIA]}), "instagram", [MEDIA_POST]),
+    ("guarded-line.json", 'for (;;);' + json.dumps([APIFY]), "apify", [("APIFY1", "A goose, frankly", 9, DAY)]),
+    ("jq.json", "\n".join(json.dumps(record, indent=2) for record in (APIFY, GALLERY)).replace("GALL1", "GALL9"), "apify gallery-dl", [("APIFY1", "A goose, frankly", 9, DAY), ("GALL9", "Cold soup", 10, DAY)]),
+    ("joined.json", json.dumps(APIFY) + json.dumps({**APIFY, "shortCode": "APIFY2"}), "apify", [("APIFY1", "A goose, frankly", 9, DAY), ("APIFY2", "A goose, frankly", 9, DAY)]),
+    ("one-column.csv", 'caption\nWarm bread, twice; and more\n"In quotes, twice"\nShe said "finally", and left\n', "table", [("", "Warm bread, twice; and more", None, None), ("", "In quotes, twice", None, None), ("", 'She said "finally", and left', None, None)]),
     ("brackets.txt", "[NEW] boots, who dis\n{sigh} monday\n", "text", [("", "[NEW] boots, who dis", None, None), ("", "{sigh} monday", None, None)]),
 ]  # fmt: skip
 
@@ -119,7 +124,7 @@ def test_a_format_is_read_whatever_its_name(
     posts = _stored(root)
     assert [(post.shortcode if row[0] else "", post.caption, post.likes, post.date_utc) for post, row in zip(posts, expected)] == expected
     assert len(posts) == len(expected)
-    assert set(result.found) == {source}
+    assert set(result.found) == {*source.split()}
     assert {post.tag for post in posts} == {"rmnp"}
 
 
@@ -201,6 +206,9 @@ LONG = b"a" * 199 + b"\n"
 DAMAGED = [
     ("NUL in plain text", LONG * 400 + b"\0\0\nb\n", [LONG.decode().strip()] * 400 + ["b"], "line 401: binary data"),
     ("a quote that closes far below", b'caption,likes,x\na,1,2\n"lost,1\n' + (b"a,1," + LONG) * 800 + b'",1,2\nb,1,2\n', ["a", "b"], "row 3: a cell of over 65,536 characters"),
+    ("a torn list", json.dumps({"posts": [{"caption": "a"}, {"caption": "b"}, {"caption": "lost"}]}, indent=1).encode()[:-18], ["a", "b"], "line 9: not valid JSON"),
+    ("a list that isn't closed", b'[{"caption": "a"},\n{"caption": "b"}\n', ["a", "b"], "line 3: not valid JSON"),
+    ("a torn object after others", b'{\n"caption": "a"\n}\n{\n"caption"', ["a"], "line 4: not valid JSON"),
     ("a torn gzip", gzip.compress(LONG * 2000 + os.urandom(4000).hex().encode())[:-2500], [LONG.decode().strip()] * 1500, "from here on: the compressed file is damaged"),
 ]  # fmt: skip
 

@@ -134,6 +134,14 @@ def test_a_long_parquet_file_is_read_in_batches(tmp_path: Path, root: Path, monk
         ("a.txt", lambda path: path.write_text("\n".join(map(repr, _frame().to_dict("records")))), "it contains Python, not captions"),
         ("b.txt", lambda path: path.write_text(_frame()[["shortcode", "likes", "caption"]].to_string(index=False).lstrip()), "fixed width, not captions"),
         ("a.sql", lambda path: path.write_text("INSERT INTO posts VALUES ('a', 'One day', 3);\n"), "it contains SQL, not captions"),
+        ("a.py", lambda path: path.write_text("# to read posts\nimport json\nfrom pathlib import Path\n\nfor post in posts:\n    print(post['caption'])\n"), "it contains Python, not captions"),
+        ("c.txt", lambda path: path.write_text("class A:\n    def f(self) -> int:\n        if self.x == 3:\n            return 3\n"), "it contains Python, not captions"),
+        ("a.js", lambda path: path.write_text("import fs from 'fs';\nfunction read(name) {\n  const a = fs.load(name);\n  return a;\n}\nread('x');\n"), "it contains JavaScript, not captions"),
+        ("a.yaml", lambda path: path.write_text("posts:\n" + "- shortcode: a\n  caption: One day, by the sea\n" * 2), "it contains YAML, not captions"),
+        ("a.log", lambda path: path.write_text("2024-05-01 10:00:00 INFO saved a post\n2024-05-01T10:00:01Z saved it\nERROR: no\n"), "it contains a log, not captions"),
+        ("d.txt", lambda path: path.write_text("The answer:\n" + json.dumps({"a": [{"code": "x", "caption": "One day"}]}, indent=2)), "it contains JSON after other text, not captions"),
+        ("many.csv", lambda path: path.write_text("caption,likes\nWe ate, drank, slept,3\nOne, two,4\nThree,5\n"), "2 of 3 rows have more cells than the 2 of the header"),
+        ("some.csv", lambda path: path.write_text("caption,likes\n" + "One, two,4\n" * 2 + "Three,5\n"), "2 of 3 rows have more cells than the 2 of the header"),
     ],
 )  # fmt: skip
 def test_what_holds_no_captions_is_one_error(
@@ -155,6 +163,14 @@ def test_what_holds_no_captions_is_one_error(
         ("a.txt", "The sea, the sky, the sand\nA boat, a dog, a hand\n", True),
         ("a.txt", "Select the best from our garden\nInsert into the oven\n", True),
         ("a.csv", "id,kind\n1,message\n2,text\n3,other words\n", False),
+        (
+            "a.txt",
+            "For all the days we had:\nif only you had stayed,\nthe sea, the sea;\nfrom here I import my tea\nclass is over:\nreturn to me;\n",
+            True,
+        ),
+        ("a.txt", "- the lake at dawn\n- coffee: black\n- note to self: sleep\n", True),
+        ("a.txt", "// golden hour\n// the last one\n@mountains\n@lakes\n;)\n", True),
+        ("a.txt", "10:30 and still in bed\nWARNING: cute dog\n2024 was kind to us\n2024-05-01, a day to keep\n", True),
     ],
 )
 def test_captions_and_rows_are_not_headers(name: str, content: str, is_text: bool, tmp_path: Path, root: Path) -> None:
@@ -188,6 +204,7 @@ CSVS: dict[str, bytes] = {
     "Python in the cells": pandas.DataFrame([{"shortcode": code, "caption": {"pk": 1, "text": text}, "likes": likes} for code, text, likes in POSTS]).to_csv().encode(),
     "UTF-16 with its mark": codecs.BOM_UTF16_BE + _csv().encode("utf-16-be"),
     "UTF-16 without a mark": _csv().encode("utf-16-le"),
+    "one row of too many cells": (_csv() + "CodeAAAAA04,a,b,c,4\n").encode(),
     "CRLF and gzip": gzip.compress(_csv(end="\r\n").encode()),
 }  # fmt: skip
 
@@ -291,6 +308,9 @@ def test_a_folder_reports_what_it_skipped(tmp_path: Path, root: Path, capsys: py
         (folder / name).write_bytes(b"x")
     for name in ("README", "notes.md", "LICENSE"):
         (folder / name).write_text("Some words, not meant for training\n")
+    for name in ("Readme-first.txt", "licence.txt", "requirements-dev.txt", "NOTICE.txt", "CHANGELOG.txt"):
+        (folder / name).write_text("Some words, not meant for training\n")
+    (folder / "script.txt").write_text("import json\nfrom pathlib import Path\nprint(json.loads(Path('x').read_text()))\n")
     (folder / "deep" / "notes.csv").write_text("id,title\n1,One\n")
     (folder / "index.html").write_text("<html><body>One</body></html>")
     (folder / "bad.zip").write_bytes(b"no zip")
@@ -302,10 +322,12 @@ def test_a_folder_reports_what_it_skipped(tmp_path: Path, root: Path, capsys: py
     assert [line for line in captured.err.splitlines() if line.startswith("skipped")] == [
         "skipped 1 file: hidden files (.DS_Store)",
         "skipped 3 files: pictures and videos (.jpg .mp4)",
+        "skipped 5 files: notes about the other files (CHANGELOG.txt NOTICE.txt Readme-first.txt licence.txt requirements-dev.txt)",
         "skipped 3 files: plain text not called .txt (LICENSE README notes.md)",
         "skipped 1 file: damaged archives (bad.zip)",
         "skipped 1 file: HTML or XML (index.html)",
         "skipped 1 file: binary data (model.bin)",
+        "skipped 1 file: Python (script.txt)",
         "skipped 1 file: tables without captions, or damaged (notes.csv)",
     ]
 
@@ -336,6 +358,62 @@ def test_zip_archives(files: dict[str, bytes], tmp_path: Path, root: Path) -> No
     assert load(root, tmp_path / "a.zip") == 0
     assert stored(root) == POSTS
     assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "root"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reels", "is_export"),
+    [
+        ("content/posts_1.json", "media/reels.json", True),
+        ("reels_1.json", "x/reels_2.json", True),
+        ("content/reels.json", "reels.json", False),
+    ],
+)
+def test_the_reels_of_an_export_are_posts(name: str, reels: str, is_export: bool, tmp_path: Path, root: Path) -> None:
+    reel = {"ig_reels_media": [{"media": [{"uri": "a.mp4", "creation_timestamp": 1717224301, "title": "A reel of the river"}]}]}
+    others = {"media/stories.json": EXPORT.encode(), "media/archived_posts.json": EXPORT.encode(), "notes.txt": b"A secret\n"}
+    (tmp_path / "a.zip").write_bytes(_zip({name: EXPORT.encode(), reels: json.dumps(reel).encode(), **others}))
+    assert load(root, tmp_path / "a.zip") == 0
+    captions = [caption for _, caption, _ in stored(root)]
+    assert sorted(map(str, captions)) == sorted([*CAPTIONS, *(["A reel of the river"] if is_export else [])])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lines"),
+    [
+        ("a.csv", "caption,faves\nOne,3\n", [("warning: ", "likes among: caption, faves; name it with --column likes=NAME"), ("", "dates among: caption, faves; name it with --column date=NAME")]),
+        ("a.csv", "caption,likes,date\nOne,3,2024-06-01\n", []),
+        ("a.csv", "caption\nOne\n", []),
+        ("a.csv", "id,thread_id,body\n1,FOUR1,One\n", []),
+        ("a.txt", "One\n", []),
+    ],
+)  # fmt: skip
+def test_a_table_without_likes_or_dates_says_so(
+    name: str, content: str, lines: list[tuple[str, str]], tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert load(root, tmp_path / name) == 0
+    expected = [f"{level}{tmp_path / name}: no column of {text}" for level, text in lines]
+    assert [line for line in capsys.readouterr().err.splitlines() if "no column of" in line] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"id,title\n1,One\n"), ("b.xlsx", None), ("c.parquet", b"PAR1" + bytes(50)), ("d.zip", b"no zip"),
+        ("e.txt", b"Fog in the valley, and caf\xe9 \xf0\x9f\x98\x80 \xc3\xa9 \xc3\xa9\n"), ("f.csv", b"caption\n\"never closed\n"),
+    ],
+)  # fmt: skip
+def test_messages_about_a_file_in_an_archive_name_the_archive(
+    name: str, content: bytes | None, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is None:
+        write_book(tmp_path / name, {"S": [["Shortcode", "Likes"], ["a", 1]]})
+    inner = (tmp_path / name).read_bytes() if content is None else content
+    (tmp_path / "outer.zip").write_bytes(_zip({"posts.csv": _csv().encode(), f"in/{name}": inner}))
+    assert load(root, tmp_path / "outer.zip") == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if name in line and line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert f"{tmp_path / 'outer.zip'}/in/{name}" in warnings[0]
 
 
 def test_only_the_posts_of_an_export_are_read(tmp_path: Path, root: Path) -> None:
