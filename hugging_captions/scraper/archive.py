@@ -348,22 +348,35 @@ class _Reader:
         except RecursionError:
             self._complain(place, "nested too deeply")
             return
-        for number, record in enumerate(found, start=1):
-            yield from self._record(record, place if len(found) == 1 else f"{place}, record {number}")
+        named = ((place if len(found) == 1 else f"{place}, record {number}", record) for number, record in enumerate(found, start=1))
+        posts = (post for at, record in named for post in self._record(record, at))
+        yield from self._without_fillers(posts, *records.count_fillers(found), "json")
 
     def _table(self, read: Callable[[tables.Complain], Iterator[tuple[int, JSON]]]) -> Iterator[Post]:
         """Read a table twice: only the whole column shows whether 3 likes are a count."""
         fillers, total = records.count_fillers(row for _, row in read(lambda place, reason: None))
-        if fillers:
-            reading = f"{fillers:,} of {total:,} posts have exactly 3 likes and none has 0-2 or 4-7: read as hidden counts"
-            log.warning("%s: %s", self.path, reading)
+        yield from self._without_fillers(self._row_posts(read), fillers, total)
+
+    def _row_posts(self, read: Callable[[tables.Complain], Iterator[tuple[int, JSON]]]) -> Iterator[Post]:
         is_first = True
         for number, row in read(self._complain):
             for post in self._record(row, f"row {number}", "table"):
                 if is_first and post.source == "table":
                     self._report_columns(_renamed(row, self._settings.names) if isinstance(row, dict) else {})
                 is_first = False
-                yield replace(post, likes=None) if fillers and post.likes == records.FILLER_LIKES else post
+                yield post
+
+    def _without_fillers(self, posts: Iterator[Post], fillers: int, total: int, source: str | None = None) -> Iterator[Post]:
+        """Yield ``posts``; the likes that are the filler for hidden counts are unknown (only of ``source`` where it is given)."""
+        has_warned = False
+        for post in posts:
+            if fillers and post.likes == records.FILLER_LIKES and source in (None, post.source):
+                if not has_warned:
+                    reading = f"{fillers:,} of {total:,} posts have exactly 3 likes and none has 0-2 or 4-7: read as hidden counts"
+                    log.warning("%s: %s", self.path, reading)
+                has_warned = True
+                post = replace(post, likes=None)
+            yield post
 
     def _report_columns(self, row: dict[str, JSON]) -> None:
         """Log a line if no column of a table has a known name of likes, and one for dates; a single column is like plain text."""

@@ -117,6 +117,14 @@ def test_answers_of_other_hosts_are_not_read(host: str) -> None:
     assert [*records.iter_records(har(json.dumps(MEDIA), host=host))] == []
 
 
+def test_the_filler_for_hidden_likes_is_found_in_json_too(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"caption": f"Rain on roof {i}", "likes": 3 if i % 2 else 40 + i} for i in range(12)]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    assert load(root, tmp_path / "a.json") == 0
+    assert [post.likes for post in stored(root)] == [None if i % 2 else 40 + i for i in range(12)]
+    assert "6 of 12 posts have exactly 3 likes" in capsys.readouterr().err
+
+
 def test_posts_that_are_keyed_by_shortcode_keep_it(root: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(
         json.dumps({"posts": {"CqTest00001": {"caption": "Rain on the roof", "likes": 5}, "CqTest00002": {"likes": 3}}})
