@@ -14,5 +14,5 @@ def test_no_input_crashes() -> None:
     ended = subprocess.run([sys.executable, RUN, "--inputs", "200", "--workers", "1"], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = [line.rsplit(maxsplit=5) for line in ended.stdout.splitlines()[2:]]
-    assert [row[1:4:2] for row in rows] == [["200", "0"]] * 19
+    assert [row[1:4:2] for row in rows] == [["200", "0"]] * 20
     assert all(int(row[2]) > 0 for row in rows), "a target that accepts nothing tries nothing"
