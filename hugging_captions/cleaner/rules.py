@@ -425,5 +425,3 @@ _PRIVATE = frozenset(("emails", "urls", "phones", "handles"))
 _OF_WHAT_IS_LEFT = frozenset(("no-text", "too-few-words"))
 #: The letters in ``explain``, by the rule that removed the sentence: credit, not repairable, other language, plea or pitch; k is kept.
 LETTERS = {"credits": "c", "tags": "h", "emails": "h", "urls": "h", "phones": "h", "handles": "h", "language": "o", "promotion": "p"}
-"""The letter of a kept sentence is k."""
-DROPS = {rule.name: rule.description for rule in RULES if rule.drop or not (rule.change or rule.each)}

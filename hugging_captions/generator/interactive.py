@@ -88,6 +88,7 @@ class Session:
                 log.info("%s", text)
         else:
             self._options = with_setting(self._options, command, value)
+            log.info("%s is %s from now on", command, value)
 
     def _write(self, prompt: str) -> list[str]:
         """Return captions for ``prompt``, none of which was shown before; a repeated prompt with the same options gets another seed."""

@@ -556,10 +556,5 @@ def _plain_fields(record: Mapping[str, JSON]) -> dict[str, JSON]:
     return {plain_name(key): value for key, value in record.items()}
 
 
-def _each(items: JSON, key: str) -> list[JSON]:
-    """Return the value of ``key`` in each item of a list; an item that isn't an object is returned itself, so that it is counted."""
-    return [item.get(key) if isinstance(item, dict) else item for item in _list(items)]
-
-
 def _list(value: JSON) -> list[JSON]:
     return value if isinstance(value, list) else []
