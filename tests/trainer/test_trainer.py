@@ -295,8 +295,8 @@ def two_processes(disturb: str, root: Path, world: Path, *options: str) -> subpr
 
 @pytest.mark.timeout(180)  # two more processes, perhaps on a busy machine
 @pytest.mark.parametrize("disturb", ["loss = plain(self, model, inputs, *rest)", SHORT_OF_MEMORY], ids=["plain", "short of memory"])
-def test_two_processes_learn_the_same_as_one(trained: Path, world: Path, tmp_path: Path, disturb: str) -> None:
-    done = two_processes(disturb, tmp_path, world)
+def test_two_processes_learn_the_same_as_one_and_sample_once(trained: Path, world: Path, tmp_path: Path, disturb: str) -> None:
+    done = two_processes(disturb, tmp_path, world, "--sample-every-epoch")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained ") == 1
     assert ("out of memory: from now on each step is computed in" in done.stderr) is (disturb == SHORT_OF_MEMORY)
@@ -304,6 +304,8 @@ def test_two_processes_learn_the_same_as_one(trained: Path, world: Path, tmp_pat
     assert metrics[0]["val_loss"] == pytest.approx(metrics[1]["val_loss"], abs=1e-3)
     assert metrics[0]["steps"] == metrics[1]["steps"]
     assert same(weights(world), weights(tmp_path), 1e-3)
+    assert done.stderr.count("epoch 1 writes: My day") == 3
+    assert sum("samples" in line for line in lines(tmp_path / "trained_models/lake+peak")) == 2
 
 
 @pytest.mark.timeout(180)
@@ -533,14 +535,6 @@ def test_samples_of_every_epoch_change_nothing(extra: list[str], tune: Tune, tmp
 def test_a_prompt_that_is_too_long_does_not_stop_training(tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune("--epochs", "1", "--sample-every-epoch", "--prompt", "The elk " * 60) == 0
     assert "warning: no captions are sampled after this epoch: the prompt 'The elk" in capsys.readouterr().err
-
-
-@pytest.mark.timeout(180)
-def test_one_of_two_processes_samples(world: Path, tmp_path: Path) -> None:
-    done = two_processes("loss = plain(self, model, inputs, *rest)", tmp_path, world, "--epochs", "1", "--sample-every-epoch")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("epoch 1 writes: My day") == 3
-    assert sum("samples" in line for line in lines(tmp_path / "trained_models/lake+peak")) == 1
 
 
 # -- choices before the first step
