@@ -352,14 +352,14 @@ def _examine(span: _Span, options: CleanOptions) -> _Examined:
         except (ValueError, TypeError, KeyError) as error:
             damaged.append((number, str(error) or type(error).__name__))
             continue
-        verdict = rules.examine(post, options)
-        row = verdict.shortcode, verdict.text, verdict.reason, verdict.detail, post.caption or ""
+        draft = rules.examine(post, options)
+        row = post.shortcode, draft.text, draft.reason, draft.detail, post.caption or ""
         written.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-        changed.update(verdict.changed)
-        if verdict.language:
-            languages[verdict.language] += 1
-        if not verdict.reason:
-            survivors.append(verdict.shortcode, verdict.likes, verdict.text, verdict.folded, verdict.shingles)
+        changed.update(draft.changed)
+        if draft.language:
+            languages[draft.language] += 1
+        if not draft.reason:
+            survivors.append(post.shortcode, post.likes, draft.text)
     return _Examined(len(written), len(span.superseded), damaged, b"".join(written), changed, languages, survivors)
 
 

@@ -96,9 +96,9 @@ def _changed(tag: str, most: int, options: CleanOptions, store: Store) -> Iterab
         _draw_one(sample, post, number, most, rng)
     rng.shuffle(sample)
     for post in sample:
-        verdict = rules.examine(post, options)
-        if verdict.changed and not verdict.reason:
-            yield post, verdict.text
+        draft = rules.examine(post, options)
+        if draft.changed and not draft.reason:
+            yield post, draft.text
 
 
 def _indented(text: str) -> list[str]:

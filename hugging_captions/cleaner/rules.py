@@ -1,6 +1,6 @@
 """The rules in order, and their result for one post: its clean text, or the reason why it is dropped.
 
-Pure functions from a post and the options to a verdict. Duplicates need all posts: the pipeline drops them.
+Pure functions from a post and the options to a draft. Duplicates need all posts: the pipeline drops them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from .. import console, language
 from ..errors import UsageError
 from ..options import CleanOptions
 from ..posts import Post
-from ..text import fold, holds_private_data, word_count
-from . import duplicates, normalize, privacy, promotion, tags
+from ..text import holds_private_data, word_count
+from . import normalize, privacy, promotion, tags
 from .credits import without_credits
 from .sentences import Sentence, join, split
 
@@ -37,28 +35,13 @@ _REFERS = re.compile(
     r"(?:And|But|Or|So|Also|Because|Which|Plus|Then|He|She|They|It|His|Her|Their|This|That|These|Those|Both|Neither)\b", re.IGNORECASE
 )
 
-#: The name of a rule that drops a post, and a detail: the words that advertise, the count of likes.
-Reason = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The result of the rules for one post: its clean text, or the reason why it is dropped."""
-
-    shortcode: str
-    text: str
-    likes: int
-    reason: str = ""
-    detail: str = ""
-    changed: tuple[str, ...] = ()
-    language: str = ""
-    folded: str = ""
-    shingles: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
-
 
 @dataclass(slots=True)
 class Draft:
-    """A caption while it is cleaned: its text, then its sentences, which rules changed them, and its scores."""
+    """A caption while it is cleaned: its text, then its sentences, which rules changed them, and its scores.
+
+    ``reason`` is the rule that drops the post, or empty, and ``detail`` why: the words that advertise, the count of likes.
+    """
 
     post: Post
     options: CleanOptions
@@ -68,7 +51,8 @@ class Draft:
     language: str = ""
     language_score: float = 0.0
     score: float = 0.0
-    reason: Reason | None = None
+    reason: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +93,11 @@ def refuse_unknown(options: CleanOptions) -> None:
         promotion.model()
 
 
-def examine(post: Post, options: CleanOptions) -> Verdict:
+def examine(post: Post, options: CleanOptions) -> Draft:
     """Return the result of the rules for ``post`` alone; the rule that drops it is the last that runs."""
-    draft = read(post, options)
-    likes = -1 if post.likes is None else post.likes
-    if draft.reason:
-        return Verdict(post.shortcode, draft.text, likes, *draft.reason, tuple(draft.changed), draft.language)
-    folded = fold(draft.text) or draft.text
-    shingles = duplicates.shingles(folded)
-    return Verdict(post.shortcode, draft.text, likes, "", "", tuple(draft.changed), draft.language, folded, shingles)
-
-
-def read(post: Post, options: CleanOptions) -> Draft:
-    """Return ``post`` after all rules, sentence by sentence, with the reason if it is dropped."""
     draft = Draft(post, options, (post.caption or "").strip(_SPACES))
     if len(draft.text) > LONGEST:
-        draft.reason = "too-long", str(len(draft.text))
+        draft.reason, draft.detail = "too-long", str(len(draft.text))
     for rule in RULES:
         if draft.reason:
             break
@@ -149,7 +122,7 @@ def _change_sentences(draft: Draft) -> None:
         _remove_what_depends(draft)
     draft.text = join(draft.sentences)
     if _PRIVATE.isdisjoint(draft.options.skip_rule) and draft.options.handles == "remove" and privacy.may_be_private(draft.text):
-        _hold_back(draft)
+        _remove_what_is_private(draft)
     draft.changed += [rule.name for rule in chosen if rule.name in changed]
 
 
@@ -168,15 +141,13 @@ def _change(sentence: Sentence, chosen: Sequence[Rule], options: CleanOptions, c
     return sentence.text != before
 
 
-def _hold_back(draft: Draft) -> None:
+def _remove_what_is_private(draft: Draft) -> None:
     """Remove the sentences that still contain private data, or all if it appears only in the joined text."""
-    draft.text = join(draft.sentences)
-    if not holds_private_data(draft.text):
-        return
-    holding = [sentence for sentence in draft.sentences if holds_private_data(sentence.text)]
-    for sentence in holding or draft.sentences:
-        sentence.remove("handles")
-    _hold_back(draft)
+    while holds_private_data(draft.text):
+        holding = [sentence for sentence in draft.sentences if holds_private_data(sentence.text)]
+        for sentence in holding or draft.sentences:
+            sentence.remove("handles")
+        draft.text = join(draft.sentences)
 
 
 def _apply(rule: Rule, draft: Draft) -> None:
@@ -190,21 +161,20 @@ def _apply(rule: Rule, draft: Draft) -> None:
     if draft.text != before:
         draft.changed.append(rule.name)
     if rule.drop and (detail := rule.drop(draft)) is not None:
-        draft.reason = rule.name, detail
+        draft.reason, draft.detail = rule.name, detail
         if rule.name in _OF_WHAT_IS_LEFT:
-            draft.reason = _most_of_it(draft) or draft.reason
+            _blame_what_removed_most(draft)
 
 
-def _most_of_it(draft: Draft) -> Reason | None:
-    """Return the rule that removed most words of ``draft``, with the removed text, or None."""
+def _blame_what_removed_most(draft: Draft) -> None:
+    """Make the rule that removed most words of ``draft``, if one did, its reason, with the removed text."""
     words: Counter[str] = Counter()
     for sentence in draft.sentences:
         if sentence.reason:
             words[sentence.reason] += 1 + word_count(sentence.source)
-    if not words:
-        return None
-    name = words.most_common(1)[0][0]
-    return name, console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == name), 80)
+    if words:
+        draft.reason = words.most_common(1)[0][0]
+        draft.detail = console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == draft.reason), 80)
 
 
 def _detail(sentence: Sentence) -> str:
@@ -216,7 +186,7 @@ def _detail(sentence: Sentence) -> str:
 
 def rewrite(text: str, options: CleanOptions) -> Draft:
     """Return the result of the rules for a caption."""
-    return read(Post("", text, None, None, "", ""), options)
+    return examine(Post("", text, None, None, "", ""), options)
 
 
 def explain(post: Post, options: CleanOptions) -> str:
@@ -226,8 +196,7 @@ def explain(post: Post, options: CleanOptions) -> str:
         UsageError, InputError: ``refuse_unknown``.
     """
     refuse_unknown(options)
-    draft = read(post, replace(options, min_likes=0, unknown_likes="keep"))
-    draft.reason = read(post, options).reason
+    draft, result = examine(post, replace(options, min_likes=0, unknown_likes="keep")), examine(post, options)
     lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
     for sentence in draft.sentences:
         letter = "c" if sentence.reason == "tags" and not promotion.word_count(sentence.source) else LETTERS.get(sentence.reason, "k")
@@ -237,7 +206,7 @@ def explain(post: Post, options: CleanOptions) -> str:
         lines.append(f"  {letter} {sentence.score:.2f}  {console.shorten(sentence.source, 200)}{why}")
     if draft.score:
         lines.append(f"  caption {draft.score:.2f}, dropped at {draft.options.promotion_threshold:.2f}")
-    ending = f"dropped: {draft.reason[0]} ({draft.reason[1]})" if draft.reason else "kept, unless a duplicate has more likes"
+    ending = f"dropped: {result.reason} ({result.detail})" if result.reason else "kept, unless a duplicate has more likes"
     return "\n".join([*lines, f"  {ending}"])
 
 
@@ -363,14 +332,6 @@ def _alone(function: Callable[[str], str]) -> Callable[[str, CleanOptions], str]
     return lambda text, options: function(text)
 
 
-def _without_handles(text: str, options: CleanOptions) -> str:
-    return text if options.handles == "keep" else privacy.without_handles(text)
-
-
-def _without_emoji(text: str, options: CleanOptions) -> str:
-    return normalize.without_emoji(text) if options.emoji == "drop" else text
-
-
 RULES = (
     Rule("no-caption", "no caption at all", drop=lambda draft: None if draft.text.strip() else ""),
     Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hides_likes),
@@ -400,10 +361,11 @@ RULES = (
          each=_alone(privacy.without_phones)),
     Rule("handles", "remove @handles with their introduction, and the sentences that need them (--handles keep: none)",
          "I walked home through the fog with @ann.lee and I loved it. @bea slept.", "I walked home through the fog and I loved it.",
-         each=_without_handles),
+         each=lambda text, options: text if options.handles == "keep" else privacy.without_handles(text)),
     Rule("runs", "keep at most three of the same mark or emoji in a row",
          "It snowed on us in June!!!!!!", "It snowed on us in June!!!", each=_alone(normalize.short_runs)),
-    Rule("emoji", "with --emoji drop: remove emoji", each=_without_emoji),
+    Rule("emoji", "with --emoji drop: remove emoji",
+         each=lambda text, options: normalize.without_emoji(text) if options.emoji == "drop" else text),
     Rule("language", "remove sentences in other languages than --language; drop captions in another one or below --min-language-score",
          "The lake is still frozen. El lago todavía está congelado.", "The lake is still frozen.",
          remove=_remove_foreign, drop=_is_in_another_language),
