@@ -35,10 +35,10 @@ from ..options import CleanOptions, as_arguments, as_json
 from ..posts import parse_post, superseded
 from ..storage import Store, atomic_writes, escape_caption, json_bytes, sha256
 from . import duplicates, rules
+from .report import SCRIPT, CleanResult
 
 log = logging.getLogger(__name__)
 
-SCRIPT = "pull_and_clean.py"
 #: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth worker processes.
 SPAN, WORTH_PROCESSES = 1 << 15, 16
 #: Spans per process that are examined or wait to be written, which limits memory.
@@ -58,49 +58,6 @@ _RELAXED: dict[str, dict[str, object]] = {
     "too-long": {"max_chars": 10_000},
     "near-duplicate": {"near_threshold": 1.0},
 }
-
-
-@dataclass
-class CleanResult:
-    """The counts of one tag's cleaning; ``kept + sum(dropped.values()) == posts`` always holds.
-
-    ``dropped`` and ``changed`` count posts by rule, ``languages`` the posts whose language was detected;
-    ``examples`` are the first three captions that each rule dropped.
-    """
-
-    tag: str
-    posts: int = 0
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=Counter)
-    changed: dict[str, int] = field(default_factory=Counter)
-    languages: dict[str, int] = field(default_factory=Counter)
-    tokens: int = 0
-    damaged_lines: int = 0
-    superseded_lines: int = 0
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    def summary(self, verbose: bool = False) -> str:
-        """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
-        rows: list[tuple[object, ...]] = [("posts", self.posts, "")]
-        rows += [(f"  {reason}", count, share(count, self.posts)) for reason, count in self.dropped.items()]
-        rows.append(("kept", self.kept, share(self.kept, self.posts)))
-        evaluated = sum(self.languages.values())
-        languages = ", ".join(f"{code} {share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
-        changed = ", ".join(f"{name} {count:,}" for name, count in self.changed.items())
-        lines = [
-            console.table(rows, (f"#{console.shorten(self.tag, 40)}", "posts", "of posts")),
-            console.wrap(f"posts changed by rule: {changed or 'none'}"),
-            console.wrap(f"languages of {console.count(evaluated, 'evaluated caption')}: {languages or 'none'}"),
-            f"about {console.count(self.tokens, 'token')} to train on",
-        ]
-        for reason, texts in self.examples.items() if verbose else ():
-            lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
-        return "\n".join(lines)
-
-
-def share(count: int, of: int) -> str:
-    """Return ``count`` as a percentage of ``of``."""
-    return f"{count / max(1, of):.1%}"
 
 
 def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
@@ -136,11 +93,7 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
 
 
 def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: bool, report: bool) -> str:
-    """Return what ``clean`` would do with the stored posts, for stdout.
-
-    Args:
-        after_pull: whether the same command adds posts first.
-        report: whether it also writes the report.
+    """Return what ``clean``, and ``report`` if wanted, would do with the stored posts, and with more of them ``after_pull``.
 
     Raises:
         InputError, UsageError: as ``clean``.
@@ -178,9 +131,8 @@ def _count(examined: _Examined, result: CleanResult) -> None:
     result.posts += examined.posts
     result.damaged_lines += len(examined.damaged)
     result.superseded_lines += examined.superseded
-    for total, counts in ((result.changed, examined.changed), (result.languages, examined.languages)):
-        for name, count in counts.items():
-            total[name] += count
+    result.changed.update(examined.changed)
+    result.languages.update(examined.languages)
 
 
 def _report_damaged(result: CleanResult, store: Store) -> None:
@@ -215,13 +167,13 @@ class _Examined:
     ``languages`` count posts.
     """
 
-    posts: int
     superseded: int
-    damaged: list[tuple[int, str]]
-    verdicts: bytes
-    changed: Counter[str]
-    languages: Counter[str]
-    survivors: duplicates.Survivors
+    posts: int = 0
+    damaged: list[tuple[int, str]] = field(default_factory=list)
+    verdicts: bytearray = field(default_factory=bytearray)
+    changed: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    survivors: duplicates.Survivors = field(default_factory=duplicates.Survivors)
 
 
 def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) -> Iterator[_Examined]:
@@ -232,7 +184,9 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
         raise from_os_error(error, "read", path) from error
     if size > LARGE:
         log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
-    spans = _spans(path, size)
+    offsets = superseded(path)
+    starts = range(0, size, SPAN)
+    spans = [_Span(path, start, frozenset(offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)])) for start in starts]
     # The first span is examined here: forked processes then share the loaded models.
     here = 1 if submit and len(spans) >= WORTH_PROCESSES else len(spans)
     with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
@@ -244,21 +198,17 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
             bar.update(min(SPAN, size - bar.n))
 
 
-def _spans(path: Path, size: int) -> list[_Span]:
-    offsets = superseded(path)
-    starts = range(0, size, SPAN)
-    return [_Span(path, start, frozenset(offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)])) for start in starts]
-
-
 def _in_processes(spans: Sequence[_Span], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
-    waiting: deque[Future[Path]] = deque()
-    for span in spans:
-        with _signals_blocked():
-            waiting.append(submit(span))
-        if len(waiting) == IN_FLIGHT * _workers(options):
-            yield _unpickled(waiting.popleft().result())
-    while waiting:
-        yield _unpickled(waiting.popleft().result())
+    rest, waiting = iter(spans), deque[Future[Path]]()
+    while True:
+        for span in islice(rest, IN_FLIGHT * _workers(options) - len(waiting)):
+            with _signals_blocked():
+                waiting.append(submit(span))
+        if not waiting:
+            return
+        result = waiting.popleft().result()
+        yield pickle.loads(result.read_bytes())
+        result.unlink()
 
 
 def _workers(options: CleanOptions) -> int:
@@ -297,12 +247,6 @@ def _examine_to_file(folder: Path, options: CleanOptions, span: _Span) -> Path:
     return result
 
 
-def _unpickled(path: Path) -> _Examined:
-    examined: _Examined = pickle.loads(path.read_bytes())
-    path.unlink()
-    return examined
-
-
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Delay Ctrl-C and SIGTERM to the end of the block; a process that starts in it gets neither before ``_start_worker``."""
@@ -339,28 +283,25 @@ def _start_worker() -> None:
 
 def _examine(span: _Span, options: CleanOptions) -> _Examined:
     """Return the result of the rules for the lines of ``span``."""
-    damaged: list[tuple[int, str]] = []
-    written: list[bytes] = []
-    changed: Counter[str] = Counter()
-    languages: Counter[str] = Counter()
-    survivors = duplicates.Survivors()
+    examined = _Examined(len(span.superseded))
     for number, (place, line) in enumerate(_lines(span.path, span.start), start=1):
         if place in span.superseded:
             continue
         try:
             post = parse_post(line)
         except (ValueError, TypeError, KeyError) as error:
-            damaged.append((number, str(error) or type(error).__name__))
+            examined.damaged.append((number, str(error) or type(error).__name__))
             continue
         draft = rules.examine(post, options)
         row = post.shortcode, draft.text, draft.reason, draft.detail, post.caption or ""
-        written.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-        changed.update(draft.changed)
+        examined.posts += 1
+        examined.verdicts += orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        examined.changed.update(draft.changed)
         if draft.language:
-            languages[draft.language] += 1
+            examined.languages[draft.language] += 1
         if not draft.reason:
-            survivors.append(post.shortcode, post.likes, draft.text)
-    return _Examined(len(written), len(span.superseded), damaged, b"".join(written), changed, languages, survivors)
+            examined.survivors.append(post.shortcode, post.likes, draft.text)
+    return examined
 
 
 def _lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
@@ -388,12 +329,14 @@ def _write(
     tags = [result.tag for result in results]
     paths = [path(tag) for tag in tags for path in (store.captions, store.dropped, store.cleaning)]
     command = store.command(SCRIPT, "--tag", *tags, "--skip-pull", *as_arguments(replace(options, workers=None)))
+    chosen = as_json(options)
+    del chosen["workers"]  # their number doesn't change the result
     with atomic_writes(paths, binary=True) as handles:
         for i, result in enumerate(results):
             captions, dropped, cleaning = handles[3 * i : 3 * i + 3]
             checksum = _write_captions(result, islice(verdicts, result.posts), found, captions, dropped)
             _put_in_order(result)
-            record = _record(result, options) | {"command": command}
+            record = {name: value for name, value in vars(result).items() if name != "examples"} | {"options": chosen, "command": command}
             record |= {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": checksum}
             cleaning.write(json_bytes(record | {"versions": versions(*_PACKAGES), "cleaned_with": tags}))
         if not any(result.kept for result in results):
@@ -425,22 +368,12 @@ def _write_captions(
 
 
 def _put_in_order(result: CleanResult) -> None:
-    """Turn the counters into dicts: rules in order, languages by number of posts."""
+    """Order the counts: rules as they run, languages by number of posts."""
     names = rules.rule_names()
-    result.dropped = {name: result.dropped[name] for name in names if name in result.dropped}
-    result.changed = {name: result.changed[name] for name in names if name in result.changed}
-    result.languages = dict(sorted(result.languages.items(), key=lambda item: (-item[1], item[0])))
+    result.dropped = Counter({name: result.dropped[name] for name in names if name in result.dropped})
+    result.changed = Counter({name: result.changed[name] for name in names if name in result.changed})
+    result.languages = Counter(dict(sorted(result.languages.items(), key=lambda item: (-item[1], item[0]))))
     result.examples = {name: result.examples[name] for name in result.dropped}
-
-
-def _record(result: CleanResult, options: CleanOptions) -> dict[str, object]:
-    counted = {
-        name: getattr(result, name)
-        for name in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines", "superseded_lines")
-    }
-    # The number of workers doesn't change the result.
-    chosen = {name: value for name, value in as_json(options).items() if name != "workers"}
-    return {"tag": result.tag, **counted, "options": chosen}
 
 
 def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: Store) -> NothingLeftError:

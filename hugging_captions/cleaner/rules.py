@@ -5,10 +5,9 @@ Pure functions from a post and the options to a draft. Duplicates need all posts
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .. import console, language
 from ..errors import UsageError
@@ -17,23 +16,16 @@ from ..posts import Post
 from ..text import holds_private_data, word_count
 from . import normalize, privacy, promotion, tags
 from .credits import without_credits
-from .sentences import Sentence, join, split
+from .sentences import SHORT, WORD, Sentence, join, remove_what_depends, split
 
 #: More characters than any caption has, even if each of Instagram's 2,200 is escaped as <U+0001F5A4>; longer ones are dropped unread.
 LONGEST = 12 * 2200
 #: The sentence threshold lies above the caption threshold by this share of the distance to 1.
 SENTENCE_MARGIN = 0.25
-#: A sentence of at most this many words after a removed one on the same line is removed too.
-SHORT = 2
 #: Most rounds of the rules that change a sentence.
 MAX_ROUNDS = 4
 #: Characters stripped first; other spaces may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
 _SPACES = " \t\r\n"
-_WORD = re.compile(r"[^\W_]")
-#: The beginning of a sentence that refers to the one before it.
-_REFERS = re.compile(
-    r"(?:And|But|Or|So|Also|Because|Which|Plus|Then|He|She|They|It|His|Her|Their|This|That|These|Those|Both|Neither)\b", re.IGNORECASE
-)
 
 
 @dataclass(slots=True)
@@ -119,7 +111,7 @@ def _change_sentences(draft: Draft) -> None:
         if not waiting:
             break
     if changed:
-        _remove_what_depends(draft)
+        remove_what_depends(draft.sentences)
     draft.text = join(draft.sentences)
     if _PRIVATE.isdisjoint(draft.options.skip_rule) and draft.options.handles == "remove" and privacy.may_be_private(draft.text):
         _remove_what_is_private(draft)
@@ -177,37 +169,9 @@ def _blame_what_removed_most(draft: Draft) -> None:
         draft.detail = console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == draft.reason), 80)
 
 
-def _detail(sentence: Sentence) -> str:
-    """Return why a sentence was removed: the match of the rule, or the words that decided the model."""
-    if sentence.reason != "promotion" or sentence.detail != sentence.source:
-        return sentence.detail
-    return ", ".join(promotion.model().deciding_words(sentence.source)) or "its place in the caption"
-
-
 def rewrite(text: str, options: CleanOptions) -> Draft:
     """Return the result of the rules for a caption."""
     return examine(Post("", text, None, None, "", ""), options)
-
-
-def explain(post: Post, options: CleanOptions) -> str:
-    """Return one line for each sentence of ``post``: its letter (``LETTERS``), its score, and the deciding words.
-
-    Raises:
-        UsageError, InputError: ``refuse_unknown``.
-    """
-    refuse_unknown(options)
-    draft, result = examine(post, replace(options, min_likes=0, unknown_likes="keep")), examine(post, options)
-    lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
-    for sentence in draft.sentences:
-        letter = "c" if sentence.reason == "tags" and not promotion.word_count(sentence.source) else LETTERS.get(sentence.reason, "k")
-        why = f"  <- {sentence.reason}: {console.shorten(_detail(sentence), 80)}" if sentence.reason else ""
-        if sentence.text and sentence.text != sentence.source:
-            why = f"  -> {console.shorten(sentence.text, 200)}"
-        lines.append(f"  {letter} {sentence.score:.2f}  {console.shorten(sentence.source, 200)}{why}")
-    if draft.score:
-        lines.append(f"  caption {draft.score:.2f}, dropped at {draft.options.promotion_threshold:.2f}")
-    ending = f"dropped: {result.reason} ({result.detail})" if result.reason else "kept, unless a duplicate has more likes"
-    return "\n".join([*lines, f"  {ending}"])
 
 
 def _hides_likes(draft: Draft) -> str | None:
@@ -260,10 +224,10 @@ def _remove_promotion(draft: Draft) -> None:
         before = None
         for sentence, score in zip(draft.sentences, scores.sentences):
             sentence.score = score
-            if score >= limit + SENTENCE_MARGIN * (1 - limit) and _WORD.search(sentence.text) and not _belongs_to(before, sentence):
+            if score >= limit + SENTENCE_MARGIN * (1 - limit) and WORD.search(sentence.text) and not _belongs_to(before, sentence):
                 sentence.remove("promotion")
             before = sentence
-    _remove_what_depends(draft)
+    remove_what_depends(draft.sentences)
 
 
 def _belongs_to(before: Sentence | None, sentence: Sentence) -> bool:
@@ -278,34 +242,6 @@ def facts(draft: Draft) -> list[promotion.Facts]:
         promotion.Facts(promotion.word_count(sentence.source), sentence.reason, signs and bool(promotion.sign(sentence.source)))
         for sentence in draft.sentences
     ]
-
-
-def _remove_what_depends(draft: Draft) -> None:
-    """Remove the parts that depend on a removed neighbour: its emoji, and its continuation or introduction on the same line."""
-    removed = True
-    while removed:
-        removed = False
-        for before, after in zip(draft.sentences, draft.sentences[1:]):
-            if bool(before.reason) == bool(after.reason):
-                continue
-            same_line = "\n" not in before.gap
-            if before.reason and (not _WORD.search(after.text) or (same_line and before.reason in _TOOK_TEXT and _depends(after.text))):
-                after.remove(before.reason, before.detail)
-            elif after.reason and same_line and (normalize.ends_open(before.text) or _leads_to(before.text, after.reason)):
-                before.remove(after.reason)
-            else:
-                continue
-            removed = True
-
-
-def _depends(text: str) -> bool:
-    """Return whether a sentence continues the one before it and can't stand alone."""
-    return bool(_REFERS.match(text)) or word_count(text, SHORT + 1) <= SHORT
-
-
-def _leads_to(text: str, reason: str) -> bool:
-    """Return whether ``text`` is a single word before a sentence that was removed for ``reason``: "PS." """
-    return reason in _TOOK_TEXT and bool(_WORD.search(text)) and word_count(text, 2) <= 1
 
 
 def _promotes(draft: Draft) -> str | None:
@@ -380,10 +316,6 @@ RULES = (
     Rule("near-duplicate", "similarity above --near-threshold to a post with more likes"),
 )  # fmt: skip
 SENTENCE_RULES = tuple(rule for rule in RULES if rule.each)
-#: Rules whose removed sentences the next sentence may refer to.
-_TOOK_TEXT = frozenset(("handles", "urls", "emails", "phones", "promotion", "language"))
 _PRIVATE = frozenset(("emails", "urls", "phones", "handles"))
 #: If too little of a caption is left, the reason is the rule that removed most of it.
 _OF_WHAT_IS_LEFT = frozenset(("no-text", "too-few-words"))
-#: The letters in ``explain``, by the rule that removed the sentence: credit, not repairable, other language, plea or pitch; k is kept.
-LETTERS = {"credits": "c", "tags": "h", "emails": "h", "urls": "h", "phones": "h", "handles": "h", "language": "o", "promotion": "p"}

@@ -60,7 +60,7 @@ def test_an_unknown_rule_or_language_is_refused(root: Path) -> None:
     with pytest.raises(UsageError, match="--language english: no such language"):
         cleaner.clean(["rmnp"], CleanOptions(language="english"), Store(root))
     with pytest.raises(UsageError, match="--skip-rule nonsense: no such rule"):
-        rules.explain(_post("A good caption"), CleanOptions(skip_rule=("nonsense",)))
+        cleaner.explain(_post("A good caption"), CleanOptions(skip_rule=("nonsense",)))
 
 
 @settings(max_examples=150, deadline=None)
