@@ -49,15 +49,6 @@ LARGE = 10_000_000
 BYTES_PER_TOKEN = 4
 #: The packages whose version can change the result.
 _PACKAGES = ("emoji", "ftfy", "pycld2", "fasttext-predict")
-#: The option to change when a rule drops everything; any other rule can be skipped.
-_RELAXED: dict[str, dict[str, object]] = {
-    "unknown-likes": {"unknown_likes": "keep"},
-    "too-few-likes": {"min_likes": 0},
-    "language": {"language": "any", "min_language_score": 0.0},
-    "too-few-words": {"min_words": 1},
-    "too-long": {"max_chars": 10_000},
-    "near-duplicate": {"near_threshold": 1.0},
-}
 
 
 def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
@@ -178,13 +169,10 @@ class _Examined:
 
 def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) -> Iterator[_Examined]:
     """Yield the result of the rules for each span of a posts.jsonl, in order; a large file is examined by worker processes (``submit``)."""
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise from_os_error(error, "read", path) from error
+    offsets = superseded(path)
+    size = path.stat().st_size
     if size > LARGE:
         log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
-    offsets = superseded(path)
     starts = range(0, size, SPAN)
     spans = [_Span(path, start, frozenset(offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)])) for start in starts]
     # The first span is examined here: forked processes then share the loaded models.
@@ -335,7 +323,7 @@ def _write(
         for i, result in enumerate(results):
             captions, dropped, cleaning = handles[3 * i : 3 * i + 3]
             checksum = _write_captions(result, islice(verdicts, result.posts), found, captions, dropped)
-            _put_in_order(result)
+            result.put_in_order()
             record = {name: value for name, value in vars(result).items() if name != "examples"} | {"options": chosen, "command": command}
             record |= {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": checksum}
             cleaning.write(json_bytes(record | {"versions": versions(*_PACKAGES), "cleaned_with": tags}))
@@ -367,22 +355,14 @@ def _write_captions(
     return digest.hexdigest()
 
 
-def _put_in_order(result: CleanResult) -> None:
-    """Order the counts: rules as they run, languages by number of posts."""
-    names = rules.rule_names()
-    result.dropped = Counter({name: result.dropped[name] for name in names if name in result.dropped})
-    result.changed = Counter({name: result.changed[name] for name in names if name in result.changed})
-    result.languages = Counter(dict(sorted(result.languages.items(), key=lambda item: (-item[1], item[0]))))
-    result.examples = {name: result.examples[name] for name in result.dropped}
-
-
 def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: Store) -> NothingLeftError:
     """Return the error that names the three biggest reasons; its hint is the command that relaxes the biggest possible one."""
     tags = [result.tag for result in results]
     biggest = sum((Counter(result.dropped) for result in results), Counter()).most_common(3)
     message = f"no caption of tag {'+'.join(tags)!r} is left: " + ", ".join(f"{reason} {count:,}" for reason, count in biggest)
+    relaxed_for = {rule.name: rule.relaxed for rule in rules.RULES}
     for reason, _ in biggest:
         if reason not in ("no-caption", "no-text"):
-            relaxed = replace(options, **_RELAXED.get(reason, {"skip_rule": (*options.skip_rule, reason)}))  # type: ignore[arg-type]
+            relaxed = replace(options, **(relaxed_for[reason] or {"skip_rule": (*options.skip_rule, reason)}))
             return NothingLeftError(message, f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *as_arguments(relaxed))}")
     return NothingLeftError(message, f"pull more posts:  {store.command(SCRIPT, '--tag', *tags)}")

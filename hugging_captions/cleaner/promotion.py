@@ -84,8 +84,9 @@ _REPLACED = (
     (re.compile(r"\d+[ ]?%"), " xxpercent ", "%"),
     (re.compile(r"\d+"), " xxnum ", ""),
 )
-#: Pronouns counted by person.
+#: Words and marks of a sentence whose forms are read.
 MOST_FORMS = 60
+#: Pronouns by person.
 _PRONOUNS = {
     "i": word_set("i i'm i've i'll my me mine"),
     "w": word_set("we our us we're"),
@@ -94,14 +95,9 @@ _PRONOUNS = {
 }
 #: How replaced tokens are shown to the user.
 _SHOWN = {
-    "xxurl": "a link",
-    "xxhandle": "a handle",
-    "xxtag": "a tag",
-    "xxprice": "a price",
-    "xxpercent": "a percentage",
-    "xxnum": "a number",
-}
-_SHOWN |= {"xxstart": "how it begins", "xxend": "how it ends"}
+    "xxurl": "a link", "xxhandle": "a handle", "xxtag": "a tag", "xxprice": "a price", "xxpercent": "a percentage", "xxnum": "a number",
+    "xxstart": "how it begins", "xxend": "how it ends",
+}  # fmt: skip
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _NO_WORDS = re.compile(r"https?://\S+|www\.\S+|[@#][\w.]+")
@@ -231,18 +227,6 @@ class Facts:
     sign: bool  # it contains a certain sign
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """The model's scores of a caption.
-
-    ``sentences`` has the probability of each sentence that it isn't natural text, ``caption`` the probability that the
-    caption doesn't belong in a corpus.
-    """
-
-    sentences: list[float]
-    caption: float
-
-
 class Model:
     """The weights of data/promotion.npz."""
 
@@ -251,12 +235,15 @@ class Model:
         self.bias = arrays["bias"].tolist()
         self.sentence, self.caption = arrays["sentence"].tolist(), arrays["caption"].tolist()
 
-    def scores(self, sentences: Sequence[str], facts: Sequence[Facts]) -> Scores:
-        """Return the scores of a caption and of its original ``sentences``, in order."""
+    def scores(self, sentences: Sequence[str], facts: Sequence[Facts]) -> tuple[list[float], float]:
+        """Return the probability of each of a caption's original ``sentences`` that it isn't natural text, in order.
+
+        The second is the probability that the caption doesn't belong in a corpus.
+        """
         logits = self.logits(features(sentences), len(sentences))
         caption = _dot(caption_features(*logits, facts), self.caption)
         rows = sentence_features(*logits, caption, facts)
-        return Scores([probability(_dot(row, self.sentence)) for row in rows], probability(caption))
+        return [probability(_dot(row, self.sentence)) for row in rows], probability(caption)
 
     def logits(self, found: Features, count: int) -> tuple[list[float], list[float], float]:
         """Return the logits of the words alone: of ``count`` sentences not natural, of each a pitch, and of the caption as a whole."""

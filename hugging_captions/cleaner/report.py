@@ -68,6 +68,14 @@ class CleanResult:
     superseded_lines: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
+    def put_in_order(self) -> None:
+        """Order the counts: rules as they run, languages by number of posts."""
+        names = rules.rule_names()
+        self.dropped = Counter({name: self.dropped[name] for name in names if name in self.dropped})
+        self.changed = Counter({name: self.changed[name] for name in names if name in self.changed})
+        self.languages = Counter(dict(sorted(self.languages.items(), key=lambda item: (-item[1], item[0]))))
+        self.examples = {name: self.examples[name] for name in self.dropped}
+
     def summary(self, verbose: bool = False) -> str:
         """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
         rows: list[tuple[object, ...]] = [("posts", self.posts, "")]

@@ -6,8 +6,9 @@ Pure functions from a post and the options to a draft. Duplicates need all posts
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import console, language
 from ..errors import UsageError
@@ -53,6 +54,7 @@ class Rule:
 
     ``change`` returns the changed caption, before it is split into sentences. ``each`` returns the changed sentence, empty to remove it.
     ``remove`` removes sentences. ``drop`` returns why a post is dropped, or None. The rules with none of these drop duplicates.
+    ``relaxed`` are the options to change if it drops everything; a rule without any can be skipped.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Rule:
     each: Callable[[str, CleanOptions], str] | None = None
     remove: Callable[[Draft], None] | None = None
     drop: Callable[[Draft], str | None] | None = None
+    relaxed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def rule_names() -> list[str]:
@@ -219,10 +222,9 @@ def _remove_promotion(draft: Draft) -> None:
         if fact.sign and sentence.text:
             sentence.remove("promotion", promotion.sign(sentence.source))
     if _is_english(draft):
-        scores = promotion.model().scores([sentence.source for sentence in draft.sentences], found)
-        draft.score = scores.caption
+        scores, draft.score = promotion.model().scores([sentence.source for sentence in draft.sentences], found)
         before = None
-        for sentence, score in zip(draft.sentences, scores.sentences):
+        for sentence, score in zip(draft.sentences, scores):
             sentence.score = score
             if score >= limit + SENTENCE_MARGIN * (1 - limit) and WORD.search(sentence.text) and not _belongs_to(before, sentence):
                 sentence.remove("promotion")
@@ -270,8 +272,8 @@ def _alone(function: Callable[[str], str]) -> Callable[[str, CleanOptions], str]
 
 RULES = (
     Rule("no-caption", "no caption at all", drop=lambda draft: None if draft.text.strip() else ""),
-    Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hides_likes),
-    Rule("too-few-likes", "fewer likes than --min-likes", drop=_has_few_likes),
+    Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hides_likes, relaxed={"unknown_likes": "keep"}),
+    Rule("too-few-likes", "fewer likes than --min-likes", drop=_has_few_likes, relaxed={"min_likes": 0}),
     Rule("encoding", "undo mojibake, HTML entities and <U+...> escapes",
          "Nobody told the owls of the old cafÃ© &amp; bar", "Nobody told the owls of the old café & bar",
          change=normalize.repair_encoding),
@@ -304,16 +306,16 @@ RULES = (
          each=lambda text, options: normalize.without_emoji(text) if options.emoji == "drop" else text),
     Rule("language", "remove sentences in other languages than --language; drop captions in another one or below --min-language-score",
          "The lake is still frozen. El lago todavía está congelado.", "The lake is still frozen.",
-         remove=_remove_foreign, drop=_is_in_another_language),
+         remove=_remove_foreign, drop=_is_in_another_language, relaxed={"language": "any", "min_language_score": 0.0}),
     Rule("promotion", "remove sentences that sell, beg or aren't natural text; drop promotional captions (--promotion-threshold)",
          "I walked home through the fog and it was lovely. Link in bio!", "I walked home through the fog and it was lovely.",
          remove=_remove_promotion, drop=_promotes),
     Rule("no-text", "no letter is left", drop=_has_no_text),
-    Rule("too-few-words", "fewer words than --min-words", drop=_has_few_words),
-    Rule("too-long", "more characters than --max-chars", drop=_is_long),
+    Rule("too-few-words", "fewer words than --min-words", drop=_has_few_words, relaxed={"min_words": 1}),
+    Rule("too-long", "more characters than --max-chars", drop=_is_long, relaxed={"max_chars": 10_000}),
     Rule("exact-duplicate", "the same clean caption as a post with more likes"),
     Rule("folded-duplicate", "the same except for case, punctuation, emoji and tags"),
-    Rule("near-duplicate", "similarity above --near-threshold to a post with more likes"),
+    Rule("near-duplicate", "similarity above --near-threshold to a post with more likes", relaxed={"near_threshold": 1.0}),
 )  # fmt: skip
 SENTENCE_RULES = tuple(rule for rule in RULES if rule.each)
 _PRIVATE = frozenset(("emails", "urls", "phones", "handles"))
