@@ -13,7 +13,7 @@ import gzip
 import math
 import re
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -94,12 +94,8 @@ def detect(text: str) -> tuple[str, float]:
     ``MIN_LETTERS`` letters is ``unknown`` with 0, unless it is plain English; a text that might be English is ``unknown`` with its
     probability. The same text always gives the same result.
     """
-    return _detect(" ".join(_in_pieces(text).lower().split()))
-
-
-@lru_cache(maxsize=256)  # a caption is examined before it is changed and afterwards, often with the same words
-def _detect(bare: str) -> tuple[str, float]:
-    tokens = bare.split()
+    tokens = _in_pieces(text).lower().split()
+    bare = " ".join(tokens)
     if bare.isascii() and len(_ENGLISH.intersection(tokens)) >= ENGLISH_WORDS and _count(tokens, _ENGLISH) >= ENGLISH_SHARE * len(tokens):
         return "en", 1.0
     if not _ENOUGH_LETTERS.search(bare):

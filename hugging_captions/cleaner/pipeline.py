@@ -23,7 +23,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -92,6 +92,7 @@ def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: b
     rules.refuse_unknown(options)
     if not after_pull:
         _refuse_missing(tags, store)
+    names = ", ".join(name for name in rules.rule_names() if name not in options.skip_rule)
     facts = []
     for tag in tags:
         size = store.posts(tag).stat().st_size if store.posts(tag).exists() else 0
@@ -100,9 +101,7 @@ def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: b
         paths += [store.cleaning_page(tag), store.cleaning_picture(tag)] if report else []
         verb = "replace" if paths[0].exists() else "write"
         facts.append((verb, f"{console.short_path(paths[0], 55)}, {', '.join(path.name for path in paths[1:])}"))
-    return console.rows(
-        "would clean by these rules: " + ", ".join(name for name in rules.rule_names() if name not in options.skip_rule), facts
-    )
+    return console.rows(f"would clean by these rules: {names}", facts)
 
 
 def _refuse_missing(tags: Sequence[str], store: Store) -> None:
@@ -178,10 +177,8 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
     # The first span is examined here: forked processes then share the loaded models.
     here = 1 if submit and len(spans) >= WORTH_PROCESSES else len(spans)
     with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
-        for span in spans[:here]:
-            yield _examine(span, options)
-            bar.update(min(SPAN, size - span.start))
-        for examined in _in_processes(spans[here:], options, submit) if submit else ():
+        first = (_examine(span, options) for span in spans[:here])
+        for examined in chain(first, _in_processes(spans[here:], options, submit) if submit else ()):
             yield examined
             bar.update(min(SPAN, size - bar.n))
 
@@ -215,10 +212,9 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
         try:
             yield lambda span: executor.submit(_examine_to_file, Path(folder), options, span)
         except BrokenProcessPool as error:
-            arguments = as_arguments(replace(options, workers=1))
             raise ResourceError(
                 f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
-                f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *arguments)}",
+                f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *as_arguments(replace(options, workers=1)))}",
             ) from error
         finally:
             with _signals_blocked():  # a second Ctrl-C must not leave the workers waiting

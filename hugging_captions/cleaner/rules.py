@@ -42,7 +42,6 @@ class Draft:
     sentences: list[Sentence] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     language: str = ""
-    language_score: float = 0.0
     score: float = 0.0
     reason: str = ""
     detail: str = ""
@@ -187,7 +186,8 @@ def _has_few_likes(draft: Draft) -> str | None:
 
 
 def _is_english(draft: Draft) -> bool:
-    return draft.options.language == "en" or (draft.options.language == "any" and language.detect(draft.text)[0] == "en")
+    wanted = draft.options.language
+    return wanted == "en" or (wanted == "any" and (draft.language or language.detect(draft.text)[0]) == "en")
 
 
 def _remove_foreign(draft: Draft) -> None:
@@ -204,12 +204,10 @@ def _is_in_another_language(draft: Draft) -> str | None:
     if _has_no_text(draft) is not None:
         draft.language = next((sentence.detail for sentence in draft.sentences if sentence.reason == "language"), "")
         return None
-    draft.language, draft.language_score = language.detect(draft.text)
-    if options.language == "any":
+    draft.language, score = language.detect(draft.text)
+    if options.language == "any" or (draft.language == options.language and score >= options.min_language_score):
         return None
-    if draft.language != options.language or draft.language_score < options.min_language_score:
-        return f"{draft.language} {draft.language_score:.2f}"
-    return None
+    return f"{draft.language} {score:.2f}"
 
 
 def _remove_promotion(draft: Draft) -> None:
