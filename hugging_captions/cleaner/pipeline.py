@@ -23,9 +23,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import orjson
 
@@ -43,8 +44,6 @@ log = logging.getLogger(__name__)
 SPAN, WORTH_PROCESSES = 1 << 15, 16
 #: Spans per process that are examined or wait to be written, which limits memory.
 IN_FLIGHT = 8
-#: Bytes of a posts.jsonl (about 20,000 posts) from which on its size is logged.
-LARGE = 10_000_000
 #: Bytes of English in a GPT-2 token, for the rough count of tokens.
 BYTES_PER_TOKEN = 4
 #: The packages whose version can change the result.
@@ -77,9 +76,8 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
                     verdicts.write(examined.verdicts)
                     survivors.extend(examined.survivors)
                 _report_damaged(result, store)
-        found = duplicates.find(survivors, options)
         verdicts.seek(0)
-        _write(results, verdicts, found, options, store)
+        _write(results, verdicts, duplicates.find(survivors, options), options, store)
     return results
 
 
@@ -137,15 +135,8 @@ def _report_damaged(result: CleanResult, store: Store) -> None:
 
 # -- the rules, in worker processes
 
-_Submit = Callable[["_Span"], "Future[Path]"]
-
-
-class _Span(NamedTuple):
-    """The lines that begin in the ``SPAN`` bytes from ``start``; a later line replaces those at the offsets ``superseded``."""
-
-    path: Path
-    start: int
-    superseded: frozenset[int]
+_Job = Callable[[], "_Examined"]
+_Submit = Callable[[_Job], "Future[Path]"]
 
 
 @dataclass(slots=True)
@@ -153,8 +144,7 @@ class _Examined:
     """The result of the rules for a span of a posts.jsonl.
 
     ``superseded`` counts the lines that a later one replaces. ``damaged`` are the lines without a post, by number in the
-    span and reason; ``verdicts`` are JSON lists ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and
-    ``languages`` count posts.
+    span and reason; ``verdicts`` are JSON lists ``[shortcode, text, reason, detail, caption]``, one a line.
     """
 
     superseded: int
@@ -170,25 +160,26 @@ def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) ->
     """Yield the result of the rules for each span of a posts.jsonl, in order; a large file is examined by worker processes (``submit``)."""
     offsets = superseded(path)
     size = path.stat().st_size
-    if size > LARGE:
+    if size > 10_000_000:  # about 20,000 posts
         log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
-    starts = range(0, size, SPAN)
-    spans = [_Span(path, start, frozenset(offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)])) for start in starts]
+    jobs: list[_Job] = []
+    for start in range(0, size, SPAN):
+        replaced = offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)]
+        jobs.append(partial(_examine, path, start, frozenset(replaced), options))
     # The first span is examined here: forked processes then share the loaded models.
-    here = 1 if submit and len(spans) >= WORTH_PROCESSES else len(spans)
+    here = 1 if submit and len(jobs) >= WORTH_PROCESSES else len(jobs)
     with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
-        first = (_examine(span, options) for span in spans[:here])
-        for examined in chain(first, _in_processes(spans[here:], options, submit) if submit else ()):
+        for examined in chain((job() for job in jobs[:here]), _in_processes(jobs[here:], options, submit) if submit else ()):
             yield examined
             bar.update(min(SPAN, size - bar.n))
 
 
-def _in_processes(spans: Sequence[_Span], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
-    rest, waiting = iter(spans), deque[Future[Path]]()
+def _in_processes(jobs: Iterable[_Job], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
+    rest, waiting = iter(jobs), deque[Future[Path]]()
     while True:
-        for span in islice(rest, IN_FLIGHT * _workers(options) - len(waiting)):
+        for job in islice(rest, IN_FLIGHT * _workers(options) - len(waiting)):
             with _signals_blocked():
-                waiting.append(submit(span))
+                waiting.append(submit(job))
         if not waiting:
             return
         result = waiting.popleft().result()
@@ -202,7 +193,7 @@ def _workers(options: CleanOptions) -> int:
 
 @contextmanager
 def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iterator[_Submit | None]:
-    """Yield a function that has a span examined by one of ``options.workers`` processes (None for one); report a killed process."""
+    """Yield a function that has a job done by one of ``options.workers`` processes (None for one); report a killed process."""
     if _workers(options) == 1:
         yield None
         return
@@ -210,7 +201,8 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
     with tempfile.TemporaryDirectory() as folder:
         executor = ProcessPoolExecutor(_workers(options), context, initializer=_start_worker)
         try:
-            yield lambda span: executor.submit(_examine_to_file, Path(folder), options, span)
+            numbers = count()
+            yield lambda job: executor.submit(_write_result, job, Path(folder) / str(next(numbers)))
         except BrokenProcessPool as error:
             raise ResourceError(
                 f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
@@ -221,14 +213,13 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
                 executor.shutdown(cancel_futures=True)
 
 
-def _examine_to_file(folder: Path, options: CleanOptions, span: _Span) -> Path:
-    """Examine a span in a worker; return the file of the pickled result.
+def _write_result(job: _Job, path: Path) -> Path:
+    """Do ``job`` in a worker, write its pickled result and return ``path``.
 
     The executor's pipe gets only short messages: it would wait forever for the rest of a long one if the sender is killed.
     """
-    result = folder / str(span.start)
-    result.write_bytes(pickle.dumps(_examine(span, options)))
-    return result
+    path.write_bytes(pickle.dumps(job()))
+    return path
 
 
 @contextmanager
@@ -265,11 +256,14 @@ def _start_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _examine(span: _Span, options: CleanOptions) -> _Examined:
-    """Return the result of the rules for the lines of ``span``."""
-    examined = _Examined(len(span.superseded))
-    for number, (place, line) in enumerate(_lines(span.path, span.start), start=1):
-        if place in span.superseded:
+def _examine(path: Path, start: int, replaced: frozenset[int], options: CleanOptions) -> _Examined:
+    """Return the result of the rules for the lines that begin in the ``SPAN`` bytes from ``start``.
+
+    A later line replaces those at the offsets ``replaced``.
+    """
+    examined = _Examined(len(replaced))
+    for number, (place, line) in enumerate(_lines(path, start), start=1):
+        if place in replaced:
             continue
         try:
             post = parse_post(line)
@@ -354,7 +348,7 @@ def _write_captions(
 def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: Store) -> NothingLeftError:
     """Return the error that names the three biggest reasons; its hint is the command that relaxes the biggest possible one."""
     tags = [result.tag for result in results]
-    biggest = sum((Counter(result.dropped) for result in results), Counter()).most_common(3)
+    biggest = sum((result.dropped for result in results), Counter()).most_common(3)
     message = f"no caption of tag {'+'.join(tags)!r} is left: " + ", ".join(f"{reason} {count:,}" for reason, count in biggest)
     relaxed_for = {rule.name: rule.relaxed for rule in rules.RULES}
     for reason, _ in biggest:
