@@ -132,14 +132,10 @@ def find(survivors: Survivors, options: CleanOptions) -> Iterator[tuple[str, str
 
 
 def near(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int, int]:
-    """Return for each near duplicate the caption that stays instead.
+    """Return for each near duplicate, above the Jaccard similarity ``threshold``, the caption that stays instead.
 
-    Args:
-        sets: the shingles of each caption.
-        order: the captions to compare, best first; one is dropped for a better one, never the reverse.
-        threshold: a pair is near above this Jaccard similarity.
-
-    Each is dropped for the first caption that stays and is near it, so no two that stay are near each other.
+    ``order`` has the captions to compare, best first. Each is dropped for the first caption that stays and is near it, so no two
+    that stay are near each other.
     """
     if len(order) > MANY:
         log.info("looking for near duplicates among %s captions", f"{len(order):,}")

@@ -19,8 +19,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -40,12 +39,9 @@ from .report import SCRIPT, CleanResult
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth worker processes.
-SPAN, WORTH_PROCESSES = 1 << 15, 16
-#: Spans per process that are examined or wait to be written, which limits memory.
-IN_FLIGHT = 8
-#: Bytes of English in a GPT-2 token, for the rough count of tokens.
-BYTES_PER_TOKEN = 4
+#: Bytes of a posts.jsonl that a process examines at a time, how many such spans are worth worker processes, and how many per process
+#: are examined or wait to be written, which limits memory.
+SPAN, WORTH_PROCESSES, IN_FLIGHT = 1 << 15, 16, 8
 #: The packages whose version can change the result.
 _PACKAGES = ("emoji", "ftfy", "pycld2", "fasttext-predict")
 
@@ -133,8 +129,6 @@ def _report_damaged(result: CleanResult, store: Store) -> None:
         )
 
 
-# -- the rules, in worker processes
-
 _Job = Callable[[], "_Examined"]
 _Submit = Callable[[_Job], "Future[Path]"]
 
@@ -203,7 +197,7 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
         try:
             numbers = count()
             yield lambda job: executor.submit(_write_result, job, Path(folder) / str(next(numbers)))
-        except BrokenProcessPool as error:
+        except BrokenExecutor as error:
             raise ResourceError(
                 f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
                 f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *as_arguments(replace(options, workers=1)))}",
@@ -297,9 +291,6 @@ def _lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
         raise from_os_error(error, "read", path) from error
 
 
-# -- the files
-
-
 def _write(
     results: Sequence[CleanResult], verdicts: IO[bytes], found: Iterator[tuple[str, str]], options: CleanOptions, store: Store
 ) -> None:
@@ -338,7 +329,7 @@ def _write_captions(
             dropped.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         else:
             result.kept += 1
-            result.tokens += len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 2
+            result.tokens += len(text.encode("utf-8", "replace")) // 4 + 2  # about four bytes a token, and the two signals
             caption = (escape_caption(text) + "\n").encode()
             digest.update(caption)
             captions.write(caption)

@@ -225,10 +225,7 @@ class Model:
         self.sentence, self.caption = arrays["sentence"].tolist(), arrays["caption"].tolist()
 
     def scores(self, sentences: Sequence[str], facts: Sequence[Facts]) -> tuple[list[float], float]:
-        """Return the probability of each of a caption's original ``sentences`` that it isn't natural text, in order.
-
-        The second is the probability that the caption doesn't belong in a corpus.
-        """
+        """Return the probability of each sentence that it isn't natural text, and of the caption that it doesn't belong in a corpus."""
         logits = self.logits(features(sentences), len(sentences))
         caption = _dot(caption_features(*logits, facts), self.caption)
         rows = sentence_features(*logits, caption, facts)

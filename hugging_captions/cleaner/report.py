@@ -249,7 +249,8 @@ def _draw(result: CleanResult, words: Sequence[int]) -> bytes:
     waterfall, lengths, languages = figure.subplots(1, 3, width_ratios=(3, 2, 2))
     figure.suptitle(f"#{result.tag}: {result.posts:,} posts, {result.kept:,} captions kept")
     _draw_waterfall(waterfall, result)
-    _draw_lengths(lengths, words)
+    lengths.hist([min(count, MOST_WORDS) for count in words], bins=range(0, MOST_WORDS + 5, 4), color="tab:green")
+    lengths.set(xlabel=f"words in a kept caption\n(last bar: {MOST_WORDS} and more)", ylabel="captions")
     _draw_languages(languages, result.languages)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
@@ -268,12 +269,6 @@ def _draw_waterfall(axes: Axes, result: CleanResult) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("posts")
-
-
-def _draw_lengths(axes: Axes, words: Sequence[int]) -> None:
-    axes.hist([min(count, MOST_WORDS) for count in words], bins=range(0, MOST_WORDS + 5, 4), color="tab:green")
-    axes.set_xlabel(f"words in a kept caption\n(last bar: {MOST_WORDS} and more)")
-    axes.set_ylabel("captions")
 
 
 def _commonest(languages: Mapping[str, int]) -> dict[str, int]:
