@@ -13,7 +13,7 @@ import gzip
 import math
 import re
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -42,8 +42,8 @@ SURE_OF_SECOND, HALF_SURE = 0.6, 0.4
 #: A part with fewer words, or fewer lower-case words, is a name: "Lago di Sorapis".
 FEWEST_FOREIGN, SMALL_IN_FOREIGN = 4, 2
 #: A part with this many letters makes a caption bilingual if both detectors find another language. A longer part does if one of them does
-#: and this many of its words are in lower case, or all are in capitals (names have no language). So do more letters of another script.
-LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS, FOREIGN = 8, 13, 3, 1
+#: and this many of its words are in lower case, or all are in capitals (names have no language).
+LEAST_OF_SECOND, MIN_LETTERS_OF_SECOND, SMALL_WORDS = 8, 13, 3
 
 #: Words of English that are rare in other languages of the Latin script: not "love", "like", "good", which many have borrowed.
 _ENGLISH = word_set(
@@ -94,12 +94,8 @@ def detect(text: str) -> tuple[str, float]:
     ``MIN_LETTERS`` letters is ``unknown`` with 0, unless it is plain English; a text that might be English is ``unknown`` with its
     probability. The same text always gives the same result.
     """
-    return _detect(" ".join(words_of(text)))
-
-
-@lru_cache(maxsize=256)  # a caption is examined before it is changed and afterwards, often with the same words
-def _detect(bare: str) -> tuple[str, float]:
-    tokens = bare.split()
+    tokens = _in_pieces(text).lower().split()
+    bare = " ".join(tokens)
     if bare.isascii() and len(_ENGLISH.intersection(tokens)) >= ENGLISH_WORDS and _count(tokens, _ENGLISH) >= ENGLISH_SHARE * len(tokens):
         return "en", 1.0
     if not _ENOUGH_LETTERS.search(bare):
@@ -125,11 +121,8 @@ def _is_common(tokens: Sequence[str], probability: float = 1.0) -> bool:
 @cache
 def _common_words() -> frozenset[str]:
     limit = math.log(COMMONEST * math.log(len(word_costs())))
-    return frozenset(word for word, cost in word_costs().items() if cost <= limit and len(word) > 1) - _NOT_ENGLISH - {
-        "http",
-        "https",
-        "com",
-    } | {"a", "i"}
+    common = {word for word, cost in word_costs().items() if cost <= limit and len(word) > 1}
+    return frozenset(common - _NOT_ENGLISH - {"http", "https", "com"} | {"a", "i"})
 
 
 @cache
@@ -137,11 +130,6 @@ def word_costs() -> dict[str, float]:
     """Return the negative log-likelihood of each of 126,000 English words, by Zipf's law from its rank."""
     ranked = gzip.decompress(data_file("wordninja_words.txt.gz").read_bytes()).decode().split()
     return dict(zip(ranked, np.log(np.arange(1, len(ranked) + 1) * math.log(len(ranked))).tolist()))
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of ``text`` that language detection uses, in lower case."""
-    return _in_pieces(text).lower().split()
 
 
 def refuse_unknown(code: str, flag: str) -> None:

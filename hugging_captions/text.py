@@ -112,11 +112,6 @@ def hash64(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
-def holds_handle(text: str) -> bool:
-    """Return whether ``text`` contains a handle."""
-    return "@" in text and bool(_HANDLE_ALONE.search(text))
-
-
 def is_phone(text: str) -> bool:
     """Return whether a run of digits and marks has the 7 to 15 digits of a phone number (E.164) and isn't a date or an amount."""
     digits = re.sub(r"\D", "", text)
@@ -127,4 +122,5 @@ def is_phone(text: str) -> bool:
 
 def holds_private_data(text: str) -> bool:
     """Return whether ``text`` contains a handle, a URL, an e-mail address or a phone number."""
-    return bool(holds_handle(text) or URL.search(text) or EMAIL.search(text) or any(map(is_phone, PHONE.findall(text))))
+    holds_handle = "@" in text and _HANDLE_ALONE.search(text)
+    return bool(holds_handle or URL.search(text) or EMAIL.search(text) or any(map(is_phone, PHONE.findall(text))))

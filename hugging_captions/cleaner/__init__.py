@@ -7,7 +7,6 @@ changed captions. ``forget`` removes posts from posts.jsonl as well.
 
 from .forget import forget
 from .pipeline import clean, plan
-from .report import report, review
-from .rules import explain
+from .report import explain, report, review
 
 __all__ = ["clean", "explain", "forget", "plan", "report", "review"]

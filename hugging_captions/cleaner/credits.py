@@ -92,7 +92,6 @@ _ROLE_OF = re.compile(
     """,
     re.VERBOSE,
 )
-_ROLES = ("hotograph", "Direct", "Styl", "Design", "ake", "MUA", "Hair", "Model", "Assist", "Produc", "Retouch", "Cast")
 _ROLE = re.compile(
     r"\b(?:Photograph(?:er|y)|Director|Stylist|Styl(?:ing|ed)|Designer|Make-?[Uu]p|MUA|Hair|Model|Assistant|Producer|Retouch\w*|Casting)\b"
 )
@@ -147,11 +146,7 @@ def without_credits(text: str) -> str:
         marked = _BRACKETED.sub("", marked)
     for find, maybe in ((_AT_START.match, _MAYBE_HANDLE), (_NAMED.search, _MAYBE_NAMED)):
         if maybe.search(marked) and (match := find(marked)) and match[0].strip():
-            rest = (
-                marked[match.end() :].strip()
-                if match.start() == 0
-                else f"{marked[: match.start()].rstrip()} {marked[match.end() :]}".strip()
-            )
+            rest = f"{marked[: match.start()].rstrip()} {marked[match.end() :]}".strip()
             if len(_WORD.findall(TAG_OR_HANDLE.sub("", rest))) < _FEWEST:
                 return ""
             if match.start() > 0 or _BEGINS.match(rest):
@@ -166,7 +161,7 @@ def without_credits(text: str) -> str:
 def _is_list(text: str) -> bool:
     if (len(text) < _LONGEST_LABEL or _MAYBE_LABEL.search(text)) and _LABELLED.match(text):
         return True
-    if _TAKEN_WITH.match(text) or _ROLE_OF.match(text) or (any(map(text.__contains__, _ROLES)) and len(set(_ROLE.findall(text))) >= 3):
+    if _TAKEN_WITH.match(text) or _ROLE_OF.match(text) or len(set(_ROLE.findall(text))) >= 3:
         return True
     gear = list(_GEAR.finditer(text)) if _MAYBE_GEAR.search(text) else []
     small = len(_SMALL_WORD.findall(text)) if gear else 0

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import console
 from ..options import CleanOptions
-from ..text import hash64
+from ..text import fold, hash64
 
 log = logging.getLogger(__name__)
 
@@ -88,13 +88,14 @@ class Survivors:
     def __len__(self) -> int:
         return len(self.shortcodes)
 
-    def append(self, shortcode: str, likes: int, text: str, folded: str, shingles: np.ndarray) -> None:
-        """Add one post."""
+    def append(self, shortcode: str, likes: int | None, text: str) -> None:
+        """Add one post, with its clean text."""
+        folded = fold(text) or text
         self.shortcodes.append(shortcode)
-        self.likes.append(likes)
+        self.likes.append(-1 if likes is None else likes)
         self.exact.append(hash64(text))
         self.folded.append(hash64(folded))
-        self.shingles.append(shingles)
+        self.shingles.append(shingles(folded))
 
     def extend(self, other: Survivors) -> None:
         """Append other posts."""
@@ -131,14 +132,10 @@ def find(survivors: Survivors, options: CleanOptions) -> Iterator[tuple[str, str
 
 
 def near(sets: ShingleSets, order: Sequence[int], threshold: float) -> dict[int, int]:
-    """Return for each near duplicate the caption that stays instead.
+    """Return for each near duplicate, above the Jaccard similarity ``threshold``, the caption that stays instead.
 
-    Args:
-        sets: the shingles of each caption.
-        order: the captions to compare, best first; one is dropped for a better one, never the reverse.
-        threshold: a pair is near above this Jaccard similarity.
-
-    Each is dropped for the first caption that stays and is near it, so no two that stay are near each other.
+    ``order`` has the captions to compare, best first. Each is dropped for the first caption that stays and is near it, so no two
+    that stay are near each other.
     """
     if len(order) > MANY:
         log.info("looking for near duplicates among %s captions", f"{len(order):,}")

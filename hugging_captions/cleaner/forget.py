@@ -71,7 +71,8 @@ def forget(given: Sequence[str], tags: Sequence[str], store: Store) -> ForgetRes
                 index.unlink(missing_ok=True)
         pages = _remove_pages(tags, sorted(written), store)
     missing = tuple(code for code in shortcodes if not any(code in codes for codes in found.values()))
-    return ForgetResult({tag: len(codes) for tag, codes in found.items()}, pages, tuple(_models_trained_on(tags, store)), missing)
+    models = tuple(folder for folder in store.model_folders() if _is_of(folder, tags))  # unfinished trainings as well
+    return ForgetResult({tag: len(codes) for tag, codes in found.items()}, pages, models, missing)
 
 
 def _read_shortcodes(given: Sequence[str]) -> tuple[str, ...]:
@@ -164,11 +165,6 @@ def _remove_pages(tags: Sequence[str], cleaned: Sequence[str], store: Store) -> 
     for path in found:
         path.unlink()
     return tuple(found)
-
-
-def _models_trained_on(tags: Sequence[str], store: Store) -> list[Path]:
-    """Return the folders below trained_models of models of ``tags``, including unfinished trainings."""
-    return [folder for folder in store.model_folders() if _is_of(folder, tags)]
 
 
 def _is_of(result: Path, tags: Sequence[str]) -> bool:

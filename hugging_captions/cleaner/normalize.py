@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
 
 from ..text import EMOJI, word_set
 
@@ -169,14 +168,19 @@ def close_gap(text: str) -> str:
 
 def leads_on(text: str) -> bool:
     """Return whether a sentence can't end after ``text``, so that the word removed after it was part of it."""
-    bare = _BEHIND.sub("", text)
+    bare = without_end(text)
     last = last_word(bare)
     return last in LEADS_ON or last.endswith(("'s", "’s", ":")) or bool(_PRAISE.search(bare))
 
 
 def needs_more(text: str) -> bool:
     """Return whether a sentence certainly can't end after ``text``."""
-    return leads_on(text) and last_word(_BEHIND.sub("", text)) not in _MAY_END
+    return leads_on(text) and last_word(without_end(text)) not in _MAY_END
+
+
+def without_end(text: str) -> str:
+    """Return ``text`` without the spaces, emoji and dashes at its end."""
+    return _BEHIND.sub("", text)
 
 
 def last_word(text: str) -> str:
@@ -193,13 +197,9 @@ def without_lone_halves(before: str, after: str) -> str:
             lone = after.count(opening) != after.count(closing) and before.count(opening) == before.count(closing)
         if lone:
             opened = opening == closing or after.count(opening) > after.count(closing)
-            after = (_half(opening, "(?<!\\S)", "") if opened else _half(closing, "", "(?!\\w)")).sub("", after, count=1)
+            half = rf"(?<!\S){re.escape(opening)}" if opened else rf"{re.escape(closing)}(?!\w)"
+            after = re.sub(rf"(?<![:;=-]){half}", "", after, count=1)
     return after
-
-
-@cache
-def _half(mark: str, before: str, after: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![:;=-]){before}{re.escape(mark)}{after}")
 
 
 def ends_open(text: str) -> bool:

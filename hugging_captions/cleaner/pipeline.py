@@ -19,13 +19,13 @@ import threading
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import orjson
 
@@ -35,72 +35,15 @@ from ..options import CleanOptions, as_arguments, as_json
 from ..posts import parse_post, superseded
 from ..storage import Store, atomic_writes, escape_caption, json_bytes, sha256
 from . import duplicates, rules
+from .report import SCRIPT, CleanResult
 
 log = logging.getLogger(__name__)
 
-SCRIPT = "pull_and_clean.py"
-#: Bytes of a posts.jsonl that a process examines at a time, and how many such spans are worth worker processes.
-SPAN, WORTH_PROCESSES = 1 << 15, 16
-#: Spans per process that are examined or wait to be written, which limits memory.
-IN_FLIGHT = 8
-#: Bytes of a posts.jsonl (about 20,000 posts) from which on its size is logged.
-LARGE = 10_000_000
-#: Bytes of English in a GPT-2 token, for the rough count of tokens.
-BYTES_PER_TOKEN = 4
+#: Bytes of a posts.jsonl that a process examines at a time, how many such spans are worth worker processes, and how many per process
+#: are examined or wait to be written, which limits memory.
+SPAN, WORTH_PROCESSES, IN_FLIGHT = 1 << 15, 16, 8
 #: The packages whose version can change the result.
 _PACKAGES = ("emoji", "ftfy", "pycld2", "fasttext-predict")
-#: The option to change when a rule drops everything; any other rule can be skipped.
-_RELAXED: dict[str, dict[str, object]] = {
-    "unknown-likes": {"unknown_likes": "keep"},
-    "too-few-likes": {"min_likes": 0},
-    "language": {"language": "any", "min_language_score": 0.0},
-    "too-few-words": {"min_words": 1},
-    "too-long": {"max_chars": 10_000},
-    "near-duplicate": {"near_threshold": 1.0},
-}
-
-
-@dataclass
-class CleanResult:
-    """The counts of one tag's cleaning; ``kept + sum(dropped.values()) == posts`` always holds.
-
-    ``dropped`` and ``changed`` count posts by rule, ``languages`` the posts whose language was detected;
-    ``examples`` are the first three captions that each rule dropped.
-    """
-
-    tag: str
-    posts: int = 0
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=Counter)
-    changed: dict[str, int] = field(default_factory=Counter)
-    languages: dict[str, int] = field(default_factory=Counter)
-    tokens: int = 0
-    damaged_lines: int = 0
-    superseded_lines: int = 0
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    def summary(self, verbose: bool = False) -> str:
-        """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
-        rows: list[tuple[object, ...]] = [("posts", self.posts, "")]
-        rows += [(f"  {reason}", count, share(count, self.posts)) for reason, count in self.dropped.items()]
-        rows.append(("kept", self.kept, share(self.kept, self.posts)))
-        evaluated = sum(self.languages.values())
-        languages = ", ".join(f"{code} {share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
-        changed = ", ".join(f"{name} {count:,}" for name, count in self.changed.items())
-        lines = [
-            console.table(rows, (f"#{console.shorten(self.tag, 40)}", "posts", "of posts")),
-            console.wrap(f"posts changed by rule: {changed or 'none'}"),
-            console.wrap(f"languages of {console.count(evaluated, 'evaluated caption')}: {languages or 'none'}"),
-            f"about {console.count(self.tokens, 'token')} to train on",
-        ]
-        for reason, texts in self.examples.items() if verbose else ():
-            lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
-        return "\n".join(lines)
-
-
-def share(count: int, of: int) -> str:
-    """Return ``count`` as a percentage of ``of``."""
-    return f"{count / max(1, of):.1%}"
 
 
 def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[CleanResult]:
@@ -129,18 +72,13 @@ def clean(tags: Sequence[str], options: CleanOptions, store: Store) -> list[Clea
                     verdicts.write(examined.verdicts)
                     survivors.extend(examined.survivors)
                 _report_damaged(result, store)
-        found = duplicates.find(survivors, options)
         verdicts.seek(0)
-        _write(results, verdicts, found, options, store)
+        _write(results, verdicts, duplicates.find(survivors, options), options, store)
     return results
 
 
 def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: bool, report: bool) -> str:
-    """Return what ``clean`` would do with the stored posts, for stdout.
-
-    Args:
-        after_pull: whether the same command adds posts first.
-        report: whether it also writes the report.
+    """Return what ``clean``, and ``report`` if wanted, would do with the stored posts, and with more of them ``after_pull``.
 
     Raises:
         InputError, UsageError: as ``clean``.
@@ -148,6 +86,7 @@ def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: b
     rules.refuse_unknown(options)
     if not after_pull:
         _refuse_missing(tags, store)
+    names = ", ".join(name for name in rules.rule_names() if name not in options.skip_rule)
     facts = []
     for tag in tags:
         size = store.posts(tag).stat().st_size if store.posts(tag).exists() else 0
@@ -156,9 +95,7 @@ def plan(tags: Sequence[str], options: CleanOptions, store: Store, after_pull: b
         paths += [store.cleaning_page(tag), store.cleaning_picture(tag)] if report else []
         verb = "replace" if paths[0].exists() else "write"
         facts.append((verb, f"{console.short_path(paths[0], 55)}, {', '.join(path.name for path in paths[1:])}"))
-    return console.rows(
-        "would clean by these rules: " + ", ".join(name for name in rules.rule_names() if name not in options.skip_rule), facts
-    )
+    return console.rows(f"would clean by these rules: {names}", facts)
 
 
 def _refuse_missing(tags: Sequence[str], store: Store) -> None:
@@ -178,9 +115,8 @@ def _count(examined: _Examined, result: CleanResult) -> None:
     result.posts += examined.posts
     result.damaged_lines += len(examined.damaged)
     result.superseded_lines += examined.superseded
-    for total, counts in ((result.changed, examined.changed), (result.languages, examined.languages)):
-        for name, count in counts.items():
-            total[name] += count
+    result.changed.update(examined.changed)
+    result.languages.update(examined.languages)
 
 
 def _report_damaged(result: CleanResult, store: Store) -> None:
@@ -193,17 +129,8 @@ def _report_damaged(result: CleanResult, store: Store) -> None:
         )
 
 
-# -- the rules, in worker processes
-
-_Submit = Callable[["_Span"], "Future[Path]"]
-
-
-class _Span(NamedTuple):
-    """The lines that begin in the ``SPAN`` bytes from ``start``; a later line replaces those at the offsets ``superseded``."""
-
-    path: Path
-    start: int
-    superseded: frozenset[int]
+_Job = Callable[[], "_Examined"]
+_Submit = Callable[[_Job], "Future[Path]"]
 
 
 @dataclass(slots=True)
@@ -211,54 +138,47 @@ class _Examined:
     """The result of the rules for a span of a posts.jsonl.
 
     ``superseded`` counts the lines that a later one replaces. ``damaged`` are the lines without a post, by number in the
-    span and reason; ``verdicts`` are JSON lists ``[shortcode, text, reason, detail, caption]``, one a line; ``changed`` and
-    ``languages`` count posts.
+    span and reason; ``verdicts`` are JSON lists ``[shortcode, text, reason, detail, caption]``, one a line.
     """
 
-    posts: int
     superseded: int
-    damaged: list[tuple[int, str]]
-    verdicts: bytes
-    changed: Counter[str]
-    languages: Counter[str]
-    survivors: duplicates.Survivors
+    posts: int = 0
+    damaged: list[tuple[int, str]] = field(default_factory=list)
+    verdicts: bytearray = field(default_factory=bytearray)
+    changed: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    survivors: duplicates.Survivors = field(default_factory=duplicates.Survivors)
 
 
 def _examine_posts(path: Path, options: CleanOptions, submit: _Submit | None) -> Iterator[_Examined]:
     """Yield the result of the rules for each span of a posts.jsonl, in order; a large file is examined by worker processes (``submit``)."""
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise from_os_error(error, "read", path) from error
-    if size > LARGE:
+    offsets = superseded(path)
+    size = path.stat().st_size
+    if size > 10_000_000:  # about 20,000 posts
         log.info("cleaning %s: %d MB of posts", path, size // 1_000_000)
-    spans = _spans(path, size)
+    jobs: list[_Job] = []
+    for start in range(0, size, SPAN):
+        replaced = offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)]
+        jobs.append(partial(_examine, path, start, frozenset(replaced), options))
     # The first span is examined here: forked processes then share the loaded models.
-    here = 1 if submit and len(spans) >= WORTH_PROCESSES else len(spans)
+    here = 1 if submit and len(jobs) >= WORTH_PROCESSES else len(jobs)
     with console.progress(total=size, unit="B", label=f"cleaning #{path.parent.name}") as bar:
-        for span in spans[:here]:
-            yield _examine(span, options)
-            bar.update(min(SPAN, size - span.start))
-        for examined in _in_processes(spans[here:], options, submit) if submit else ():
+        for examined in chain((job() for job in jobs[:here]), _in_processes(jobs[here:], options, submit) if submit else ()):
             yield examined
             bar.update(min(SPAN, size - bar.n))
 
 
-def _spans(path: Path, size: int) -> list[_Span]:
-    offsets = superseded(path)
-    starts = range(0, size, SPAN)
-    return [_Span(path, start, frozenset(offsets[bisect_left(offsets, start) : bisect_left(offsets, start + SPAN)])) for start in starts]
-
-
-def _in_processes(spans: Sequence[_Span], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
-    waiting: deque[Future[Path]] = deque()
-    for span in spans:
-        with _signals_blocked():
-            waiting.append(submit(span))
-        if len(waiting) == IN_FLIGHT * _workers(options):
-            yield _unpickled(waiting.popleft().result())
-    while waiting:
-        yield _unpickled(waiting.popleft().result())
+def _in_processes(jobs: Iterable[_Job], options: CleanOptions, submit: _Submit) -> Iterator[_Examined]:
+    rest, waiting = iter(jobs), deque[Future[Path]]()
+    while True:
+        for job in islice(rest, IN_FLIGHT * _workers(options) - len(waiting)):
+            with _signals_blocked():
+                waiting.append(submit(job))
+        if not waiting:
+            return
+        result = waiting.popleft().result()
+        yield pickle.loads(result.read_bytes())
+        result.unlink()
 
 
 def _workers(options: CleanOptions) -> int:
@@ -267,7 +187,7 @@ def _workers(options: CleanOptions) -> int:
 
 @contextmanager
 def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iterator[_Submit | None]:
-    """Yield a function that has a span examined by one of ``options.workers`` processes (None for one); report a killed process."""
+    """Yield a function that has a job done by one of ``options.workers`` processes (None for one); report a killed process."""
     if _workers(options) == 1:
         yield None
         return
@@ -275,32 +195,25 @@ def _processes(tags: Sequence[str], options: CleanOptions, store: Store) -> Iter
     with tempfile.TemporaryDirectory() as folder:
         executor = ProcessPoolExecutor(_workers(options), context, initializer=_start_worker)
         try:
-            yield lambda span: executor.submit(_examine_to_file, Path(folder), options, span)
-        except BrokenProcessPool as error:
-            arguments = as_arguments(replace(options, workers=1))
+            numbers = count()
+            yield lambda job: executor.submit(_write_result, job, Path(folder) / str(next(numbers)))
+        except BrokenExecutor as error:
             raise ResourceError(
                 f"cannot clean tag {'+'.join(tags)!r}: a cleaning process was ended by the system, probably for lack of memory",
-                f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *arguments)}",
+                f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *as_arguments(replace(options, workers=1)))}",
             ) from error
         finally:
             with _signals_blocked():  # a second Ctrl-C must not leave the workers waiting
                 executor.shutdown(cancel_futures=True)
 
 
-def _examine_to_file(folder: Path, options: CleanOptions, span: _Span) -> Path:
-    """Examine a span in a worker; return the file of the pickled result.
+def _write_result(job: _Job, path: Path) -> Path:
+    """Do ``job`` in a worker, write its pickled result and return ``path``.
 
     The executor's pipe gets only short messages: it would wait forever for the rest of a long one if the sender is killed.
     """
-    result = folder / str(span.start)
-    result.write_bytes(pickle.dumps(_examine(span, options)))
-    return result
-
-
-def _unpickled(path: Path) -> _Examined:
-    examined: _Examined = pickle.loads(path.read_bytes())
-    path.unlink()
-    return examined
+    path.write_bytes(pickle.dumps(job()))
+    return path
 
 
 @contextmanager
@@ -337,30 +250,30 @@ def _start_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _examine(span: _Span, options: CleanOptions) -> _Examined:
-    """Return the result of the rules for the lines of ``span``."""
-    damaged: list[tuple[int, str]] = []
-    written: list[bytes] = []
-    changed: Counter[str] = Counter()
-    languages: Counter[str] = Counter()
-    survivors = duplicates.Survivors()
-    for number, (place, line) in enumerate(_lines(span.path, span.start), start=1):
-        if place in span.superseded:
+def _examine(path: Path, start: int, replaced: frozenset[int], options: CleanOptions) -> _Examined:
+    """Return the result of the rules for the lines that begin in the ``SPAN`` bytes from ``start``.
+
+    A later line replaces those at the offsets ``replaced``.
+    """
+    examined = _Examined(len(replaced))
+    for number, (place, line) in enumerate(_lines(path, start), start=1):
+        if place in replaced:
             continue
         try:
             post = parse_post(line)
         except (ValueError, TypeError, KeyError) as error:
-            damaged.append((number, str(error) or type(error).__name__))
+            examined.damaged.append((number, str(error) or type(error).__name__))
             continue
-        verdict = rules.examine(post, options)
-        row = verdict.shortcode, verdict.text, verdict.reason, verdict.detail, post.caption or ""
-        written.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-        changed.update(verdict.changed)
-        if verdict.language:
-            languages[verdict.language] += 1
-        if not verdict.reason:
-            survivors.append(verdict.shortcode, verdict.likes, verdict.text, verdict.folded, verdict.shingles)
-    return _Examined(len(written), len(span.superseded), damaged, b"".join(written), changed, languages, survivors)
+        draft = rules.examine(post, options)
+        row = post.shortcode, draft.text, draft.reason, draft.detail, post.caption or ""
+        examined.posts += 1
+        examined.verdicts += orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        examined.changed.update(draft.changed)
+        if draft.language:
+            examined.languages[draft.language] += 1
+        if not draft.reason:
+            examined.survivors.append(post.shortcode, post.likes, draft.text)
+    return examined
 
 
 def _lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
@@ -378,9 +291,6 @@ def _lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
         raise from_os_error(error, "read", path) from error
 
 
-# -- the files
-
-
 def _write(
     results: Sequence[CleanResult], verdicts: IO[bytes], found: Iterator[tuple[str, str]], options: CleanOptions, store: Store
 ) -> None:
@@ -388,12 +298,14 @@ def _write(
     tags = [result.tag for result in results]
     paths = [path(tag) for tag in tags for path in (store.captions, store.dropped, store.cleaning)]
     command = store.command(SCRIPT, "--tag", *tags, "--skip-pull", *as_arguments(replace(options, workers=None)))
+    chosen = as_json(options)
+    del chosen["workers"]  # their number doesn't change the result
     with atomic_writes(paths, binary=True) as handles:
         for i, result in enumerate(results):
             captions, dropped, cleaning = handles[3 * i : 3 * i + 3]
             checksum = _write_captions(result, islice(verdicts, result.posts), found, captions, dropped)
-            _put_in_order(result)
-            record = _record(result, options) | {"command": command}
+            result.put_in_order()
+            record = {name: value for name, value in vars(result).items() if name != "examples"} | {"options": chosen, "command": command}
             record |= {"posts_sha256": sha256(store.posts(result.tag)), "captions_sha256": checksum}
             cleaning.write(json_bytes(record | {"versions": versions(*_PACKAGES), "cleaned_with": tags}))
         if not any(result.kept for result in results):
@@ -417,39 +329,21 @@ def _write_captions(
             dropped.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         else:
             result.kept += 1
-            result.tokens += len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 2
+            result.tokens += len(text.encode("utf-8", "replace")) // 4 + 2  # about four bytes a token, and the two signals
             caption = (escape_caption(text) + "\n").encode()
             digest.update(caption)
             captions.write(caption)
     return digest.hexdigest()
 
 
-def _put_in_order(result: CleanResult) -> None:
-    """Turn the counters into dicts: rules in order, languages by number of posts."""
-    names = rules.rule_names()
-    result.dropped = {name: result.dropped[name] for name in names if name in result.dropped}
-    result.changed = {name: result.changed[name] for name in names if name in result.changed}
-    result.languages = dict(sorted(result.languages.items(), key=lambda item: (-item[1], item[0])))
-    result.examples = {name: result.examples[name] for name in result.dropped}
-
-
-def _record(result: CleanResult, options: CleanOptions) -> dict[str, object]:
-    counted = {
-        name: getattr(result, name)
-        for name in ("posts", "kept", "dropped", "changed", "languages", "tokens", "damaged_lines", "superseded_lines")
-    }
-    # The number of workers doesn't change the result.
-    chosen = {name: value for name, value in as_json(options).items() if name != "workers"}
-    return {"tag": result.tag, **counted, "options": chosen}
-
-
 def _nothing_left(results: Sequence[CleanResult], options: CleanOptions, store: Store) -> NothingLeftError:
     """Return the error that names the three biggest reasons; its hint is the command that relaxes the biggest possible one."""
     tags = [result.tag for result in results]
-    biggest = sum((Counter(result.dropped) for result in results), Counter()).most_common(3)
+    biggest = sum((result.dropped for result in results), Counter()).most_common(3)
     message = f"no caption of tag {'+'.join(tags)!r} is left: " + ", ".join(f"{reason} {count:,}" for reason, count in biggest)
+    relaxed_for = {rule.name: rule.relaxed for rule in rules.RULES}
     for reason, _ in biggest:
         if reason not in ("no-caption", "no-text"):
-            relaxed = replace(options, **_RELAXED.get(reason, {"skip_rule": (*options.skip_rule, reason)}))  # type: ignore[arg-type]
+            relaxed = replace(options, **(relaxed_for[reason] or {"skip_rule": (*options.skip_rule, reason)}))
             return NothingLeftError(message, f"run  {store.command(SCRIPT, '--tag', *tags, '--skip-pull', *as_arguments(relaxed))}")
     return NothingLeftError(message, f"pull more posts:  {store.command(SCRIPT, '--tag', *tags)}")

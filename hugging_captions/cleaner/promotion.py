@@ -84,8 +84,9 @@ _REPLACED = (
     (re.compile(r"\d+[ ]?%"), " xxpercent ", "%"),
     (re.compile(r"\d+"), " xxnum ", ""),
 )
-#: Pronouns counted by person.
+#: Words and marks of a sentence whose forms are read.
 MOST_FORMS = 60
+#: Pronouns by person.
 _PRONOUNS = {
     "i": word_set("i i'm i've i'll my me mine"),
     "w": word_set("we our us we're"),
@@ -94,14 +95,9 @@ _PRONOUNS = {
 }
 #: How replaced tokens are shown to the user.
 _SHOWN = {
-    "xxurl": "a link",
-    "xxhandle": "a handle",
-    "xxtag": "a tag",
-    "xxprice": "a price",
-    "xxpercent": "a percentage",
-    "xxnum": "a number",
-}
-_SHOWN |= {"xxstart": "how it begins", "xxend": "how it ends"}
+    "xxurl": "a link", "xxhandle": "a handle", "xxtag": "a tag", "xxprice": "a price", "xxpercent": "a percentage", "xxnum": "a number",
+    "xxstart": "how it begins", "xxend": "how it ends",
+}  # fmt: skip
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _NO_WORDS = re.compile(r"https?://\S+|www\.\S+|[@#][\w.]+")
@@ -110,15 +106,9 @@ _BASE = 0x9E3779B97F4A7C15
 _BYTES: NDArray[np.uint64] = np.random.default_rng(0).integers(0, 2**64, 256, dtype=np.uint64)
 
 
-def _powers(base: int) -> NDArray[np.uint64]:
-    powers = np.full(LONGEST, base, np.uint64)
-    powers[0] = 1
-    return np.multiply.accumulate(powers)
-
-
 #: The finalizer of MurmurHash3 (Appleby, public domain), and the salt that separates words from groups of the same bytes.
 _MIX, _HALF, _REST, _SALT = np.uint64(0xFF51AFD7ED558CCD), np.uint64(33), np.uint64(64 - BITS), np.uint64(0x5BD1E995)
-_POWERS, _INVERSE = _powers(_BASE), _powers(pow(_BASE, -1, 2**64))
+_POWERS, _INVERSE = (np.uint64(base) ** np.arange(LONGEST, dtype=np.uint64) for base in (_BASE, pow(_BASE, -1, 2**64)))
 
 
 def sign(text: str) -> str:
@@ -157,13 +147,15 @@ def _different(ordered: Integers) -> Integers:
 
 def _tokens(sentences: Sequence[str]) -> tuple[bytes, list[int]]:
     """Return the words and marks of ``sentences`` with a space before and behind each, and the bytes of each sentence."""
-    lines = _replaced("\n".join(sentences)).split("\n")
+    text = "\n".join(sentences)
+    for pattern, mark, literal in _REPLACED:
+        if literal in text:
+            text = pattern.sub(mark, text)
     pieces = [
         " ".join(["xxstart", *_TOKEN.findall(line), "xxend", *_style(sentence)]).encode("utf-8", "replace")
-        for line, sentence in zip(lines, sentences)
+        for line, sentence in zip(text.lower().split("\n"), sentences)
     ]
-    text = (b" " + b" ".join(pieces) + b" ")[: LONGEST - 1]
-    return text, [len(piece) + 1 for piece in pieces[:-1]] + [LONGEST]
+    return (b" " + b" ".join(pieces) + b" ")[: LONGEST - 1], [len(piece) + 1 for piece in pieces[:-1]] + [LONGEST]
 
 
 def _style(sentence: str) -> list[str]:
@@ -215,13 +207,6 @@ def _hashed(text: bytes) -> tuple[Integers, Integers, Integers]:
     return slots, start, end
 
 
-def _replaced(text: str) -> str:
-    for pattern, mark, literal in _REPLACED:
-        if literal in text:
-            text = pattern.sub(mark, text)
-    return text.lower()
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The findings of the rules about a sentence before the model runs."""
@@ -229,18 +214,6 @@ class Facts:
     words: int
     removed: str  # the rule that removed it, or nothing
     sign: bool  # it contains a certain sign
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """The model's scores of a caption.
-
-    ``sentences`` has the probability of each sentence that it isn't natural text, ``caption`` the probability that the
-    caption doesn't belong in a corpus.
-    """
-
-    sentences: list[float]
-    caption: float
 
 
 class Model:
@@ -251,12 +224,12 @@ class Model:
         self.bias = arrays["bias"].tolist()
         self.sentence, self.caption = arrays["sentence"].tolist(), arrays["caption"].tolist()
 
-    def scores(self, sentences: Sequence[str], facts: Sequence[Facts]) -> Scores:
-        """Return the scores of a caption and of its original ``sentences``, in order."""
+    def scores(self, sentences: Sequence[str], facts: Sequence[Facts]) -> tuple[list[float], float]:
+        """Return the probability of each sentence that it isn't natural text, and of the caption that it doesn't belong in a corpus."""
         logits = self.logits(features(sentences), len(sentences))
         caption = _dot(caption_features(*logits, facts), self.caption)
         rows = sentence_features(*logits, caption, facts)
-        return Scores([probability(_dot(row, self.sentence)) for row in rows], probability(caption))
+        return [probability(_dot(row, self.sentence)) for row in rows], probability(caption)
 
     def logits(self, found: Features, count: int) -> tuple[list[float], list[float], float]:
         """Return the logits of the words alone: of ``count`` sentences not natural, of each a pitch, and of the caption as a whole."""
@@ -271,14 +244,13 @@ class Model:
         """Return the words of ``sentence`` with the strongest evidence against it, strongest first."""
         text, _ = _tokens([sentence])
         slots, start, end = _hashed(text)
-        weights = self.words[slots, 0] / np.where(slots < 1 << BITS, np.sqrt(sum(slots < 1 << BITS)), np.sqrt(sum(slots >= 1 << BITS)))
+        weights = self.words[slots, 0] * values(Features(np.zeros_like(slots), slots))
         spread = np.zeros(len(text) + 1)
         np.add.at(spread, start, weights / (end - start))
         np.add.at(spread, end, -weights / (end - start))
         against = np.cumsum(spread)
-        words = [
-            (match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum()) for match in re.finditer(rb"[^ ]+", text)
-        ]
+        found = re.finditer(rb"[^ ]+", text)
+        words = [(match[0].decode("utf-8", "replace"), against[match.start() : match.end()].sum()) for match in found]
         strongest = [_SHOWN.get(word, word) for word, weight in sorted(words, key=lambda item: -item[1]) if weight > 0]
         return [word for word in strongest if not word.startswith("xx")][:most]
 

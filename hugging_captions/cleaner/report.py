@@ -1,4 +1,4 @@
-"""Reports on a cleaning: a page, a picture, and samples of dropped and changed captions.
+"""The result of a cleaning: a table, a page, a picture, samples of dropped and changed captions, and one post explained.
 
 ``report`` reads text/<tag>/captions.txt, dropped.jsonl and cleaning.json and writes cleaning.html and cleaning.png next to them;
 ``review`` reads posts.jsonl and dropped.jsonl.
@@ -10,6 +10,7 @@ import io
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,13 +23,15 @@ from ..options import CleanOptions
 from ..posts import Post, read_posts
 from ..storage import Store, atomic_writes, read_captions, read_json
 from ..text import word_count
-from . import rules
-from .pipeline import SCRIPT, CleanResult, share
+from . import promotion, rules
+from .sentences import Sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 T = TypeVar("T")
+
+SCRIPT = "pull_and_clean.py"
 
 #: Bars of languages; one more shows the rest.
 LANGUAGES = 8
@@ -42,6 +45,87 @@ QUANTILES = {"shortest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quar
 LOOKED_AT = 40
 #: Seed of the samples: the same cleaning shows the same captions.
 SEED = 0
+#: The letters in ``explain``, by the rule that removed the sentence: credit, not repairable, other language, plea or pitch; k is kept.
+LETTERS = {"credits": "c", "tags": "h", "emails": "h", "urls": "h", "phones": "h", "handles": "h", "language": "o", "promotion": "p"}
+
+
+@dataclass
+class CleanResult:
+    """The counts of one tag's cleaning; ``kept + sum(dropped.values()) == posts`` always holds.
+
+    ``dropped`` and ``changed`` count posts by rule, ``languages`` the posts whose language was detected;
+    ``examples`` are the first three captions that each rule dropped.
+    """
+
+    tag: str
+    posts: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    tokens: int = 0
+    damaged_lines: int = 0
+    superseded_lines: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def put_in_order(self) -> None:
+        """Order the counts: rules as they run, languages by number of posts."""
+        names = rules.rule_names()
+        self.dropped = Counter({name: self.dropped[name] for name in names if name in self.dropped})
+        self.changed = Counter({name: self.changed[name] for name in names if name in self.changed})
+        self.languages = Counter(dict(sorted(self.languages.items(), key=lambda item: (-item[1], item[0]))))
+        self.examples = {name: self.examples[name] for name in self.dropped}
+
+    def summary(self, verbose: bool = False) -> str:
+        """Return the table for stdout: posts, dropped by reason, kept; with ``verbose`` three examples each."""
+        rows: list[tuple[object, ...]] = [("posts", self.posts, "")]
+        rows += [(f"  {reason}", count, share(count, self.posts)) for reason, count in self.dropped.items()]
+        rows.append(("kept", self.kept, share(self.kept, self.posts)))
+        evaluated = sum(self.languages.values())
+        languages = ", ".join(f"{code} {share(count, evaluated)}" for code, count in list(self.languages.items())[:6])
+        changed = ", ".join(f"{name} {count:,}" for name, count in self.changed.items())
+        lines = [
+            console.table(rows, (f"#{console.shorten(self.tag, 40)}", "posts", "of posts")),
+            console.wrap(f"posts changed by rule: {changed or 'none'}"),
+            console.wrap(f"languages of {console.count(evaluated, 'evaluated caption')}: {languages or 'none'}"),
+            f"about {console.count(self.tokens, 'token')} to train on",
+        ]
+        for reason, texts in self.examples.items() if verbose else ():
+            lines += [f"{reason}:", *(f"    {console.shorten(text)}" for text in texts)]
+        return "\n".join(lines)
+
+
+def share(count: int, of: int) -> str:
+    """Return ``count`` as a percentage of ``of``."""
+    return f"{count / max(1, of):.1%}"
+
+
+def explain(post: Post, options: CleanOptions) -> str:
+    """Return one line for each sentence of ``post``: its letter (``LETTERS``), its score, and the deciding words.
+
+    Raises:
+        UsageError, InputError: ``rules.refuse_unknown``.
+    """
+    rules.refuse_unknown(options)
+    draft, result = rules.examine(post, replace(options, min_likes=0, unknown_likes="keep")), rules.examine(post, options)
+    lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
+    for sentence in draft.sentences:
+        letter = "c" if sentence.reason == "tags" and not promotion.word_count(sentence.source) else LETTERS.get(sentence.reason, "k")
+        why = f"  <- {sentence.reason}: {console.shorten(_detail(sentence), 80)}" if sentence.reason else ""
+        if sentence.text and sentence.text != sentence.source:
+            why = f"  -> {console.shorten(sentence.text, 200)}"
+        lines.append(f"  {letter} {sentence.score:.2f}  {console.shorten(sentence.source, 200)}{why}")
+    if draft.score:
+        lines.append(f"  caption {draft.score:.2f}, dropped at {draft.options.promotion_threshold:.2f}")
+    ending = f"dropped: {result.reason} ({result.detail})" if result.reason else "kept, unless a duplicate has more likes"
+    return "\n".join([*lines, f"  {ending}"])
+
+
+def _detail(sentence: Sentence) -> str:
+    """Return why a sentence was removed: the match of the rule, or the words that decided the model."""
+    if sentence.reason != "promotion" or sentence.detail != sentence.source:
+        return sentence.detail
+    return ", ".join(promotion.model().deciding_words(sentence.source)) or "its place in the caption"
 
 
 def review(tag: str, count: int, options: CleanOptions, store: Store) -> str:
@@ -96,9 +180,9 @@ def _changed(tag: str, most: int, options: CleanOptions, store: Store) -> Iterab
         _draw_one(sample, post, number, most, rng)
     rng.shuffle(sample)
     for post in sample:
-        verdict = rules.examine(post, options)
-        if verdict.changed and not verdict.reason:
-            yield post, verdict.text
+        draft = rules.examine(post, options)
+        if draft.changed and not draft.reason:
+            yield post, draft.text
 
 
 def _indented(text: str) -> list[str]:
@@ -165,7 +249,8 @@ def _draw(result: CleanResult, words: Sequence[int]) -> bytes:
     waterfall, lengths, languages = figure.subplots(1, 3, width_ratios=(3, 2, 2))
     figure.suptitle(f"#{result.tag}: {result.posts:,} posts, {result.kept:,} captions kept")
     _draw_waterfall(waterfall, result)
-    _draw_lengths(lengths, words)
+    lengths.hist([min(count, MOST_WORDS) for count in words], bins=range(0, MOST_WORDS + 5, 4), color="tab:green")
+    lengths.set(xlabel=f"words in a kept caption\n(last bar: {MOST_WORDS} and more)", ylabel="captions")
     _draw_languages(languages, result.languages)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
@@ -184,12 +269,6 @@ def _draw_waterfall(axes: Axes, result: CleanResult) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("posts")
-
-
-def _draw_lengths(axes: Axes, words: Sequence[int]) -> None:
-    axes.hist([min(count, MOST_WORDS) for count in words], bins=range(0, MOST_WORDS + 5, 4), color="tab:green")
-    axes.set_xlabel(f"words in a kept caption\n(last bar: {MOST_WORDS} and more)")
-    axes.set_ylabel("captions")
 
 
 def _commonest(languages: Mapping[str, int]) -> dict[str, int]:

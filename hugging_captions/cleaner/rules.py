@@ -1,64 +1,40 @@
 """The rules in order, and their result for one post: its clean text, or the reason why it is dropped.
 
-Pure functions from a post and the options to a verdict. Duplicates need all posts: the pipeline drops them.
+Pure functions from a post and the options to a draft. Duplicates need all posts: the pipeline drops them.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from .. import console, language
 from ..errors import UsageError
 from ..options import CleanOptions
 from ..posts import Post
-from ..text import fold, holds_private_data, word_count
-from . import duplicates, normalize, privacy, promotion, tags
+from ..text import holds_private_data, word_count
+from . import normalize, privacy, promotion, tags
 from .credits import without_credits
-from .sentences import Sentence, join, split
+from .sentences import SHORT, WORD, Sentence, join, remove_what_depends, split
 
 #: More characters than any caption has, even if each of Instagram's 2,200 is escaped as <U+0001F5A4>; longer ones are dropped unread.
 LONGEST = 12 * 2200
 #: The sentence threshold lies above the caption threshold by this share of the distance to 1.
 SENTENCE_MARGIN = 0.25
-#: A sentence of at most this many words after a removed one on the same line is removed too.
-SHORT = 2
 #: Most rounds of the rules that change a sentence.
 MAX_ROUNDS = 4
 #: Characters stripped first; other spaces may be bytes of mojibake: "à" and "✅" end in \xa0 and \x85.
 _SPACES = " \t\r\n"
-_WORD = re.compile(r"[^\W_]")
-#: The beginning of a sentence that refers to the one before it.
-_REFERS = re.compile(
-    r"(?:And|But|Or|So|Also|Because|Which|Plus|Then|He|She|They|It|His|Her|Their|This|That|These|Those|Both|Neither)\b", re.IGNORECASE
-)
-
-#: The name of a rule that drops a post, and a detail: the words that advertise, the count of likes.
-Reason = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The result of the rules for one post: its clean text, or the reason why it is dropped."""
-
-    shortcode: str
-    text: str
-    likes: int
-    reason: str = ""
-    detail: str = ""
-    changed: tuple[str, ...] = ()
-    language: str = ""
-    folded: str = ""
-    shingles: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
 
 
 @dataclass(slots=True)
 class Draft:
-    """A caption while it is cleaned: its text, then its sentences, which rules changed them, and its scores."""
+    """A caption while it is cleaned: its text, then its sentences, which rules changed them, and its scores.
+
+    ``reason`` is the rule that drops the post, or empty, and ``detail`` why: the words that advertise, the count of likes.
+    """
 
     post: Post
     options: CleanOptions
@@ -66,9 +42,9 @@ class Draft:
     sentences: list[Sentence] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     language: str = ""
-    language_score: float = 0.0
     score: float = 0.0
-    reason: Reason | None = None
+    reason: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +53,7 @@ class Rule:
 
     ``change`` returns the changed caption, before it is split into sentences. ``each`` returns the changed sentence, empty to remove it.
     ``remove`` removes sentences. ``drop`` returns why a post is dropped, or None. The rules with none of these drop duplicates.
+    ``relaxed`` are the options to change if it drops everything; a rule without any can be skipped.
     """
 
     name: str
@@ -87,6 +64,7 @@ class Rule:
     each: Callable[[str, CleanOptions], str] | None = None
     remove: Callable[[Draft], None] | None = None
     drop: Callable[[Draft], str | None] | None = None
+    relaxed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def rule_names() -> list[str]:
@@ -109,22 +87,11 @@ def refuse_unknown(options: CleanOptions) -> None:
         promotion.model()
 
 
-def examine(post: Post, options: CleanOptions) -> Verdict:
+def examine(post: Post, options: CleanOptions) -> Draft:
     """Return the result of the rules for ``post`` alone; the rule that drops it is the last that runs."""
-    draft = read(post, options)
-    likes = -1 if post.likes is None else post.likes
-    if draft.reason:
-        return Verdict(post.shortcode, draft.text, likes, *draft.reason, tuple(draft.changed), draft.language)
-    folded = fold(draft.text) or draft.text
-    shingles = duplicates.shingles(folded)
-    return Verdict(post.shortcode, draft.text, likes, "", "", tuple(draft.changed), draft.language, folded, shingles)
-
-
-def read(post: Post, options: CleanOptions) -> Draft:
-    """Return ``post`` after all rules, sentence by sentence, with the reason if it is dropped."""
     draft = Draft(post, options, (post.caption or "").strip(_SPACES))
     if len(draft.text) > LONGEST:
-        draft.reason = "too-long", str(len(draft.text))
+        draft.reason, draft.detail = "too-long", str(len(draft.text))
     for rule in RULES:
         if draft.reason:
             break
@@ -146,10 +113,10 @@ def _change_sentences(draft: Draft) -> None:
         if not waiting:
             break
     if changed:
-        _remove_what_depends(draft)
+        remove_what_depends(draft.sentences)
     draft.text = join(draft.sentences)
     if _PRIVATE.isdisjoint(draft.options.skip_rule) and draft.options.handles == "remove" and privacy.may_be_private(draft.text):
-        _hold_back(draft)
+        _remove_what_is_private(draft)
     draft.changed += [rule.name for rule in chosen if rule.name in changed]
 
 
@@ -168,15 +135,13 @@ def _change(sentence: Sentence, chosen: Sequence[Rule], options: CleanOptions, c
     return sentence.text != before
 
 
-def _hold_back(draft: Draft) -> None:
+def _remove_what_is_private(draft: Draft) -> None:
     """Remove the sentences that still contain private data, or all if it appears only in the joined text."""
-    draft.text = join(draft.sentences)
-    if not holds_private_data(draft.text):
-        return
-    holding = [sentence for sentence in draft.sentences if holds_private_data(sentence.text)]
-    for sentence in holding or draft.sentences:
-        sentence.remove("handles")
-    _hold_back(draft)
+    while holds_private_data(draft.text):
+        holding = [sentence for sentence in draft.sentences if holds_private_data(sentence.text)]
+        for sentence in holding or draft.sentences:
+            sentence.remove("handles")
+        draft.text = join(draft.sentences)
 
 
 def _apply(rule: Rule, draft: Draft) -> None:
@@ -190,55 +155,25 @@ def _apply(rule: Rule, draft: Draft) -> None:
     if draft.text != before:
         draft.changed.append(rule.name)
     if rule.drop and (detail := rule.drop(draft)) is not None:
-        draft.reason = rule.name, detail
+        draft.reason, draft.detail = rule.name, detail
         if rule.name in _OF_WHAT_IS_LEFT:
-            draft.reason = _most_of_it(draft) or draft.reason
+            _blame_what_removed_most(draft)
 
 
-def _most_of_it(draft: Draft) -> Reason | None:
-    """Return the rule that removed most words of ``draft``, with the removed text, or None."""
+def _blame_what_removed_most(draft: Draft) -> None:
+    """Make the rule that removed most words of ``draft``, if one did, its reason, with the removed text."""
     words: Counter[str] = Counter()
     for sentence in draft.sentences:
         if sentence.reason:
             words[sentence.reason] += 1 + word_count(sentence.source)
-    if not words:
-        return None
-    name = words.most_common(1)[0][0]
-    return name, console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == name), 80)
-
-
-def _detail(sentence: Sentence) -> str:
-    """Return why a sentence was removed: the match of the rule, or the words that decided the model."""
-    if sentence.reason != "promotion" or sentence.detail != sentence.source:
-        return sentence.detail
-    return ", ".join(promotion.model().deciding_words(sentence.source)) or "its place in the caption"
+    if words:
+        draft.reason = words.most_common(1)[0][0]
+        draft.detail = console.shorten(next(sentence.detail for sentence in draft.sentences if sentence.reason == draft.reason), 80)
 
 
 def rewrite(text: str, options: CleanOptions) -> Draft:
     """Return the result of the rules for a caption."""
-    return read(Post("", text, None, None, "", ""), options)
-
-
-def explain(post: Post, options: CleanOptions) -> str:
-    """Return one line for each sentence of ``post``: its letter (``LETTERS``), its score, and the deciding words.
-
-    Raises:
-        UsageError, InputError: ``refuse_unknown``.
-    """
-    refuse_unknown(options)
-    draft = read(post, replace(options, min_likes=0, unknown_likes="keep"))
-    draft.reason = read(post, options).reason
-    lines = [f"{console.printable(post.shortcode)}: {console.shorten((post.caption or '').strip(), 400)}"]
-    for sentence in draft.sentences:
-        letter = "c" if sentence.reason == "tags" and not promotion.word_count(sentence.source) else LETTERS.get(sentence.reason, "k")
-        why = f"  <- {sentence.reason}: {console.shorten(_detail(sentence), 80)}" if sentence.reason else ""
-        if sentence.text and sentence.text != sentence.source:
-            why = f"  -> {console.shorten(sentence.text, 200)}"
-        lines.append(f"  {letter} {sentence.score:.2f}  {console.shorten(sentence.source, 200)}{why}")
-    if draft.score:
-        lines.append(f"  caption {draft.score:.2f}, dropped at {draft.options.promotion_threshold:.2f}")
-    ending = f"dropped: {draft.reason[0]} ({draft.reason[1]})" if draft.reason else "kept, unless a duplicate has more likes"
-    return "\n".join([*lines, f"  {ending}"])
+    return examine(Post("", text, None, None, "", ""), options)
 
 
 def _hides_likes(draft: Draft) -> str | None:
@@ -251,7 +186,8 @@ def _has_few_likes(draft: Draft) -> str | None:
 
 
 def _is_english(draft: Draft) -> bool:
-    return draft.options.language == "en" or (draft.options.language == "any" and language.detect(draft.text)[0] == "en")
+    wanted = draft.options.language
+    return wanted == "en" or (wanted == "any" and (draft.language or language.detect(draft.text)[0]) == "en")
 
 
 def _remove_foreign(draft: Draft) -> None:
@@ -268,12 +204,10 @@ def _is_in_another_language(draft: Draft) -> str | None:
     if _has_no_text(draft) is not None:
         draft.language = next((sentence.detail for sentence in draft.sentences if sentence.reason == "language"), "")
         return None
-    draft.language, draft.language_score = language.detect(draft.text)
-    if options.language == "any":
+    draft.language, score = language.detect(draft.text)
+    if options.language == "any" or (draft.language == options.language and score >= options.min_language_score):
         return None
-    if draft.language != options.language or draft.language_score < options.min_language_score:
-        return f"{draft.language} {draft.language_score:.2f}"
-    return None
+    return f"{draft.language} {score:.2f}"
 
 
 def _remove_promotion(draft: Draft) -> None:
@@ -286,15 +220,14 @@ def _remove_promotion(draft: Draft) -> None:
         if fact.sign and sentence.text:
             sentence.remove("promotion", promotion.sign(sentence.source))
     if _is_english(draft):
-        scores = promotion.model().scores([sentence.source for sentence in draft.sentences], found)
-        draft.score = scores.caption
+        scores, draft.score = promotion.model().scores([sentence.source for sentence in draft.sentences], found)
         before = None
-        for sentence, score in zip(draft.sentences, scores.sentences):
+        for sentence, score in zip(draft.sentences, scores):
             sentence.score = score
-            if score >= limit + SENTENCE_MARGIN * (1 - limit) and _WORD.search(sentence.text) and not _belongs_to(before, sentence):
+            if score >= limit + SENTENCE_MARGIN * (1 - limit) and WORD.search(sentence.text) and not _belongs_to(before, sentence):
                 sentence.remove("promotion")
             before = sentence
-    _remove_what_depends(draft)
+    remove_what_depends(draft.sentences)
 
 
 def _belongs_to(before: Sentence | None, sentence: Sentence) -> bool:
@@ -309,34 +242,6 @@ def facts(draft: Draft) -> list[promotion.Facts]:
         promotion.Facts(promotion.word_count(sentence.source), sentence.reason, signs and bool(promotion.sign(sentence.source)))
         for sentence in draft.sentences
     ]
-
-
-def _remove_what_depends(draft: Draft) -> None:
-    """Remove the parts that depend on a removed neighbour: its emoji, and its continuation or introduction on the same line."""
-    removed = True
-    while removed:
-        removed = False
-        for before, after in zip(draft.sentences, draft.sentences[1:]):
-            if bool(before.reason) == bool(after.reason):
-                continue
-            same_line = "\n" not in before.gap
-            if before.reason and (not _WORD.search(after.text) or (same_line and before.reason in _TOOK_TEXT and _depends(after.text))):
-                after.remove(before.reason, before.detail)
-            elif after.reason and same_line and (normalize.ends_open(before.text) or _leads_to(before.text, after.reason)):
-                before.remove(after.reason)
-            else:
-                continue
-            removed = True
-
-
-def _depends(text: str) -> bool:
-    """Return whether a sentence continues the one before it and can't stand alone."""
-    return bool(_REFERS.match(text)) or word_count(text, SHORT + 1) <= SHORT
-
-
-def _leads_to(text: str, reason: str) -> bool:
-    """Return whether ``text`` is a single word before a sentence that was removed for ``reason``: "PS." """
-    return reason in _TOOK_TEXT and bool(_WORD.search(text)) and word_count(text, 2) <= 1
 
 
 def _promotes(draft: Draft) -> str | None:
@@ -363,18 +268,10 @@ def _alone(function: Callable[[str], str]) -> Callable[[str, CleanOptions], str]
     return lambda text, options: function(text)
 
 
-def _without_handles(text: str, options: CleanOptions) -> str:
-    return text if options.handles == "keep" else privacy.without_handles(text)
-
-
-def _without_emoji(text: str, options: CleanOptions) -> str:
-    return normalize.without_emoji(text) if options.emoji == "drop" else text
-
-
 RULES = (
     Rule("no-caption", "no caption at all", drop=lambda draft: None if draft.text.strip() else ""),
-    Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hides_likes),
-    Rule("too-few-likes", "fewer likes than --min-likes", drop=_has_few_likes),
+    Rule("unknown-likes", "with --unknown-likes drop: the count is hidden", drop=_hides_likes, relaxed={"unknown_likes": "keep"}),
+    Rule("too-few-likes", "fewer likes than --min-likes", drop=_has_few_likes, relaxed={"min_likes": 0}),
     Rule("encoding", "undo mojibake, HTML entities and <U+...> escapes",
          "Nobody told the owls of the old cafÃ© &amp; bar", "Nobody told the owls of the old café & bar",
          change=normalize.repair_encoding),
@@ -400,28 +297,25 @@ RULES = (
          each=_alone(privacy.without_phones)),
     Rule("handles", "remove @handles with their introduction, and the sentences that need them (--handles keep: none)",
          "I walked home through the fog with @ann.lee and I loved it. @bea slept.", "I walked home through the fog and I loved it.",
-         each=_without_handles),
+         each=lambda text, options: text if options.handles == "keep" else privacy.without_handles(text)),
     Rule("runs", "keep at most three of the same mark or emoji in a row",
          "It snowed on us in June!!!!!!", "It snowed on us in June!!!", each=_alone(normalize.short_runs)),
-    Rule("emoji", "with --emoji drop: remove emoji", each=_without_emoji),
+    Rule("emoji", "with --emoji drop: remove emoji",
+         each=lambda text, options: normalize.without_emoji(text) if options.emoji == "drop" else text),
     Rule("language", "remove sentences in other languages than --language; drop captions in another one or below --min-language-score",
          "The lake is still frozen. El lago todavía está congelado.", "The lake is still frozen.",
-         remove=_remove_foreign, drop=_is_in_another_language),
+         remove=_remove_foreign, drop=_is_in_another_language, relaxed={"language": "any", "min_language_score": 0.0}),
     Rule("promotion", "remove sentences that sell, beg or aren't natural text; drop promotional captions (--promotion-threshold)",
          "I walked home through the fog and it was lovely. Link in bio!", "I walked home through the fog and it was lovely.",
          remove=_remove_promotion, drop=_promotes),
     Rule("no-text", "no letter is left", drop=_has_no_text),
-    Rule("too-few-words", "fewer words than --min-words", drop=_has_few_words),
-    Rule("too-long", "more characters than --max-chars", drop=_is_long),
+    Rule("too-few-words", "fewer words than --min-words", drop=_has_few_words, relaxed={"min_words": 1}),
+    Rule("too-long", "more characters than --max-chars", drop=_is_long, relaxed={"max_chars": 10_000}),
     Rule("exact-duplicate", "the same clean caption as a post with more likes"),
     Rule("folded-duplicate", "the same except for case, punctuation, emoji and tags"),
-    Rule("near-duplicate", "similarity above --near-threshold to a post with more likes"),
+    Rule("near-duplicate", "similarity above --near-threshold to a post with more likes", relaxed={"near_threshold": 1.0}),
 )  # fmt: skip
 SENTENCE_RULES = tuple(rule for rule in RULES if rule.each)
-#: Rules whose removed sentences the next sentence may refer to.
-_TOOK_TEXT = frozenset(("handles", "urls", "emails", "phones", "promotion", "language"))
 _PRIVATE = frozenset(("emails", "urls", "phones", "handles"))
 #: If too little of a caption is left, the reason is the rule that removed most of it.
 _OF_WHAT_IS_LEFT = frozenset(("no-text", "too-few-words"))
-#: The letters in ``explain``, by the rule that removed the sentence: credit, not repairable, other language, plea or pitch; k is kept.
-LETTERS = {"credits": "c", "tags": "h", "emails": "h", "urls": "h", "phones": "h", "handles": "h", "language": "o", "promotion": "p"}

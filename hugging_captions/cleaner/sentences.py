@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from ..text import EMOJI, word_set
+from ..text import EMOJI, word_count, word_set
+from .normalize import ends_open
 
 #: A period after these doesn't end a sentence.
 _ABBREVIATIONS = word_set(
@@ -42,10 +44,18 @@ _BOUNDARY = re.compile(
     """,
     re.VERBOSE,
 )
-_WORD = re.compile(r"[^\W_]")
+WORD = re.compile(r"[^\W_]")
 _LAST_WORD = re.compile(r"[\w.]+$")
 #: Characters before a period that are checked for an abbreviation.
 _LONGEST_ABBREVIATION = 12
+#: A sentence of at most this many words after a removed one on the same line is removed too.
+SHORT = 2
+#: The beginning of a sentence that refers to the one before it.
+_REFERS = re.compile(
+    r"(?:And|But|Or|So|Also|Because|Which|Plus|Then|He|She|They|It|His|Her|Their|This|That|These|Those|Both|Neither)\b", re.IGNORECASE
+)
+#: Rules whose removed sentences the next sentence may refer to.
+_TOOK_TEXT = frozenset(("handles", "urls", "emails", "phones", "promotion", "language"))
 
 
 @dataclass(slots=True)
@@ -76,7 +86,7 @@ def split(text: str) -> list[Sentence]:
     for match in _BOUNDARY.finditer(text):
         kind = match.lastgroup or ""
         if (kind == "mark" and not _ends_sentence(match, start)) or (
-            kind in ("emoji", "name") and not _WORD.search(text, start, match.start())
+            kind in ("emoji", "name") and not WORD.search(text, start, match.start())
         ):
             continue
         end = match.end(kind) if kind in ("mark", "emoji", "name") else match.start()
@@ -121,3 +131,31 @@ def join(sentences: Sequence[Sentence]) -> str:
         else:
             gap, breaks = None, breaks + sentence.gap.count("\n")
     return "".join(parts).strip()
+
+
+def remove_what_depends(sentences: Sequence[Sentence]) -> None:
+    """Remove the parts that depend on a removed neighbour: its emoji, and its continuation or introduction on the same line."""
+    removed = True
+    while removed:
+        removed = False
+        for before, after in pairwise(sentences):
+            if bool(before.reason) == bool(after.reason):
+                continue
+            same_line = "\n" not in before.gap
+            if before.reason and (not WORD.search(after.text) or (same_line and before.reason in _TOOK_TEXT and _depends(after.text))):
+                after.remove(before.reason, before.detail)
+            elif after.reason and same_line and (ends_open(before.text) or _leads_to(before.text, after.reason)):
+                before.remove(after.reason)
+            else:
+                continue
+            removed = True
+
+
+def _depends(text: str) -> bool:
+    """Return whether a sentence continues the one before it and can't stand alone."""
+    return bool(_REFERS.match(text)) or word_count(text, SHORT + 1) <= SHORT
+
+
+def _leads_to(text: str, reason: str) -> bool:
+    """Return whether ``text`` is a single word before a sentence that was removed for ``reason``: "PS." """
+    return reason in _TOOK_TEXT and bool(WORD.search(text)) and word_count(text, 2) <= 1

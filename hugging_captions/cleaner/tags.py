@@ -50,13 +50,9 @@ _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def without_tags(text: str, inline_tags: str = "word") -> str:
-    """Return a sentence without the tags around it, and the tags inside it as words.
+    """Return a sentence without the tags around it; a tag inside it becomes its words, or stays or goes (``inline_tags``).
 
-    Returns:
-        The sentence; empty if it has only tags, or needs a tag that can't be split into words with certainty.
-
-    Args:
-        inline_tags: ``word`` replaces a tag inside the sentence by its words, ``keep`` keeps it, ``drop`` removes it.
+    The result is empty if the sentence has only tags, or needs a tag that can't be split into words with certainty.
     """
     if "#" not in text:
         return text

@@ -258,7 +258,7 @@ KEPT = [
 @pytest.mark.parametrize(("caption", "clean"), KEPT)
 def test_a_kept_caption_is_cleaned(caption: str, clean: str) -> None:
     draft = rules.rewrite(caption, RULES_ALONE)
-    assert (draft.text, draft.reason) == (clean, None)
+    assert (draft.text, draft.reason) == (clean, "")
     assert not holds_private_data(draft.text)
 
 
@@ -348,7 +348,7 @@ def test_a_sentence_that_needs_a_removed_part_is_dropped_and_the_others_stay(cap
 @pytest.mark.parametrize("rule", [rule for rule in rules.RULES if rule.before], ids=lambda rule: rule.name)
 def test_the_documented_example_of_a_rule_is_correct(rule: rules.Rule) -> None:
     draft = rules.rewrite(rule.before, CleanOptions(min_likes=0, min_words=1))
-    assert (draft.text, draft.reason) == (rule.after, None)
+    assert (draft.text, draft.reason) == (rule.after, "")
     assert rule.name in draft.changed
 
 
