@@ -136,9 +136,8 @@ class Writer:
         seconds, decoder = time.perf_counter() - start, candidates.decoder
         setting = Setting(values or {}, selection.select(fit, options.rank, options.num_captions, self.base), candidates.attempts)
         candidates.warn_of_missing(setting.label)
-        log.info(
-            "%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), decoder.tokens, seconds, decoder.device
-        )
+        attempts = console.count(len(candidates.attempts), "attempt")
+        log.info("%s, %d tokens in %.1f s on %s", attempts, decoder.tokens, seconds, decoder.device)
         return setting
 
     def save(
@@ -170,7 +169,7 @@ class Writer:
         arguments = ["--tag", *self.tags, command, *(["--name", name] if name else []), *as_arguments(self.options, self.hardware)]
         try:
             base_model = _base_model(folder)
-        except InputError:
+        except HuggingCaptionsError:
             base_model = None
         return {
             "tags": list(self.tags), "name": name or None, "command": self.store.command("tune_transformer.py", *arguments),

@@ -233,9 +233,9 @@ def load_reference(tags: Sequence[str], store: Store, model: str) -> Reference:
         log.warning("%s", note)
         return Reference(None, note=note)
     hashes, note = _held_out_hashes(captions, store.model(model) / "run.json")
-    is_held_out = [f"{hash64(caption):016x}" in hashes for caption in captions] if hashes else [False] * len(captions)
-    index = CopyIndex(["" if held_out else caption for caption, held_out in zip(captions, is_held_out)])
-    return Reference(index, tuple(caption for caption, held_out in zip(captions, is_held_out) if held_out), note, tuple(captions))
+    held_out = dict.fromkeys(caption for caption in captions if f"{hash64(caption):016x}" in hashes)  # in order
+    index = CopyIndex(["" if caption in held_out else caption for caption in captions])
+    return Reference(index, tuple(held_out), note, tuple(captions))
 
 
 def _read_corpus(tags: Sequence[str], store: Store) -> list[str]:

@@ -61,6 +61,7 @@ class Setting:
 
     @property
     def heading(self) -> str:
+        """Return the label as a heading of the page."""
         return self.label or "All prompts"
 
     def counts(self) -> dict[str, Any]:
