@@ -108,11 +108,9 @@ class Decoder:
 
     @torch.inference_mode()
     def run(self, next_rows: Callable[[int], list[Row]]) -> Iterator[list[Row]]:
-        """Yield the rows that finished, step by step.
+        """Yield the rows that finished, step by step, until ``next_rows`` returns none and no row is active.
 
-        Args:
-            next_rows: called with the number of free slots before each step; returns the rows to start, at most that many.
-                The run ends when it returns none and no row is active.
+        ``next_rows`` is called with the number of free slots before each step and returns the rows to start, at most that many.
         """
         while True:
             while len(self._active) < self.slots and (rows := next_rows(self.slots - len(self._active))):
@@ -170,11 +168,10 @@ class Decoder:
     def _append(self, rows: Sequence[Row], found: Survivors, uniform: torch.Tensor) -> torch.Tensor:
         """Draw the next token of each of ``rows``, append it and return the tokens."""
         tokens, logprobs = draw(found, uniform)
-        several = found.several.expand(len(rows)).tolist()
-        for row, token, logprob, had_choice in zip(rows, tokens.tolist(), logprobs.tolist(), several):
+        for row, token, logprob, several in zip(rows, tokens.tolist(), logprobs.tolist(), found.several.expand(len(rows)).tolist()):
             row.ids.append(token)
             row.logprobs.append(logprob)
-            row.had_choice |= had_choice
+            row.had_choice |= several
             row.ended = token == self.eos
             row.finished = row.ended or len(self.prompts[row.prompt].ids) + len(row.ids) >= self.limit
         return tokens
@@ -352,9 +349,7 @@ def _ranked(top: torch.Tensor, tokens: torch.Tensor, width: int) -> tuple[torch.
 def draw(found: Survivors, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return one token per row by inverse CDF, and its log-probability under the plain model.
 
-    Args:
-        found: the survivors of as many rows, or of one row shared by all.
-        uniform: float64 ``[rows]`` in [0, 1).
+    ``uniform`` is float64 ``[rows]`` in [0, 1); ``found`` has as many rows, or one that is shared by all.
     """
     rows = len(uniform)
     sums = found.sums.expand(rows, -1)
