@@ -19,8 +19,8 @@ import pytest
 
 import pull_and_clean
 from hugging_captions.generator import novelty
-from hugging_captions.generator.candidates import REASONS, Caption
-from hugging_captions.generator.page import SAMPLES, Setting, page
+from hugging_captions.generator.results import SAMPLES, Setting, page
+from hugging_captions.generator.selection import REASONS, Caption
 from hugging_captions.pages import evenly
 from hugging_captions.storage import Store
 
@@ -66,7 +66,7 @@ def setting(kept: list[Caption], rejected: list[Caption] = (), **values: float) 
     figures = {
         name: novelty.figures([caption.text for caption in kept], [caption.copied for caption in kept]) for name in ("kept", "held out")
     }
-    return Setting(values, kept, [*kept, *rejected], Counter(str(caption.reason) for caption in rejected), figures)
+    return Setting(values, kept, [*kept, *rejected], figures)
 
 
 def generated(evil: list[str], several: bool = False) -> str:

@@ -5,8 +5,7 @@ text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --
 for one prompt after another.
 """
 
-from .generate import epoch_writer, generate, sample
+from .generate import epoch_writer, generate, plan, sample
 from .interactive import Session
-from .plan import plan
 
 __all__ = ["Session", "epoch_writer", "generate", "plan", "sample"]

@@ -6,20 +6,24 @@ depend on how many are decoded at a time.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
-from .. import console, language
+from .. import console
 from ..errors import UsageError
 from ..models import LoadedModel, Tokenizer
 from ..options import GenerateOptions
-from ..text import EMOJI, fold, holds_private_data
-from . import selection
+from ..text import EMOJI
 from .decoder import Decoder, Prompt, Row, most_positions
-from .novelty import Copied, Reference
+from .novelty import Reference
+from .selection import REASONS, Caption, biggest_reasons, fewest_attempts, identity, rejections
+
+log = logging.getLogger(__name__)
 
 #: A prompt is given up after this many attempts that all failed for the same reason.
 FAILING = 100
@@ -28,120 +32,19 @@ MOST_ATTEMPTS = 20
 #: The expected share of kept attempts before any is evaluated.
 FIRST_RATE = 0.8
 
-#: The reasons to reject a caption, in the order of the checks; the first that applies counts.
-REASONS = {
-    "empty": "no text after the prompt",
-    "cut_off": "reached --max-length without a complete sentence",
-    "duplicate": "repeats a kept caption",
-    "exact_copy": "is a training caption",
-    "folded_copy": "is a training caption except for case, marks and tags",
-    "near_copy": "shares most of its words with a training caption",
-    "copied_span": "copies more than --max-copied-span words in a row",
-    "private_data": "has a handle, link, e-mail address or phone number",
-    "broken": "has unbalanced quotes or brackets, or stray characters",
-    "loop": "repeats itself",
-    "wrong_language": "is not in --keep-language",
-    "outranked": "fit to keep, but others have a better score",
-}
-
-_EMOTICON = re.compile(r"(?<!\w)[:;=8xX]['’]?-?[()\[\]{}|/\\*DPpOo3]+|<3|\^_*\^|[(\[][:;=](?!\w)|¯\\_\(ツ\)_/¯")
-_LIST_MARK = re.compile(r"(?m)(?:^|(?<=\s))(?:\d{1,2}|[a-zA-Z])[.)]+(?=\s)")
-_INCHES = re.compile(r"(?<=\d)[\"”″]")
-_REGIONAL = re.compile("[\U0001f1e6-\U0001f1ff]+")
-#: A joiner or modifier without a character to join: at an end, after a space, twice.
-_HALF_EMOJI = re.compile("(?:^|\\s)[\u200d\ufe0f\U0001f3fb-\U0001f3ff]|\u200d(?:\\s|$|\u200d)|[\ud800-\udfff]")
-#: A special token that was sampled as text.
-_SPECIAL = re.compile(r"<\|\w+\|>|</?s>|<(?:bos|eos|pad|unk)>")
 #: The end of a sentence, with closing marks and emoji after it; not an abbreviation or initial.
 _ENDS_SENTENCE = re.compile(rf"(?<!\b[A-Z])(?<!\b[ap]\.m)(?<!\b(?:Mt|St|Dr|Mr|Ms))[.!?…]+[\"'”’)]*(?:\s*[{EMOJI}\u200d]+)*\Z")
-_CLOSING = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«"}
-
-
-@dataclass
-class Caption:
-    """One generated caption, with its prompt and without the end token.
-
-    ``row`` and ``seed`` determine its random numbers. ``tokens`` includes the prompt, ``sampled`` the end token. ``ended`` is true
-    if the model ended it, false if the length limit did; ``shortened`` is true if it was then cut after its last whole sentence.
-    ``mean_logprob`` is the mean log-probability (nats) of its sampled tokens under the model. ``copied`` is None if copies
-    weren't searched, ``reason`` if the caption is kept, ``score`` if the captions aren't ranked.
-    """
-
-    text: str
-    prompt: str
-    seed: int
-    row: int
-    tokens: int
-    sampled: int
-    ended: bool
-    mean_logprob: float
-    shortened: bool = False
-    copied: Copied | None = None
-    reason: str | None = None
-    score: float | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Return whether nothing follows the prompt."""
-        return not self.text[len(self.prompt) :].strip()
-
-    def record(self) -> dict[str, object]:
-        """Return the caption as an object of the .jsonl file; ``nearest`` is the number of a caption of the corpus, from 1."""
-        record: dict[str, object] = {
-            "text": self.text, "prompt": self.prompt, "seed": self.seed, "row": self.row, "tokens": self.tokens,
-            "ended": self.ended, "shortened": self.shortened, "mean_logprob": self.mean_logprob, "score": self.score,
-        }  # fmt: skip
-        if self.copied is not None:
-            nearest = None if self.copied.nearest is None else self.copied.nearest + 1
-            record |= {"copied_span": self.copied.span, "copied_words": self.copied.span_words, "nearest": nearest}
-        return record
-
-
-def rejections(caption: Caption, options: GenerateOptions, kept: Container[str]) -> Iterator[str]:
-    """Yield the ``REASONS`` that apply, in order; each is checked lazily.
-
-    Args:
-        kept: ``identity`` of the captions kept so far.
-    """
-    text, copied, wanted = caption.text, caption.copied, options.keep_language
-    if caption.is_empty:
-        yield "empty"
-    if not (caption.ended or caption.shortened):
-        yield "cut_off"
-    if identity(text) in kept:
-        yield "duplicate"
-    if copied is not None and copied.kind:
-        yield f"{copied.kind}_copy"
-    if copied is not None and copied.span > options.max_copied_span:
-        yield "copied_span"
-    if holds_private_data(text):
-        yield "private_data"
-    if is_broken(text):
-        yield "broken"
-    if selection.is_loop(text):
-        yield "loop"
-    if wanted and language.detect(text)[0] not in (wanted, language.UNKNOWN):
-        yield "wrong_language"
-
-
-def identity(text: str) -> str:
-    """Return the folded text, by which captions count as duplicates; a caption of only emoji and tags is unchanged."""
-    return fold(text) or text.strip()
 
 
 @dataclass
 class _Quota:
-    """The attempts for one prompt: captions wanted, fewest and most attempts, number started, results.
-
-    ``rows`` are started and not yet evaluated, by number.
-    """
+    """The attempts for one prompt: captions wanted, fewest and most attempts, started rows that aren't evaluated yet, results."""
 
     prompt: Prompt
     wanted: int
     least: int
     allowed: int
-    started: int = 0
-    rows: dict[int, Row] = field(default_factory=dict)
+    rows: deque[Row] = field(default_factory=deque)
     reasons: Counter[str | None] = field(default_factory=Counter)
 
     @property
@@ -157,19 +60,15 @@ class _Quota:
         has_enough = self.evaluated >= self.least and self.reasons[None] >= self.wanted
         return has_enough or self.evaluated >= self.allowed or self.is_failing
 
-    def to_start(self, rate: float) -> int:
-        """Return how many rows to start so that enough are active at this rate of kept ones."""
+    def start(self, index: int, rate: float, most: int) -> list[Row]:
+        """Return at most ``most`` new rows of prompt ``index``, so that enough are active if this rate of them is kept."""
         if self.is_over:
-            return 0
+            return []
         enough = max(self.least, self.evaluated + math.ceil((self.wanted - self.reasons[None]) / rate))
-        return max(0, min(enough, self.allowed) - self.started)
-
-    def next_finished(self) -> list[Row]:
-        """Return the finished rows before the first unfinished one, which can be evaluated now."""
-        found: list[Row] = []
-        while (row := self.rows.get(self.evaluated + len(found))) and row.finished:
-            found.append(row)
-        return found
+        started = self.evaluated + len(self.rows)
+        new = [Row(index, number) for number in range(started, min(enough, self.allowed, started + most))]
+        self.rows += new
+        return new
 
 
 class Candidates:
@@ -195,23 +94,18 @@ class Candidates:
         if not options.keep_all:
             _refuse_copied(prompts, options, reference)
         self.decoder = Decoder(loaded, encoded, options, seed)
-        least = 0 if options.keep_all or options.rank == "none" else math.ceil(options.num_captions * options.attempts_per_caption)
+        least = fewest_attempts(options)
         allowed = options.num_captions if options.keep_all else max(options.num_captions * MOST_ATTEMPTS, least)
         self._quotas = [_Quota(prompt, options.num_captions, least, 1 if options.top_k == 1 else allowed) for prompt in encoded]
         self._kept = set(map(identity, kept))
         self._current = 0
-
-    @property
-    def wanted(self) -> int:
-        """Return how many captions all prompts should give, as far as they can."""
-        return sum(min(quota.wanted, quota.allowed) for quota in self._quotas)
 
     def collect(self, label: str = "generating") -> list[Caption]:
         """Try rows until each prompt has its attempts and captions or is given up; return the kept ones by prompt, then row.
 
         ``label`` names the progress bar.
         """
-        total = sum(min(max(quota.least, quota.wanted), quota.allowed) for quota in self._quotas)
+        total = sum(min(quota.least, quota.allowed) for quota in self._quotas)
         with console.progress(total=total, unit="attempt", label=label) as bar:
             for _ in self.decoder.run(self._next_rows):
                 self._evaluate()
@@ -219,28 +113,30 @@ class Candidates:
                 bar.update(len(self.attempts) - bar.n)
         return [caption for caption in self.attempts if caption.reason is None]
 
-    def failing(self) -> list[tuple[str, str]]:
-        """Return the prompts whose attempts all failed for one reason, with that reason."""
-        return [(quota.prompt.text, str(next(iter(quota.reasons)))) for quota in self._quotas if quota.is_failing]
-
-    def fixed(self) -> list[str]:
-        """Return the prompts whose attempts are all the same, because there was no choice between tokens."""
-        return [quota.prompt.text for quota in self._quotas if quota.allowed < quota.wanted]
-
-    def _kept_count(self) -> int:
-        return sum(quota.reasons[None] for quota in self._quotas)
+    def warn_of_missing(self, setting: str) -> None:
+        """Warn if fewer captions are kept than requested; ``setting`` names the options if there are several."""
+        of, attempts = f"{setting}: " if setting else "", console.count(len(self.attempts), "attempt")
+        for quota in self._quotas:
+            if quota.is_failing:
+                prompt, reason = console.shorten(repr(quota.prompt.text), 50), REASONS[str(next(iter(quota.reasons)))]
+                log.warning("%sgave up on the prompt %s: each of its attempts %s", of, prompt, reason)
+        if fixed := [quota.prompt.text for quota in self._quotas if quota.allowed < quota.wanted]:
+            settings = "these settings (--top-k, --top-p, --temperature) leave no choice of tokens"
+            log.warning("%s%s: one caption for each of %s", of, settings, fixed)
+        wanted = sum(min(quota.wanted, quota.allowed) for quota in self._quotas)
+        kept = sum(caption.reason is None for caption in self.attempts)
+        if kept < wanted and (kept or setting):
+            captions = console.count(kept, "caption")
+            log.warning("%s%s instead of %d after %s: %s", of, captions, wanted, attempts, biggest_reasons(self.attempts))
 
     def _next_rows(self, free: int) -> list[Row]:
         evaluated = sum(quota.evaluated for quota in self._quotas)
+        kept = sum(quota.reasons[None] for quota in self._quotas)
         # FIRST_RATE counts as much as ten attempts
-        rate = 1.0 if self._options.keep_all else max(0.05, (self._kept_count() + 10 * FIRST_RATE) / (evaluated + 10))
+        rate = 1.0 if self._options.keep_all else max(0.05, (kept + 10 * FIRST_RATE) / (evaluated + 10))
         rows: list[Row] = []
         for index, quota in enumerate(self._quotas[self._current :], start=self._current):
-            count = min(free - len(rows), quota.to_start(rate))
-            new = {number: Row(index, number) for number in range(quota.started, quota.started + count)}
-            quota.started += count
-            quota.rows |= new
-            rows += new.values()
+            rows += quota.start(index, rate, free - len(rows))
             if len(rows) == free:
                 break
         return rows
@@ -249,16 +145,18 @@ class Candidates:
         """Evaluate finished rows as far as their order allows; cancel the active rows of prompts that need no more."""
         while self._current < len(self._quotas):
             quota = self._quotas[self._current]
-            for row, caption in self._captions(quota):
+            for caption in self._captions(quota):
                 if not quota.is_over:
-                    self._settle(quota, row, caption)
+                    self._settle(quota, caption)
             if not quota.is_over:
                 return
-            for row in quota.rows.values():
+            for row in quota.rows:
                 row.cancelled = True
             self._current += 1
 
-    def _settle(self, quota: _Quota, row: Row, caption: Caption) -> None:
+    def _settle(self, quota: _Quota, caption: Caption) -> None:
+        """Keep or reject the ``caption`` of the first row of ``quota``."""
+        row = quota.rows.popleft()
         if not self._options.keep_all:
             caption.reason = next(rejections(caption, self._options, self._kept), None)
         if caption.reason is None:
@@ -267,17 +165,15 @@ class Candidates:
         quota.reasons[caption.reason] += 1
         if not row.had_choice:
             quota.allowed = 1  # every other attempt would be the same
-        del quota.rows[row.number]
 
-    def _captions(self, quota: _Quota) -> Iterator[tuple[Row, Caption]]:
-        """Return the next finished rows with their captions; copies are searched only in captions that aren't rejected already."""
-        rows = quota.next_finished()
-        captions = [self._caption(row, quota.prompt) for row in rows]
+    def _captions(self, quota: _Quota) -> list[Caption]:
+        """Return the captions of the next finished rows; copies are searched only in those that aren't rejected already."""
+        captions = [self._caption(row, quota.prompt) for row in takewhile(lambda row: row.finished, quota.rows)]
         whole = [caption for caption in captions if self._options.keep_all or caption.ended or caption.shortened]
         searched = [caption for caption in whole if self._options.keep_all or not caption.is_empty]
         for caption, copied in zip(searched, self._reference.search([caption.text for caption in searched])):
             caption.copied = copied
-        return zip(rows, captions)
+        return captions
 
     def _caption(self, row: Row, prompt: Prompt) -> Caption:
         tokenizer, ids = self._loaded.tokenizer, list(prompt.ids[1:])
@@ -338,27 +234,3 @@ def _refuse_copied(prompts: Sequence[str], options: GenerateOptions, reference: 
 def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """Return the text of ``ids`` as it was written, spaces before punctuation included."""
     return tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
-
-
-def is_broken(text: str) -> bool:
-    """Return whether ``text`` has unbalanced quotes or brackets, replacement characters, special tokens, half or stray emoji,
-    or an impossible time.
-
-    Emoticons, the marks of a list and the sign for inches don't count as brackets or quotes.
-    """
-    if "\ufffd" in text or _HALF_EMOJI.search(text) or any(len(run) % 2 for run in _REGIONAL.findall(text)):
-        return True
-    if _SPECIAL.search(text) or selection.has_stray_emoji(text) or selection.has_impossible_time(text):
-        return True
-    plain = _INCHES.sub("", _LIST_MARK.sub("", _EMOTICON.sub("", text)))
-    return plain.count('"') % 2 == 1 or not _is_balanced(plain)
-
-
-def _is_balanced(text: str) -> bool:
-    open_: list[str] = []
-    for char in text:
-        if char in _CLOSING.values():
-            open_.append(char)
-        elif char in _CLOSING and (not open_ or open_.pop() != _CLOSING[char]):
-            return False
-    return not open_

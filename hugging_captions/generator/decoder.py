@@ -82,14 +82,6 @@ class Survivors:
     several: torch.Tensor
 
 
-@dataclass(frozen=True)
-class _Prefix:
-    """The result of reading a prompt: keys and values (None without slots) and the candidates for the first token."""
-
-    cache: Cache | None
-    first: Survivors
-
-
 def most_positions(loaded: LoadedModel, options: GenerateOptions) -> int:
     """Return the most positions of a row: start token, prompt, sampled tokens and end token."""
     return min(options.max_length + 1, loaded.max_positions)
@@ -116,11 +108,9 @@ class Decoder:
 
     @torch.inference_mode()
     def run(self, next_rows: Callable[[int], list[Row]]) -> Iterator[list[Row]]:
-        """Yield the rows that finished, step by step.
+        """Yield the rows that finished, step by step, until ``next_rows`` returns none and no row is active.
 
-        Args:
-            next_rows: called with the number of free slots before each step; returns the rows to start, at most that many.
-                The run ends when it returns none and no row is active.
+        ``next_rows`` is called with the number of free slots before each step and returns the rows to start, at most that many.
         """
         while True:
             while len(self._active) < self.slots and (rows := next_rows(self.slots - len(self._active))):
@@ -133,48 +123,41 @@ class Decoder:
 
     def _admit(self, rows: list[Row]) -> list[Row]:
         """Sample the first token of ``rows`` from their prompts and give a slot to those that continue; return the others."""
-        finished = []
-        for prompt in dict.fromkeys(row.prompt for row in rows):
-            group = [row for row in rows if row.prompt == prompt]
-            prefix, text = self._prefix(prompt), self.prompts[prompt].text
-            room = self.limit - len(self.prompts[prompt].ids)
-            uniform = torch.stack([torch.from_numpy(uniforms(self.seed, text, row.number, room)) for row in group])
-            tokens = self._append(group, prefix.first, uniform[:, 0])
+        for index in dict.fromkeys(row.prompt for row in rows):
+            group = [row for row in rows if row.prompt == index]
+            prompt, (prefix, first) = self.prompts[index], self._prefix(index)
+            known = len(prompt.ids)
+            uniform = torch.stack([torch.from_numpy(uniforms(self.seed, prompt.text, row.number, self.limit - known)) for row in group])
+            tokens = self._append(group, first, uniform[:, 0])
             going = [i for i, row in enumerate(group) if not row.finished]
-            if going:
-                self._fill_slots(prompt, tokens[going], uniform[going])
+            slots = slice(len(self._active), len(self._active) + len(going))
+            if self._cache is not None:
+                self._cache.fill(slots, prefix)
+            self._ids[slots] = self.eos
+            self._ids[slots, :known] = torch.tensor(prompt.ids, device=self.device)
+            self._ids[slots, known] = tokens[going].to(self.device)
+            self._uniform[slots, known:] = uniform[going]
             self._active += [group[i] for i in going]
-            finished += [row for row in group if row.finished]
-        return finished
+        return [row for row in rows if row.finished]
 
-    def _fill_slots(self, prompt: int, tokens: torch.Tensor, uniform: torch.Tensor) -> None:
-        """Put rows that begin with ``prompt`` and one of ``tokens`` each into the slots after the active ones."""
-        prefix, ids = self._prefix(prompt), self.prompts[prompt].ids
-        slots = slice(len(self._active), len(self._active) + len(tokens))
-        if self._cache is not None:
-            self._cache.fill(slots, prefix.cache)
-        self._ids[slots] = self.eos
-        self._ids[slots, : len(ids)] = torch.tensor(ids, device=self.device)
-        self._ids[slots, len(ids)] = tokens.to(self.device)
-        self._uniform[slots, len(ids) :] = uniform
-
-    def _read(self, prompt: int) -> _Prefix:
+    def _read(self, prompt: int) -> tuple[Cache | None, Survivors]:
+        """Return the keys and values of a prompt (None without slots) and the candidates for the first token after it."""
         ids = torch.tensor([self.prompts[prompt].ids], device=self.device)
         output = self.model(input_ids=ids, use_cache=self._cache is not None)
-        first = self._survivors(output.logits[:, -1], ids, torch.tensor([ids.shape[1]], device=self.device))
-        return _Prefix(None if self._cache is None else output.past_key_values, first)
-
-    def _survivors(self, logits: torch.Tensor, seen: torch.Tensor, lengths: torch.Tensor) -> Survivors:
-        penalised = seen if self.options.repetition_penalty != 1 else None
-        # the start token doesn't count for min_length
-        return survivors(logits, self.options, lengths - 1 < self.options.min_length, self.eos, penalised)
+        first = survivors(output.logits[:, -1], self.options, self.eos, ids, torch.tensor([ids.shape[1]], device=self.device))
+        return output.past_key_values if self._cache is not None else None, first
 
     def _step(self) -> list[Row]:
         """Append a token to each active row; return the rows that finished with it."""
         count = len(self._active)
         lengths = torch.tensor([len(self.prompts[row.prompt].ids) + len(row.ids) for row in self._active])
-        longest, ends = int(lengths.max()), lengths.to(self.device)
-        found = self._survivors(self._logits(ends - 1, longest), self._ids[:count, :longest], ends)
+        longest, ends, rows = int(lengths.max()), lengths.to(self.device), torch.arange(count, device=self.device)
+        if self._cache is None:
+            logits = self.model(input_ids=self._ids[:count, :longest], use_cache=False).logits[rows, ends - 1]
+        else:
+            logits = self._cache.step(self.model, self._ids[rows, ends - 1], ends - 1, longest)
+        self.tokens += count
+        found = survivors(logits, self.options, self.eos, self._ids[:count, :longest], ends)
         tokens = self._append(self._active, found, self._uniform[torch.arange(count), lengths])
         finished = [row for row in self._active if row.finished and not row.cancelled]
         going = [i for i, row in enumerate(self._active) if not (row.finished or row.cancelled)]
@@ -182,22 +165,13 @@ class Decoder:
         self._compact(going)
         return finished
 
-    def _logits(self, positions: torch.Tensor, longest: int) -> torch.Tensor:
-        """Return the logits ``[rows, vocabulary]`` after each row's last token, which is at ``positions``."""
-        count, rows = len(positions), torch.arange(len(positions), device=self.device)
-        self.tokens += count
-        if self._cache is None:
-            return self.model(input_ids=self._ids[:count, :longest], use_cache=False).logits[rows, positions]
-        return self._cache.step(self.model, self._ids[rows, positions], positions, longest)
-
     def _append(self, rows: Sequence[Row], found: Survivors, uniform: torch.Tensor) -> torch.Tensor:
         """Draw the next token of each of ``rows``, append it and return the tokens."""
         tokens, logprobs = draw(found, uniform)
-        several = found.several.expand(len(rows)).tolist()
-        for row, token, logprob, had_choice in zip(rows, tokens.tolist(), logprobs.tolist(), several):
+        for row, token, logprob, several in zip(rows, tokens.tolist(), logprobs.tolist(), found.several.expand(len(rows)).tolist()):
             row.ids.append(token)
             row.logprobs.append(logprob)
-            row.had_choice |= had_choice
+            row.had_choice |= several
             row.ended = token == self.eos
             row.finished = row.ended or len(self.prompts[row.prompt].ids) + len(row.ids) >= self.limit
         return tokens
@@ -249,18 +223,10 @@ class SlotCache(Cache):
         self.slots, self.length, self.until = slots, length, 1
         super().__init__(layers=[SlotLayer(self, layer.keys, layer.values) for layer in like.layers])
 
-    @property
-    def position_bytes(self) -> int:
-        """Return the memory that one position of a row takes."""
-        return sum(tensor[0, :, 0].nbytes for layer in self.layers for tensor in (layer.keys, layer.values))
-
     def step(self, model: CausalModel, ids: torch.Tensor, positions: torch.Tensor, until: int) -> torch.Tensor:
         """Return the logits ``[rows, vocabulary]`` after one more token of each of the first rows.
 
-        Args:
-            ids: int64 ``[rows]``.
-            positions: int64 ``[rows]``, the positions of the tokens.
-            until: the greatest of ``positions`` plus one.
+        ``ids`` and ``positions`` are int64 ``[rows]``; ``until`` is the greatest position plus one.
         """
         self.rows, self.positions, self.until = torch.arange(len(positions), device=positions.device), positions, until
         layer = self.layers[0]
@@ -326,7 +292,10 @@ def choose_slots(model: CausalModel, limit: int, cache: SlotCache | None) -> int
     its positions.
     """
     logits = 4 * model.config.vocab_size
-    row = 2 * logits * limit if cache is None else cache.position_bytes * limit + 4 * logits
+    if cache is None:
+        row = 2 * logits * limit
+    else:
+        row = 4 * logits + limit * sum(tensor[0, :, 0].nbytes for layer in cache.layers for tensor in (layer.keys, layer.values))
     fitting = max(1, int(models.free_memory(model.device) * MEMORY_SHARE) // row)
     return min(MOST_ROWS.get(model.device.type, 64), 1 << (fitting.bit_length() - 1))
 
@@ -335,20 +304,21 @@ def choose_slots(model: CausalModel, limit: int, cache: SlotCache | None) -> int
 # min_length, temperature, top_k, top_p), but faster: nothing is sorted or drawn over the whole vocabulary
 
 
-def survivors(logits: torch.Tensor, options: GenerateOptions, banned: torch.Tensor, eos: int, seen: torch.Tensor | None) -> Survivors:
+def survivors(logits: torch.Tensor, options: GenerateOptions, eos: int, seen: torch.Tensor, lengths: torch.Tensor) -> Survivors:
     """Return the tokens of each row that top-k, then top-p (Holtzman et al. 2020) keep.
 
     Args:
         logits: ``[rows, vocabulary]`` from the model.
-        banned: bool ``[rows]``, where ``eos`` may not come yet.
-        seen: token ids ``[rows, any]`` that the repetition penalty (Keskar et al. 2019) applies to, or None.
+        seen: token ids ``[rows, any]`` that the repetition penalty (Keskar et al. 2019) applies to.
+        lengths: int64 ``[rows]``, the tokens of each row, start token included.
     """
-    plain = torch.log_softmax(logits.float(), dim=-1)
-    if seen is None:
-        scores = plain
-    else:
-        scores = _penalised(logits.float(), seen, options.repetition_penalty)
+    scores = plain = torch.log_softmax(logits.float(), dim=-1)
+    if options.repetition_penalty != 1:
+        values = logits.float().gather(1, seen)
+        values = torch.where(values < 0, values * options.repetition_penalty, values / options.repetition_penalty)
+        scores = logits.float().scatter(1, seen, values)
         scores[:, eos] = logits[:, eos].float()  # in ``seen`` it is only the start token or padding
+    banned = lengths - 1 < options.min_length  # the start token doesn't count
     if bool(banned.any()):
         scores = scores.clone()
         scores[banned, eos] = -torch.inf
@@ -376,17 +346,10 @@ def _ranked(top: torch.Tensor, tokens: torch.Tensor, width: int) -> tuple[torch.
     return top.gather(1, order), tokens.gather(1, order)
 
 
-def _penalised(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:
-    values = logits.gather(1, seen)
-    return logits.scatter(1, seen, torch.where(values < 0, values * penalty, values / penalty))
-
-
 def draw(found: Survivors, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return one token per row by inverse CDF, and its log-probability under the plain model.
 
-    Args:
-        found: the survivors of as many rows, or of one row shared by all.
-        uniform: float64 ``[rows]`` in [0, 1).
+    ``uniform`` is float64 ``[rows]`` in [0, 1); ``found`` has as many rows, or one that is shared by all.
     """
     rows = len(uniform)
     sums = found.sums.expand(rows, -1)

@@ -8,88 +8,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import console, language, models, storage, versions
 from ..errors import HuggingCaptionsError, InputError, NothingLeftError, UsageError
 from ..options import GenerateOptions, HardwareOptions, as_arguments, as_json, combinations, several
 from ..storage import Store, corpus_name
 from ..text import holds_private_data, word_count
-from . import selection
-from .results import GenerateResult, Setting, Values, label, result_paths, write
+from . import novelty, selection
+from .novelty import Figures, Reference
+from .results import GenerateResult, Setting, Values, joined, result_paths, write
+from .selection import Caption
 
-if TYPE_CHECKING:  # imports torch, after usage errors are reported
-    from .candidates import Candidates, Caption
-    from .novelty import Figures, Reference
+# candidates and decoder import torch: they are imported where they are used, after usage errors are reported
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PROMPT = "My day"
 #: Fewest words of a prompt whose language is checked.
 WORDS_OF_A_LANGUAGE = 3
-#: Attempts of the sample at the end of a training.
-SAMPLE_CAPTIONS = 100
-#: Captions that --sample-every-epoch shows.
-EPOCH_CAPTIONS = 3
+#: Captions of the sample at the end of a training, of --sample-every-epoch, and of the measurement of --dry-run.
+SAMPLE_CAPTIONS, EPOCH_CAPTIONS, PROBED = 100, 3, 8
 #: The novelty figures that go into history.jsonl and the model card.
 SAMPLE_FIGURES = ("novelty_3", "novelty_4", "novelty_5", "novelty_8", "mean_copied_span", "longest_copied_span", "copied_share",
                   "exact_copies", "folded_copies", "near_copies", "distinct_2")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Writer:
-    """A loaded checkpoint.
-
-    ``model`` is the name of its folder, ``reference`` the captions for comparison; ``base`` is None if it isn't needed or available.
-    """
-
-    model: str
-    loaded: models.LoadedModel
-    reference: Reference
-    base: models.LoadedModel | None
-
-    def attempt(
-        self, prompts: Sequence[str], options: GenerateOptions, seed: int, label: str = "", shown: Sequence[str] = ()
-    ) -> tuple[list[Caption], list[Caption]]:
-        """Return the captions to keep, by prompt and best first, and all attempts with their reasons for rejection.
-
-        Args:
-            options: one value for each option.
-            label: name of these options, for warnings.
-            shown: earlier captions, which must not be repeated.
-        """
-        from .candidates import Candidates
-
-        start = time.perf_counter()
-        candidates = Candidates(self.loaded, prompts, options, seed, self.reference, shown)
-        ranked = candidates.collect()
-        seconds, decoder = time.perf_counter() - start, candidates.decoder
-        kept = choose(rank(ranked, options.rank, self.base), options.rank, options.num_captions)
-        _report_missing(candidates, len(kept), label)
-        log.info(
-            "%s, %d tokens in %.1f s on %s", console.count(len(candidates.attempts), "attempt"), decoder.tokens, seconds, decoder.device
-        )
-        return kept, candidates.attempts
-
-
-def open_writer(tags: Sequence[str], name: str, options: GenerateOptions, hardware: HardwareOptions, store: Store) -> Writer:
-    """Load the checkpoint for ``tags`` and ``name``, and the captions for comparison.
-
-    Raises:
-        InputError: there is no usable checkpoint.
-        UsageError: the checkpoint belongs to another tag or name.
-    """
-    from . import novelty
-
-    model = store.find_model(tags, name)
-    loaded = prepare(models.load_checkpoint(model, store), hardware)
-    needs_base = options.compare_base or options.rank == "contrast"
-    return Writer(model, loaded, novelty.load_reference(tags, store, model), _load_base(model, store, loaded) if needs_base else None)
 
 
 def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str = "") -> GenerateResult:
@@ -108,69 +53,171 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
         UsageError: a prompt can't be used, --keep-language isn't a language, a .previous would be lost, or the files belong to
             another tag or name.
     """
-    paths = result_paths(tags, name, store)
-    storage.refuse_loss(list(paths.values()), hardware.overwrite)
+    result_paths(tags, name, store, hardware.overwrite)  # refused now, not after the work
     prompts = read_prompts(options)
-    writer = open_writer(tags, name, options, hardware, store)
-    combined = combinations(options)
-    values = [{name: getattr(one, name) for name in several(options)} for one in combined]
-    runs = [writer.attempt(prompts, one, hardware.seed, label(own)) for one, own in zip(combined, values)]
-    settings = settings_of(values, runs, writer.reference, corpus_name(tags, name))
-    comparison = _compare_settings(writer.base, settings, combined) if options.compare_base else None
-    record = record_of(tags, name, prompts, options, hardware, writer, settings, store)
-    write(paths, settings, record, writer.reference.training, comparison, hardware.overwrite)
-    return GenerateResult(paths[".txt"], settings, writer.reference.note)
+    writer = Writer(tags, options, hardware, store, name)
+    settings = [
+        writer.attempt(prompts, one, hardware.seed, {option: getattr(one, option) for option in several(options)})
+        for one in combinations(options)
+    ]
+    return writer.save(name, prompts, settings)
 
 
-def settings_of(
-    values: Sequence[Values], runs: Sequence[tuple[Sequence[Caption], Sequence[Caption]]], reference: Reference, corpus: str
-) -> tuple[Setting, ...]:
-    """Return the settings with their ``values``, kept captions and attempts (``runs``), and figures.
+def plan(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str, after_training: bool) -> str:
+    """Return what ``generate`` would do, for stdout; the time is measured on ``PROBED`` captions, which are not kept.
+
+    Args:
+        after_training: whether the same command trains the model first.
 
     Raises:
-        NothingLeftError: no caption was kept in any of them.
+        HuggingCaptionsError: any error of ``generate`` before the first attempt.
     """
-    if not any(kept for kept, _ in runs):
-        raise nothing_left(corpus, [attempts for _, attempts in runs])
-    figures = all_figures(runs, reference)
-    return tuple(
-        Setting(own, tuple(kept), tuple(attempts), count_reasons(attempts), measured)
-        for own, (kept, attempts), measured in zip(values, runs, figures)
-    )
+    paths = result_paths(tags, name, store, hardware.overwrite)
+    prompts, settings, attempts = read_prompts(options), combinations(options), selection.fewest_attempts(options)
+    model, total = store.find_model(tags, name), attempts * len(prompts) * len(settings)
+    described, duration = "the one that is trained first", "known after the training"
+    if not after_training:
+        loaded = load_model(model, hardware, store)
+        start = time.perf_counter()
+        made = len(_sample(loaded, prompts[0], settings[0], PROBED, hardware.seed, "measuring the speed"))
+        seconds = time.perf_counter() - start
+        described = console.short_path(store.model(model), 60)
+        about, measured = console.duration(seconds / made * total), console.count(made, "attempt")
+        duration = f"at most about {about}: {measured} took {seconds:.1f} s just now"
+    facts = [
+        ("model", described),
+        ("prompts", f"{len(prompts):,}: {console.shorten(', '.join(map(repr, prompts)), 60)}"),
+        ("settings", console.count(len(settings), "combination")),
+        ("captions", f"{options.num_captions:,} for each prompt, the best of {console.count(attempts, 'attempt')}, {total:,} in all"),
+        ("tokens", f"at most {total * options.max_length:,}, more if too few attempts can be kept"),
+        ("time", duration),
+        ("write", console.short_path(paths[".txt"], 60).removesuffix(".txt") + ", ".join([*paths][:-1])),
+    ]
+    if here := [path.name for path in paths.values() if path.exists()]:
+        facts.append(("replace", f"{', '.join(here)}; kept as .previous"))
+    return console.rows(f"would generate captions of {console.listed([f'#{tag}' for tag in tags])}", facts)
 
 
-def count_reasons(attempts: Sequence[Caption]) -> dict[str, int]:
-    """Return how many of ``attempts`` were rejected for each reason, the commonest first."""
-    return dict(Counter(caption.reason for caption in attempts if caption.reason).most_common())
+class Writer:
+    """A loaded checkpoint for ``tags``: makes attempts, and saves the captions of several.
+
+    ``base`` is None if it isn't needed or available.
+    """
+
+    def __init__(self, tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str) -> None:
+        """Load the checkpoint for ``tags`` and ``name``, and the captions for comparison.
+
+        Raises:
+            InputError: there is no usable checkpoint.
+            UsageError: the checkpoint belongs to another tag or name.
+        """
+        self.tags, self.options, self.hardware, self.store = tags, options, hardware, store
+        self.model = store.find_model(tags, name)
+        self.loaded = load_model(self.model, hardware, store)
+        self.reference = novelty.load_reference(tags, store, self.model)
+        needs_base = options.compare_base or options.rank == "contrast"
+        self.base = _load_base(store.model(self.model), self.loaded) if needs_base else None
+
+    def attempt(
+        self, prompts: Sequence[str], options: GenerateOptions, seed: int, values: Values | None = None, shown: Sequence[str] = ()
+    ) -> Setting:
+        """Return the captions to keep, by prompt and best first, and all attempts with their reasons for rejection.
+
+        Args:
+            options: one value for each option.
+            values: those of ``options`` that vary, for warnings.
+            shown: earlier captions, which must not be repeated.
+        """
+        from .candidates import Candidates
+
+        start = time.perf_counter()
+        candidates = Candidates(self.loaded, prompts, options, seed, self.reference, shown)
+        fit = candidates.collect()
+        seconds, decoder = time.perf_counter() - start, candidates.decoder
+        setting = Setting(values or {}, selection.select(fit, options.rank, options.num_captions, self.base), candidates.attempts)
+        candidates.warn_of_missing(setting.label)
+        attempts = console.count(len(candidates.attempts), "attempt")
+        log.info("%s, %d tokens in %.1f s on %s", attempts, decoder.tokens, seconds, decoder.device)
+        return setting
+
+    def save(
+        self, name: str, prompts: Sequence[str], settings: Sequence[Setting], lines: Sequence[str] = (), again: bool = False
+    ) -> GenerateResult:
+        """Write the files of a run called ``name``; earlier ones are kept as .previous unless this session wrote them (``again``).
+
+        Args:
+            lines: what was typed, if the run was interactive.
+
+        Raises:
+            NothingLeftError: no caption was kept in any of ``settings``.
+            UsageError: a .previous would be lost, or the files belong to another tag or name.
+        """
+        if not any(setting.captions for setting in settings):
+            raise nothing_left(corpus_name(self.tags, name), settings)
+        settings = with_figures(settings, self.reference)
+        compared = _compare_settings(self.base, settings, self.options) if self.options.compare_base else None
+        record = self._record(name, prompts, settings, "--interactive" if lines else "--generate") | ({"lines": lines} if lines else {})
+        paths = result_paths(self.tags, name, self.store, self.hardware.overwrite or again)
+        write(paths, settings, record, self.reference.training, compared, self.hardware.overwrite, again)
+        return GenerateResult(paths[".txt"], settings, self.reference.note)
+
+    def _record(self, name: str, prompts: Sequence[str], settings: Sequence[Setting], command: str) -> dict[str, object]:
+        """Return the .json file: the run, the command that repeats it, and counts and figures, by setting if there are several."""
+        counts, folder = settings[0].counts(), self.store.model(self.model)
+        if len(settings) > 1:
+            counts = joined(settings).counts() | {"settings": [setting.values | setting.counts() for setting in settings]}
+        arguments = ["--tag", *self.tags, command, *(["--name", name] if name else []), *as_arguments(self.options, self.hardware)]
+        try:
+            base_model = _base_model(folder)
+        except HuggingCaptionsError:
+            base_model = None
+        return {
+            "tags": list(self.tags), "name": name or None, "command": self.store.command("tune_transformer.py", *arguments),
+            "prompts": list(prompts), "options": as_json(self.options) | as_json(self.hardware), "seed": self.hardware.seed,
+            "model": self.model, "model_sha256": _model_sha256(folder), **counts, "note": self.reference.note,
+            "base_model": base_model, "versions": versions("torch", "transformers"),
+        }  # fmt: skip
 
 
-def nothing_left(corpus: str, attempts: Sequence[Sequence[Caption]]) -> NothingLeftError:
-    """Return the error to raise if no caption of these attempts is kept."""
-    every = [caption for own in attempts for caption in own]
+def with_figures(settings: Sequence[Setting], reference: Reference) -> list[Setting]:
+    """Return ``settings`` with the figures of their kept captions, of all their attempts and of the held-out human captions.
+
+    Figures that depend on the amount of text use as many captions of each set as the smallest set has.
+    """
+    held_out = list(reference.held_out)
+    sets = [held_out, *(captions for setting in settings for captions in (setting.captions, setting.attempts))]
+    size = min(len(captions) for captions in sets if captions)
+
+    def measured(captions: Sequence[Caption]) -> Figures:
+        return novelty.figures([caption.text for caption in captions], [caption.copied for caption in captions], size)
+
+    people = {"held out": novelty.figures(held_out, reference.search(held_out), size)} if held_out else {}
+    return [replace(one, figures={"kept": measured(one.captions), "attempts": measured(one.attempts)} | people) for one in settings]
+
+
+def nothing_left(corpus: str, settings: Sequence[Setting]) -> NothingLeftError:
+    """Return the error to raise if no caption of ``settings`` is kept."""
+    attempts = joined(settings).attempts
+    reasons, tried = selection.biggest_reasons(attempts), console.count(len(attempts), "attempt")
     return NothingLeftError(
-        f"cannot generate for tag {corpus!r}: none of {console.count(len(every), 'attempt')} was good enough ({_biggest(every)})",
+        f"cannot generate for tag {corpus!r}: none of {tried} was good enough ({reasons})",
         "train longer, raise --max-length, or see what it writes with --keep-all",
     )
 
 
-def record_of(
-    tags: Sequence[str], name: str, prompts: Sequence[str], options: GenerateOptions, hardware: HardwareOptions,
-    writer: Writer, settings: Sequence[Setting], store: Store, script: str = "--generate",
-) -> dict[str, object]:  # fmt: skip
-    """Return the .json file: the run, the command that repeats it, and counts and figures, by setting if there are several."""
-    named = ["--name", name] if name else []
-    counts = settings[0].counts()
-    if len(settings) > 1:
-        every = [caption for setting in settings for caption in setting.attempts]
-        counts = {"kept": sum(len(setting.captions) for setting in settings), "attempts": len(every), "rejected": count_reasons(every)}
-        counts["settings"] = [setting.values | setting.counts() for setting in settings]
-    return {
-        "tags": list(tags), "name": name or None,
-        "command": store.command("tune_transformer.py", "--tag", *tags, script, *named, *as_arguments(options, hardware)),
-        "prompts": list(prompts), "options": as_json(options) | as_json(hardware), "seed": hardware.seed,
-        "model": writer.model, "model_sha256": _model_sha256(store.model(writer.model)), **counts, "note": writer.reference.note,
-        "base_model": _base_model(store.model(writer.model)), "versions": versions("torch", "transformers"),
-    }  # fmt: skip
+def _sample(
+    loaded: models.LoadedModel, prompt: str, options: GenerateOptions, count: int, seed: int, label: str, reference: Reference | None = None
+) -> list[Caption]:
+    """Return ``count`` captions as the model writes them, without changing its mode; ``label`` names the progress bar."""
+    from .candidates import Candidates
+
+    was_training = loaded.model.training
+    loaded.model.eval()
+    try:
+        few = replace(options, num_captions=count, keep_all=True)
+        return Candidates(loaded, [prompt], few, seed, reference or Reference(None)).collect(label)
+    finally:
+        loaded.model.train(was_training)
 
 
 def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: HardwareOptions) -> models.Sample | None:
@@ -180,20 +227,14 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     """
     if not held_out:
         return None
-    from . import novelty
-    from .candidates import Candidates
-
-    reference = novelty.Reference(novelty.CopyIndex(training), tuple(held_out))
-    options = GenerateOptions(prompt=("",), num_captions=SAMPLE_CAPTIONS, min_length=0, keep_all=True)
-    was_training = model.model.training
-    model.model.eval()
-    captions = Candidates(model, [""], options, hardware.seed, reference).collect("sampling for the model card")
-    model.model.train(was_training)
-    columns = all_figures([(captions, captions)], reference)[0]
+    reference, options = Reference(novelty.CopyIndex(training), tuple(held_out)), GenerateOptions(min_length=0)
+    captions = _sample(model, "", options, SAMPLE_CAPTIONS, hardware.seed, "sampling for the model card", reference)
+    columns = with_figures([Setting({}, captions, captions)], reference)[0].figures
     figures: dict[str, object] = {"sampled": len(captions), "ended_share": sum(caption.ended for caption in captions) / len(captions)}
     figures |= {key: columns["kept"][key] for key in SAMPLE_FIGURES}
     figures |= {f"held_out_{key}": columns["held out"][key] for key in SAMPLE_FIGURES}
-    best = rank([caption for caption in captions if caption.ended and not caption.is_empty], "score", None)[:3]
+    whole = [caption for caption in captions if caption.ended and not caption.is_empty]
+    best = sorted(whole, key=lambda caption: -selection.score(selection.features(caption.text, caption.mean_logprob)))[:3]
     return models.Sample(figures, tuple(caption.text for caption in best))
 
 
@@ -203,20 +244,10 @@ def epoch_writer(options: GenerateOptions, hardware: HardwareOptions) -> Callabl
     Raises:
         InputError: ``read_prompts``.
     """
-    prompt = read_prompts(replace(options, keep_all=True))[0]
-    few = replace(combinations(options)[0], prompt=(prompt,), prompt_file=None, num_captions=EPOCH_CAPTIONS, keep_all=True)
+    prompt, first = read_prompts(replace(options, keep_all=True))[0], combinations(options)[0]
 
     def write(model: models.LoadedModel) -> list[str]:
-        from . import novelty
-        from .candidates import Candidates
-
-        was_training = model.model.training
-        model.model.eval()
-        try:
-            candidates = Candidates(model, [prompt], few, hardware.seed, novelty.Reference(None))
-            return [caption.text for caption in candidates.collect("sampling")]
-        finally:
-            model.model.train(was_training)
+        return [caption.text for caption in _sample(model, prompt, first, EPOCH_CAPTIONS, hardware.seed, "sampling")]
 
     return write
 
@@ -247,81 +278,15 @@ def read_prompts(options: GenerateOptions) -> list[str]:
     return prompts
 
 
-def prepare(loaded: models.LoadedModel, hardware: HardwareOptions) -> models.LoadedModel:
-    """Return the model on its device, in the precision that the device accelerates, ready to decode."""
-    device = models.choose_device(hardware.device)
+def load_model(corpus: str, hardware: HardwareOptions, store: Store) -> models.LoadedModel:
+    """Return the checkpoint of ``corpus`` on its device, in the precision that the device accelerates, ready to decode.
+
+    Raises:
+        InputError: there is no usable checkpoint.
+    """
+    loaded, device = models.load_checkpoint(corpus, store), models.choose_device(hardware.device)
     loaded.model.to(device, models.dtype_of(models.choose_precision(device, hardware.precision))).eval()
     return loaded
-
-
-def rank(captions: Sequence[Caption], by: str, base: models.LoadedModel | None) -> list[Caption]:
-    """Return ``captions`` by prompt, best first within each, with their ``score`` set.
-
-    ``score``: the probability that a reader finds it fit to post (``selection``). ``likelihood``: mean log-probability of the
-    sampled tokens. ``contrast``: that minus the base model's value for the same text, per sampled token (after
-    Li et al. 2023); ``likelihood`` if there is no base model.
-
-    Args:
-        captions: by prompt, then row.
-    """
-    if by == "none":
-        return list(captions)
-    for caption in console.progress(captions, unit="caption", label="scoring"):
-        caption.score = caption.mean_logprob
-        if by == "score":
-            caption.score = selection.score(selection.features(caption.text, caption.mean_logprob))
-        if by == "contrast" and base is not None:
-            caption.score = round(caption.mean_logprob - log_likelihood(base, caption) / caption.sampled, 5)
-    prompts = list(dict.fromkeys(caption.prompt for caption in captions))
-    return sorted(captions, key=lambda caption: (prompts.index(caption.prompt), -(caption.score or 0.0), caption.row))
-
-
-def choose(ranked: Sequence[Caption], by: str, wanted: int) -> list[Caption]:
-    """Return ``wanted`` captions of each prompt, the first ones, or with ``score`` good, different ones; mark the rest ``outranked``."""
-    for prompt in dict.fromkeys(caption.prompt for caption in ranked):
-        own = [caption for caption in ranked if caption.prompt == prompt]
-        chosen = list(range(min(wanted, len(own))))
-        if by == "score":
-            scores = [caption.score or 0.0 for caption in own]
-            chosen = selection.choose([caption.text for caption in own], scores, prompt, wanted)
-        for number in {*range(len(own))} - {*chosen}:
-            own[number].reason = "outranked"
-    return [caption for caption in ranked if caption.reason is None]
-
-
-def all_figures(runs: Sequence[tuple[Sequence[Caption], Sequence[Caption]]], reference: Reference) -> list[dict[str, Figures]]:
-    """Return for each run (kept captions, attempts) the figures of both and of the held-out human captions.
-
-    Figures that depend on the amount of text use as many captions of each set as the smallest set has.
-    """
-    from . import novelty
-
-    held_out = list(reference.held_out)
-    size = min(len(texts) for texts in (*(texts for run in runs for texts in run), held_out) if texts)
-
-    def measured(captions: Sequence[Caption]) -> Figures:
-        return novelty.figures([caption.text for caption in captions], [caption.copied for caption in captions], size)
-
-    people = {"held out": novelty.figures(held_out, reference.search(held_out), size)} if held_out else {}
-    return [{"kept": measured(kept), "attempts": measured(attempts)} | people for kept, attempts in runs]
-
-
-def _report_missing(candidates: Candidates, kept: int, label: str) -> None:
-    """Warn if there are fewer captions than requested in the setting called ``label``."""
-    from .candidates import REASONS
-
-    attempts, wanted, of = console.count(len(candidates.attempts), "attempt"), candidates.wanted, f"{label}: " if label else ""
-    for prompt, reason in candidates.failing():
-        log.warning("%sgave up on the prompt %s: each of its attempts %s", of, console.shorten(repr(prompt), 50), REASONS[reason])
-    if fixed := candidates.fixed():
-        log.warning("%sthese settings (--top-k, --top-p, --temperature) leave no choice of tokens: one caption for each of %s", of, fixed)
-    if kept < wanted and (kept or label):
-        captions = console.count(kept, "caption")
-        log.warning("%s%s instead of %d after %s: %s", of, captions, wanted, attempts, _biggest(candidates.attempts))
-
-
-def _biggest(attempts: Sequence[Caption]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in list(count_reasons(attempts).items())[:3])
 
 
 def _model_sha256(folder: Path) -> str | dict[str, str]:
@@ -329,56 +294,44 @@ def _model_sha256(folder: Path) -> str | dict[str, str]:
     return storage.sha256(files[0]) if len(files) == 1 else {path.name: storage.sha256(path) for path in files}
 
 
-def _base_model(folder: Path) -> str | None:
-    """Return the name of the base model in the run.json of a model's folder, None where it has none."""
+def _base_model(folder: Path) -> str:
+    """Return the name of the base model in the run.json of a model's folder.
+
+    Raises:
+        InputError: there is none.
+    """
     try:
         return str(storage.read_json(folder / "run.json")["options"]["base_model"])
-    except (HuggingCaptionsError, KeyError, TypeError):
-        return None
+    except (KeyError, TypeError):
+        raise InputError("its run.json has no base model") from None
 
 
 # -- comparison with the base model
 
 
-def _load_base(corpus: str, store: Store, tuned: models.LoadedModel) -> models.LoadedModel | None:
+def _load_base(folder: Path, tuned: models.LoadedModel) -> models.LoadedModel | None:
     """Return the base model of ``tuned`` on the same device, or None with a warning."""
     try:
-        name = storage.read_json(store.model(corpus) / "run.json")["options"]["base_model"]
-        if name != "scratch":
-            log.info("loading the base model %s", name)
-            base = models.load_base(name, (), seed=0)
-            base.model.to(tuned.model.device).eval()
-            return base
-        why = "it was trained from scratch"
+        name = _base_model(folder)
+        if name == "scratch":
+            raise InputError("it was trained from scratch")
+        log.info("loading the base model %s", name)
+        base = models.load_base(name, (), seed=0)
+        base.model.to(tuned.model.device).eval()
+        return base
     except HuggingCaptionsError as error:
-        why = str(error)
-    except (KeyError, TypeError):
-        why = "its run.json has no base model"
-    log.warning("no comparison with the base model: %s", why)
-    return None
+        log.warning("no comparison with the base model: %s", error)
+        return None
 
 
-def _compare_settings(base: models.LoadedModel | None, settings: Sequence[Setting], combined: Sequence[GenerateOptions]) -> str:
+def _compare_settings(base: models.LoadedModel | None, settings: Sequence[Setting], options: GenerateOptions) -> str:
     """Return the comparisons of all settings, each below its name if there are several."""
     parts = []
-    for setting, options in zip(settings, combined):
+    for setting in settings:
         if setting.captions:
-            parts.append((f"{label(setting.values)}\n\n" if setting.values else "") + compare(base, setting.captions, options))
+            name = f"{setting.label}\n\n" if setting.values else ""
+            parts.append(name + compare(base, setting.captions, replace(options, **setting.values)))
     return "\n".join(parts)
-
-
-def log_likelihood(base: models.LoadedModel, caption: Caption) -> float:
-    """Return the log-probability (nats) of ``caption`` after its prompt, its end included, under ``base``."""
-    import torch
-
-    tokenizer = base.tokenizer
-    start = 1 + len(tokenizer(caption.prompt, add_special_tokens=False)["input_ids"])
-    ids = [base.start, *tokenizer(caption.text, add_special_tokens=False)["input_ids"]]
-    ids = (ids + [base.end] * caption.ended)[: base.max_positions]
-    tensor = torch.tensor([ids], device=base.model.device)
-    with torch.inference_mode():
-        logprobs = torch.log_softmax(base.model(input_ids=tensor, use_cache=False).logits[0, :-1].float(), dim=-1)
-    return float(logprobs.gather(1, tensor[0, 1:, None])[start - 1 :].sum())
 
 
 def compare(base: models.LoadedModel | None, captions: Sequence[Caption], options: GenerateOptions) -> str:

@@ -8,17 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ..console import count
 from ..errors import UsageError
 from ..options import SAMPLING, GenerateOptions, HardwareOptions, with_setting
 from ..storage import Store, corpus_name, escape_caption, unescape_caption
-from .generate import nothing_left, open_writer, read_prompts, record_of, settings_of
-from .results import Values, result_paths, write
-
-if TYPE_CHECKING:  # imports torch
-    from .candidates import Caption
+from .generate import Writer, nothing_left, read_prompts
+from .results import Setting, joined
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +31,7 @@ HELP = (
 class _Answer:
     prompt: str
     options: GenerateOptions
-    kept: list[Caption]
-    attempts: list[Caption]
+    result: Setting
 
 
 class Session:
@@ -50,9 +45,8 @@ class Session:
             UsageError: --keep-language isn't a language, or the checkpoint belongs to another tag or name.
         """
         read_prompts(options)
-        self._tags, self._given, self._hardware, self._store = tags, options, hardware, store
+        self._writer = Writer(tags, options, hardware, store, name)
         self._name = name or DEFAULT_NAME
-        self._writer = open_writer(tags, name, options, hardware, store)
         self._options, self._prompt = options, ""
         self._answers: list[_Answer] = []
         self._lines: list[str] = []
@@ -92,35 +86,32 @@ class Session:
 
     def _write(self, prompt: str) -> list[str]:
         """Return captions for ``prompt``, none of which was shown before; a repeated prompt with the same options gets another seed."""
-        options = self._options
+        options, writer = self._options, self._writer
         read_prompts(replace(options, prompt=(prompt,)))
         earlier = [one for one in self._answers if one.prompt == prompt]
-        seed = self._hardware.seed + sum(one.options == options for one in earlier)
-        kept, attempts = self._writer.attempt([prompt], options, seed, shown=[caption.text for one in earlier for caption in one.kept])
+        seed = writer.hardware.seed + sum(one.options == options for one in earlier)
+        result = writer.attempt([prompt], options, seed, shown=[caption.text for one in earlier for caption in one.result.captions])
         self._prompt = prompt
-        self._answers.append(_Answer(prompt, options, kept, attempts))
-        if not kept:
-            raise nothing_left(corpus_name(self._tags), [attempts])
-        return [escape_caption(caption.text) for caption in kept]
+        self._answers.append(_Answer(prompt, options, result))
+        if not result.captions:
+            raise nothing_left(corpus_name(writer.tags), [result])
+        return [escape_caption(caption.text) for caption in result.captions]
 
     def _save(self) -> None:
         """Write the captions so far by setting; files of this session are replaced, earlier ones kept as .previous."""
-        if not any(one.kept for one in self._answers):
+        if not any(one.result.captions for one in self._answers):
             raise UsageError("there is no caption to save yet")
         used = list(dict.fromkeys(one.options for one in self._answers))
         vary = [name for name in SAMPLING if len({getattr(options, name) for options in used}) > 1]
-        values: list[Values] = [{name: getattr(options, name) for name in vary} for options in used]
-        runs = [_joined([one for one in self._answers if one.options == options]) for options in used]
-        settings = settings_of(values, runs, self._writer.reference, corpus_name(self._tags, self._name))
+        settings = [
+            replace(
+                joined([one.result for one in self._answers if one.options == options]),
+                values={name: getattr(options, name) for name in vary},
+            )
+            for options in used
+        ]
         prompts = list(dict.fromkeys(one.prompt for one in self._answers))
-        run = self._tags, self._name, prompts, self._given, self._hardware
-        record = record_of(*run, self._writer, settings, self._store, "--interactive") | {"lines": self._lines}
-        with self._store.lock("text/generated_text", [corpus_name(self._tags, self._name)]):
-            paths = result_paths(self._tags, self._name, self._store)
-            write(paths, settings, record, self._writer.reference.training, None, self._hardware.overwrite, again=self._is_saved)
+        with self._writer.store.lock("text/generated_text", [corpus_name(self._writer.tags, self._name)]):
+            result = self._writer.save(self._name, prompts, settings, self._lines, again=self._is_saved)
         self._is_saved = True
-        log.info("saved %s", paths[".txt"])
-
-
-def _joined(answers: Sequence[_Answer]) -> tuple[list[Caption], list[Caption]]:
-    return [caption for one in answers for caption in one.kept], [caption for one in answers for caption in one.attempts]
+        log.info("saved %s", result.path)

@@ -26,6 +26,24 @@ from ..text import fold, folded_words, hash64
 log = logging.getLogger(__name__)
 
 N_GRAMS = (3, 4, 5, 8)
+#: The figures of a set of captions.
+MEANINGS = {
+    "captions": "number of captions",
+    "mean_words": "words in a caption, mean",
+    **{f"novelty_{n}": f"share of runs of {n} words that no training caption has" for n in N_GRAMS},
+    "mean_copied_span": "longest run of words that is also in one training caption, mean",
+    "longest_copied_span": "longest such run in any caption",
+    "copied_share": "share of a caption's words in that run, mean",
+    "exact_copies": "captions that are training captions",
+    "folded_copies": "the same except for case, punctuation, emoji and tags",
+    "near_copies": "captions that share most of their words with a training caption",
+    "distinct_1": "share of distinct words",
+    "distinct_2": "share of distinct pairs of words",
+    "distinct_3": "share of distinct runs of 3 words",
+    "compression_ratio": "high where captions repeat themselves or each other",
+    "emoji_share": "share of captions with an emoji",
+    "tag_share": "share of captions with a tag",
+}
 #: The figures that a summary shows.
 FEW_FIGURES = ("mean_words", "novelty_4", "longest_copied_span", "near_copies", "distinct_2")
 #: Two texts are near copies above this Jaccard similarity of their word 3-grams (as in the cleaning).
@@ -215,9 +233,9 @@ def load_reference(tags: Sequence[str], store: Store, model: str) -> Reference:
         log.warning("%s", note)
         return Reference(None, note=note)
     hashes, note = _held_out_hashes(captions, store.model(model) / "run.json")
-    is_held_out = [f"{hash64(caption):016x}" in hashes for caption in captions] if hashes else [False] * len(captions)
-    index = CopyIndex(["" if held_out else caption for caption, held_out in zip(captions, is_held_out)])
-    return Reference(index, tuple(caption for caption, held_out in zip(captions, is_held_out) if held_out), note, tuple(captions))
+    held_out = dict.fromkeys(caption for caption in captions if f"{hash64(caption):016x}" in hashes)  # in order
+    index = CopyIndex(["" if caption in held_out else caption for caption in captions])
+    return Reference(index, tuple(held_out), note, tuple(captions))
 
 
 def _read_corpus(tags: Sequence[str], store: Store) -> list[str]:
@@ -252,14 +270,11 @@ def _held_out_hashes(captions: Sequence[str], path: Path) -> tuple[frozenset[str
 
 
 def figures(texts: Sequence[str], copied: Sequence[Copied | None], sample: int | None = None) -> Figures:
-    """Return the novelty and diversity figures of ``texts``.
+    """Return the figures of ``texts`` that ``MEANINGS`` describes.
 
-    ``novelty_<n>``: share of word n-grams that no training caption has (n-novelty, Merrill et al. 2024).
-    ``mean_copied_span``, ``longest_copied_span`` (words) and ``copied_share`` (of a caption's words, mean).
-    ``exact_copies``, ``folded_copies``, ``near_copies``: captions; each counts once, in this order. All these cover the
-    texts that were searched for copies, and are None if none was.
-    ``distinct_<n>`` (Li et al. 2016) and ``compression_ratio`` (bytes divided by zlib's) use only the first ``sample`` captions,
-    because both depend on the amount of text. ``emoji_share``, ``tag_share``: captions that have one.
+    Those of copies cover the texts that were searched, and are None if none was. ``novelty_<n>`` is the n-novelty of Merrill et al.
+    2024, ``distinct_<n>`` from Li et al. 2016. ``distinct_<n>`` and ``compression_ratio`` use only the first ``sample`` captions,
+    because both depend on the amount of text. A caption is an exact, a folded or a near copy, whichever is first.
     """
     words = [folded_words(text) if found is None else list(found.words) for text, found in zip(texts, copied)]
     result: Figures = {"captions": len(texts), "mean_words": _mean([len(own) for own in words])}

@@ -137,7 +137,7 @@ def test_the_repetition_penalty_leaves_the_end_token_alone() -> None:
     logits = torch.randn(2, VOCABULARY, generator=torch.Generator().manual_seed(0))
     seen = torch.tensor([[EOS, 7, 8], [START, 7, EOS]])
     options = GenerateOptions(repetition_penalty=1.7, top_k=0, top_p=1.0, temperature=1.0, min_length=0)
-    found = decoder.survivors(logits, options, torch.zeros(2, dtype=torch.bool), EOS, seen)
+    found = decoder.survivors(logits, options, EOS, seen, torch.tensor([3, 3]))
     weights = torch.diff(found.sums, prepend=torch.zeros(2, 1, dtype=torch.float64)).float()
     expected = logits.clone()
     for row, tokens in enumerate(([7, 8], [START, 7])):
@@ -209,7 +209,7 @@ def test_the_next_token_has_the_distribution_of_generate(options: dict) -> None:
     if ours.top_p < 1:
         chain.append(TopPLogitsWarper(ours.top_p))
     expected = torch.softmax(chain(ids, logits.clone()).double(), -1)[0].numpy()
-    found = decoder.survivors(logits, ours, torch.tensor([ids.shape[1] - 1 < ours.min_length]), EOS, ids)
+    found = decoder.survivors(logits, ours, EOS, ids, torch.tensor([ids.shape[1]]))
     weights = np.zeros(VOCABULARY)
     weights[found.tokens[0].numpy()] = np.diff(found.sums[0].numpy(), prepend=0) / found.sums[0, -1].item()
     assert weights == pytest.approx(expected, abs=1e-6)

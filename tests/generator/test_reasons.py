@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hugging_captions import console
-from hugging_captions.generator.candidates import REASONS, Caption, identity, is_broken, rejections
 from hugging_captions.generator.novelty import Copied, CopyIndex, Reference
+from hugging_captions.generator.selection import REASONS, Caption, identity, is_broken, rejections
 from hugging_captions.options import GenerateOptions
 
 CORPUS = [
