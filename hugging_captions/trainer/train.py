@@ -349,15 +349,13 @@ class Training:
 
     def write_record(self, metrics: Line, history: list[Line], drawn: Sample | None) -> None:
         """Write history.jsonl, the model card and, last, run.json, which marks the folder as complete."""
-        from .card import write_card
-
         if drawn:
             place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
             history.append(place | drawn.figures)
             record.append_history(self.folder / "history.jsonl", history[-1:])
         run = self.about | record.run_json(self.corpus, self.options, self.recipe, self.hardware, self.device, self.base)
         run |= {"metrics": metrics, "seconds": self.clock.seconds()}
-        write_card(self.folder, run, history, drawn.captions if drawn else ())
+        record.write_card(self.folder, run, history, drawn.captions if drawn else ())
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         write_json(self.folder / "run.json", run)
 
