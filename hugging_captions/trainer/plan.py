@@ -9,13 +9,13 @@ import math
 import time
 from collections.abc import Sequence
 
-from .. import console, dataset, models
+from .. import console, models
 from ..dataset.batches import collate
 from ..dataset.corpus import Corpus
 from ..options import HardwareOptions, TrainOptions
-from ..storage import Store, corpus_name, refuse_foreign, refuse_loss
+from ..storage import Store, corpus_name
 from .recipe import choose, fit
-from .train import Training
+from .train import Training, _load_corpus
 
 #: Tokens of the first time measurement, and seconds after which measuring ends.
 LEAST_PROBED, ENOUGH_SECONDS = 16, 0.5
@@ -32,10 +32,7 @@ def plan(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, 
         HuggingCaptionsError: any error of ``train`` before the first step.
     """
     folder = corpus_name(tags, name)
-    for path in (store.model(folder), store.training(folder)):
-        refuse_foreign(path, tags, name)
-    refuse_loss([store.model(folder)], hardware.overwrite)
-    corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
+    corpus = _load_corpus(tags, options, hardware, store, name)
     training, held_out = console.count(len(corpus.training), "caption"), f"{len(corpus.held_out):,}"
     facts = [(f"read {i + 1}" if i else "read", console.short_path(store.captions(tag), 60)) for i, tag in enumerate(tags)]
     facts.append(("captions", f"{training} to train on, {held_out} held out"))

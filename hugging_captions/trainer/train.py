@@ -100,15 +100,10 @@ def train(
     if not console.is_main_process():
         logging.getLogger("hugging_captions").setLevel(logging.ERROR)
     folder = corpus_name(tags, name)
-    if options.report_to != "none" and find_spec(options.report_to) is None:
-        raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
     store.recover_model(folder)
-    for path in (store.model(folder), store.training(folder)):
-        refuse_foreign(path, tags, name)
-    refuse_loss([store.model(folder)], hardware.overwrite)
+    corpus = _load_corpus(tags, options, hardware, store, name)
     command = store.command(SCRIPT, "--tag", *tags, "--train", *["--name", name] * bool(name), *as_arguments(options, hardware))
     about: Line = {"tags": list(tags), "name": name or None, "command": command}
-    corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
     training = Training(corpus, options, hardware, store.training(folder), about)
     metrics, history = training.fit(write if options.sample_every_epoch else None)
     if console.is_main_process():
@@ -121,6 +116,17 @@ def train(
             store.publish_model(folder, hardware.overwrite)
     training.processes.wait_for_everyone()
     return TrainResult(store.model(folder), metrics)
+
+
+def _load_corpus(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, name: str) -> Corpus:
+    """Return the captions to train on, after the checks that need no model."""
+    if options.report_to != "none" and find_spec(options.report_to) is None:
+        raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
+    folder = corpus_name(tags, name)
+    for path in (store.model(folder), store.training(folder)):
+        refuse_foreign(path, tags, name)
+    refuse_loss([store.model(folder)], hardware.overwrite)
+    return dataset.load(tags, store, options.val_fraction, hardware.seed)
 
 
 class Training:
