@@ -239,7 +239,7 @@ def _load_from_hub(name: str, offline: bool) -> LoadedModel:
             raise InputError(
                 f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache", hint
             ) from error
-        raise InputError(f"cannot load base model {name!r}: {_first_line(error)}", "check the name on the hub") from error
+        raise InputError(f"cannot load base model {name!r}: {first_line(error)}", "check the name on the hub") from error
 
 
 def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
@@ -273,7 +273,7 @@ def _load_folder(folder: Path, what: str, repair: str = "it is damaged or incomp
     except InputError:
         raise
     except Exception as error:  # readers of damaged files raise many types (Safetensor, JSON, Rust panics as Exception)
-        why = _first_line(error) if folder.exists() else "it does not exist"
+        why = first_line(error) if folder.exists() else "it does not exist"
         raise InputError(f"cannot load {what} from {folder}: {why}", repair) from error
 
 
@@ -386,5 +386,6 @@ def _hub_answers() -> bool:
     return True
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

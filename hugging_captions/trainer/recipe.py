@@ -1,4 +1,4 @@
-"""Training defaults by kind of training: epochs, learning rate, tokens per step; and an estimate of the memory.
+"""Training defaults by kind of training: epochs, learning rate, tokens per step; and measurements of memory and time before it.
 
 benchmarks/RESULTS.md has the measurements behind the defaults, and their limits.
 """
@@ -6,10 +6,17 @@ benchmarks/RESULTS.md has the measurements behind the defaults, and their limits
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from ..dataset.batches import Row, collate
 from ..models import CausalModel, dtype_of
 from ..options import TrainOptions
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ TRAINED_BYTES = 16
 LOGIT_BYTES = 12
 #: Most tokens of the pass in ``estimate_memory``: under a second for 100 M parameters on two cores.
 PROBE_TOKENS = 128
+#: Seconds after which ``measure_speed`` takes no larger part of a step.
+ENOUGH_SECONDS = 0.5
 
 
 def choose(options: TrainOptions) -> Recipe:
@@ -79,21 +88,22 @@ def fit(recipe: Recipe, width: int, tokens: int) -> Recipe:
     return replace(recipe, learning_rate=rate, batch_tokens=recipe.batch_tokens or min(max(fitting, recipe.min_batch), MAX_BATCH))
 
 
+def count_parameters(model: CausalModel) -> tuple[int, int]:
+    """Return how many parameters ``model`` has, and how many of them are trained."""
+    return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def estimate_memory(model: CausalModel, rows: int, length: int, precision: str) -> int:
     """Return about how many bytes training ``model`` on ``rows`` of ``length`` tokens at once needs, beyond the process itself.
 
     The bytes that autograd keeps per token are measured, not computed from a formula, because they differ between
     architectures, with adapters and with gradient checkpointing. Attention that keeps a score per token pair needs more.
     """
-    import torch
-
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    frozen = sum(p.numel() for p in model.parameters()) - trained
-    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
-        many = min(length, PROBE_TOKENS)
-        few = many // 2
-        kept = (_kept_bytes(model, many, precision) - _kept_bytes(model, few, precision)) / (many - few)
-    return round(trained * TRAINED_BYTES + frozen * 4 + rows * length * (kept + model.config.vocab_size * LOGIT_BYTES))
+    every, trained = count_parameters(model)
+    many = min(length, PROBE_TOKENS)
+    few = many // 2
+    kept = (_kept_bytes(model, many, precision) - _kept_bytes(model, few, precision)) / (many - few)
+    return round(trained * TRAINED_BYTES + (every - trained) * 4 + rows * length * (kept + model.config.vocab_size * LOGIT_BYTES))
 
 
 def _kept_bytes(model: CausalModel, tokens: int, precision: str) -> int:
@@ -108,11 +118,38 @@ def _kept_bytes(model: CausalModel, tokens: int, precision: str) -> int:
         return tensor
 
     ids = torch.zeros(1, tokens, dtype=torch.long, device=model.device)
-    with (
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        torch.autocast(model.device.type, dtype_of(precision), enabled=precision != "fp32"),
-    ):
-        logits = model(input_ids=ids, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids.flatten())
-        del logits
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = _loss(model, ids, ids, precision)  # in a variable, because a graph that is freed early would be counted in part
     return sum(kept.values()) if loss.requires_grad else 0
+
+
+def measure_speed(model: CausalModel, rows: Sequence[Row], precision: str) -> tuple[int, float]:
+    """Return the tokens of a part of a step, and the seconds in which their gradients are computed.
+
+    The part grows from the first of ``rows``, the longest, to all of them until it takes ``ENOUGH_SECONDS``.
+    """
+    _seconds(model, [rows[0][:16]], precision)  # the first pass also loads and selects kernels
+    size = 1
+    while (seconds := _seconds(model, rows[:size], precision)) < ENOUGH_SECONDS and size < len(rows):
+        size = min(size * 4, len(rows))
+    return size * len(rows[0]), seconds
+
+
+def _seconds(model: CausalModel, rows: Sequence[Row], precision: str) -> float:
+    import torch
+
+    batch = {key: value.to(model.device) for key, value in collate(rows).items()}
+    start = time.perf_counter()
+    _loss(model, batch["input_ids"][:, :-1], batch["labels"][:, 1:], precision).backward()
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _loss(model: CausalModel, ids: torch.Tensor, targets: torch.Tensor, precision: str) -> torch.Tensor:
+    """Return the mean loss of ``targets`` after ``ids``, which have the same shape, in the number format of the training."""
+    import torch
+
+    with torch.autocast(model.device.type, dtype_of(precision), enabled=precision != "fp32"):
+        logits = model(input_ids=ids, use_cache=False).logits
+        return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())

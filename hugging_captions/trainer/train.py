@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from ..models import LoadedModel, Sample
 from ..options import HardwareOptions, TrainOptions, as_arguments, as_json
 from ..storage import OWNER, Store, corpus_name, refuse_foreign, refuse_loss, write_json
 from . import record
-from .recipe import CLASSIC_BLOCK, choose, estimate_memory, fit
+from .recipe import CLASSIC_BLOCK, choose, count_parameters, estimate_memory, fit, measure_speed
 from .record import Clock, Line
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ _NO_EFFECT = ("resume", "save_minutes", "report_to", "sample_every_epoch")
 COMPILE_STEPS = 3000
 #: With at most this many epochs and fewer captions than this, each epoch is evaluated twice, because the best point may lie in between.
 FEW_EPOCHS, SMALL_CORPUS = 4, 2000
+#: Bytes of English in a token, if the tokenizer isn't available.
+BYTES_PER_TOKEN = 4
+#: Cost of an evaluation relative to a training step on the same tokens: one of three passes.
+EVALUATION_SHARE = 1 / 3
 #: A function that samples from a finished model for its card: model, training captions, held-out captions.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
 #: A function that generates the captions of --sample-every-epoch.
@@ -118,6 +123,37 @@ def train(
     return TrainResult(store.model(folder), metrics)
 
 
+def plan(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, name: str) -> str:
+    """Return what ``train`` would do, for stdout; nothing is written and no request is sent.
+
+    Raises:
+        HuggingCaptionsError: any error of ``train`` before the first step.
+    """
+    corpus, folder = _load_corpus(tags, options, hardware, store, name), corpus_name(tags, name)
+    facts = [(f"read {i + 1}" if i else "read", console.short_path(store.captions(tag), 60)) for i, tag in enumerate(tags)]
+    facts.append(("captions", f"{console.count(len(corpus.training), 'caption')} to train on, {len(corpus.held_out):,} held out"))
+    if models.is_here(options.base_model):
+        facts += Training(corpus, options, hardware, store.training(folder), {}, offline=True).facts()
+    else:
+        facts += _facts_without_model(corpus, options)
+    kept = "; the model there now is kept as .previous" if store.model(folder).exists() else ""
+    facts.append(("write", console.short_path(store.model(folder), 60) + kept))
+    return console.rows(f"would train on {console.listed([f'#{tag}' for tag in tags])}", facts)
+
+
+def _facts_without_model(corpus: Corpus, options: TrainOptions) -> list[tuple[str, str]]:
+    tokens = sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in corpus.training)
+    recipe = fit(choose(options), 768, tokens)
+    steps = math.ceil(tokens / recipe.batch_tokens)
+    return [
+        ("base", f"{options.base_model}: not on this machine, would be downloaded or converted first"),
+        ("tokens", f"about {tokens:,}, at {BYTES_PER_TOKEN} bytes of text each"),
+        ("steps", f"about {steps * recipe.epochs:,}: at most {console.count(recipe.epochs, 'epoch')} of {steps:,}"),
+        ("memory", "can be measured once the base model is available; DOCS.md (Memory) has a table"),
+        ("time", "can be measured once the base model is available"),
+    ]
+
+
 def _load_corpus(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, name: str) -> Corpus:
     """Return the captions to train on, after the checks that need no model."""
     if options.report_to != "none" and find_spec(options.report_to) is None:
@@ -191,10 +227,30 @@ class Training:
         largest = self.batches.largest(parts)
         return estimate_memory(self.model, -(-len(largest) // parts), self.batches.lengths[largest[0]], self.precision)
 
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what --dry-run prints of this training; the time is measured on part of a step without an update."""
+        resumed = self.checkpoints().find(self.options.resume, self.hardware.overwrite)
+        recipe, batches, memory = self.recipe, self.batches, self.memory()
+        every, trained = count_parameters(self.model)
+        step = sorted(batches, key=batches.positions)[len(batches) // 2]
+        tokens, seconds = measure_speed(self.model, [self.data.train[i] for i in step], self.precision)
+        held_out = sum(map(len, self.data.held_out.rows)) * (recipe.epochs * self.evaluations_per_epoch + 1)
+        whole = seconds / tokens * (recipe.epochs * sum(map(batches.positions, batches)) + held_out * EVALUATION_SHARE)
+        measured = f"{console.count(tokens, 'token')} took {seconds:.2f} s just now"
+        facts = [
+            ("base", f"{self.options.base_model}: {every:,} parameters, {trained:,} of them trained"),
+            ("tokens", f"{self.tokens:,} an epoch, at most {recipe.batch_tokens:,} a step"),
+            ("steps", f"at most {recipe.epochs * len(batches):,}: {console.count(recipe.epochs, 'epoch')} of {len(batches):,}"),
+            ("memory", f"about {memory / 1e6:,.0f} MB beyond the process, on {models.describe_device(self.device)}"),
+            ("time", f"at most about {console.duration(whole)} with all evaluations: {measured}"),
+            ("disk", f"about {every * 4 / 1e6:,.0f} MB"),
+        ]
+        return facts + ([("resume", f"from {console.short_path(resumed, 60)}")] if resumed else [])
+
     def fit(self, write: Writer | None = None) -> tuple[Line, list[Line]]:
         """Train, put the best weights into the model, and return run.json's metrics and the history."""
         from .callbacks import Evaluation
-        from .checkpoints import Interrupts, Saving
+        from .checkpoints import Saving, noting_interrupts
 
         checkpoints = self.checkpoints()
         resumed = checkpoints.open(self.options.resume, self.hardware.overwrite)
@@ -202,16 +258,16 @@ class Training:
             write_json(checkpoints.folder / OWNER, self.about)
         patience = self.options.patience if self.options.recipe != "classic" else self.recipe.epochs
         evaluation = Evaluation(
-            self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock,
-            per_epoch=self.evaluations_per_epoch,
+            self.model, self.batches, bool(self.corpus.held_out), patience, self.evaluations_per_epoch,
+            self.folder / "history.jsonl", self.clock, partial(write, replace(self.base, model=self.model)) if write else None,
         )  # fmt: skip
-        with Interrupts() as interrupts:
-            saving = Saving(checkpoints, evaluation, self.options.save_minutes, interrupts, self.clock)
+        with noting_interrupts() as asked:
+            saving = Saving(checkpoints, evaluation, self.options.save_minutes, asked, self.clock)
             if resumed:
                 log.info("resuming the unfinished training from %s", resumed)
                 saving.resume(resumed)
             self._announce()
-            steps = self._run(evaluation, saving, resumed, write)
+            steps = self._run(evaluation, saving, resumed)
             gc.collect()  # frees the Trainer and its optimizer, which reference each other
         if saving.stopped:
             raise KeyboardInterrupt(f"training stopped at step {steps} and was saved; the same command resumes it")
@@ -226,29 +282,25 @@ class Training:
     def _announce(self) -> None:
         """Log the plan of the training, with an estimate of its memory."""
         batches, epochs = self.batches, self.recipe.epochs
-        trained, all_ = (sum(p.numel() for p in self.model.parameters() if p.requires_grad or every) for every in (False, True))
+        every, trained = count_parameters(self.model)
         log.info(
             "training %s of %s parameters on %s, %s tokens, on %s in %s; at most %s (%s of %d), about %s MB of memory",
-            f"{trained:,}", f"{all_:,}", console.count(len(self.corpus.split.train), "caption"), f"{self.tokens:,}",
+            f"{trained:,}", f"{every:,}", console.count(len(self.corpus.split.train), "caption"), f"{self.tokens:,}",
             models.describe_device(self.device), self.precision, console.count(epochs * len(batches), "step"),
             console.count(epochs, "epoch"), len(batches), f"{self.memory() / 1e6:,.0f}",
         )  # fmt: skip
 
-    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None, write: Writer | None) -> int:
+    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None) -> int:
         """Train until the end, an interrupt or a loss that isn't finite; return the number of steps.
 
         A failed save is a one-line error and leaves no files; an unreadable checkpoint is another one.
         """
-        from .callbacks import CaptionTrainer, EpochSamples
+        from .callbacks import CaptionTrainer
         from .checkpoints import damaged, disk_error
 
-        callbacks: list[Any] = [evaluation, saving]
-        if write:
-            loaded = replace(self.base, model=self.model)
-            callbacks.append(EpochSamples(evaluation, self.batches, partial(write, loaded), self.clock))
         trainer = CaptionTrainer(
             model=self.model, args=self._arguments(saving.checkpoints.folder, evaluates=bool(self.corpus.held_out) and not resumed),
-            callbacks=callbacks, rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
+            callbacks=[evaluation, saving], rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
             parts=self.options.gradient_accumulation_steps,
         )  # fmt: skip
         try:
@@ -350,7 +402,7 @@ class Training:
             with self.clock.measure("sample"):
                 return sample(model, self.corpus.training, self.corpus.held_out, self.hardware)
         except Exception as error:  # mostly out of memory; the model must be saved without a sample
-            log.warning("the model card has no sample: %s", (str(error).splitlines() or [type(error).__name__])[0])
+            log.warning("the model card has no sample: %s", models.first_line(error))
             return None
 
     def write_record(self, metrics: Line, history: list[Line], drawn: Sample | None) -> None:
