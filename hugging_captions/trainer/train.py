@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,20 +15,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from .. import console, dataset, models
-from ..dataset.batches import TokenBatches
 from ..dataset.corpus import MIN_CAPTIONS_FOR_SPLIT, Corpus
 from ..errors import HuggingCaptionsError, InputError, UsageError, is_out_of_memory
 from ..models import LoadedModel, Sample
 from ..options import HardwareOptions, TrainOptions, as_arguments, as_json
 from ..storage import OWNER, Store, corpus_name, refuse_foreign, refuse_loss, write_json
 from . import record
-from .recipe import CLASSIC_BLOCK, choose, count_parameters, estimate_memory, fit, measure_speed
+from .recipe import Preparation, count_parameters, facts_without_model
 from .record import Clock, Line
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import TrainingArguments
 
     from .callbacks import Evaluation
@@ -42,12 +41,6 @@ SCRIPT = "tune_transformer.py"
 _NO_EFFECT = ("resume", "save_minutes", "report_to", "sample_every_epoch")
 #: torch.compile takes a minute or more: --compile auto uses it only on a GPU and for more steps than this.
 COMPILE_STEPS = 3000
-#: With at most this many epochs and fewer captions than this, each epoch is evaluated twice, because the best point may lie in between.
-FEW_EPOCHS, SMALL_CORPUS = 4, 2000
-#: Bytes of English in a token, if the tokenizer isn't available.
-BYTES_PER_TOKEN = 4
-#: Cost of an evaluation relative to a training step on the same tokens: one of three passes.
-EVALUATION_SHARE = 1 / 3
 #: A function that samples from a finished model for its card: model, training captions, held-out captions.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
 #: A function that generates the captions of --sample-every-epoch.
@@ -133,25 +126,14 @@ def plan(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, 
     facts = [(f"read {i + 1}" if i else "read", console.short_path(store.captions(tag), 60)) for i, tag in enumerate(tags)]
     facts.append(("captions", f"{console.count(len(corpus.training), 'caption')} to train on, {len(corpus.held_out):,} held out"))
     if models.is_here(options.base_model):
-        facts += Training(corpus, options, hardware, store.training(folder), {}, offline=True).facts()
+        training = Training(corpus, options, hardware, store.training(folder), {}, offline=True)
+        resumed = training.checkpoints().find(options.resume, hardware.overwrite)
+        facts += training.facts() + ([("resume", f"from {console.short_path(resumed, 60)}")] if resumed else [])
     else:
-        facts += _facts_without_model(corpus, options)
+        facts += facts_without_model(corpus, options)
     kept = "; the model there now is kept as .previous" if store.model(folder).exists() else ""
     facts.append(("write", console.short_path(store.model(folder), 60) + kept))
     return console.rows(f"would train on {console.listed([f'#{tag}' for tag in tags])}", facts)
-
-
-def _facts_without_model(corpus: Corpus, options: TrainOptions) -> list[tuple[str, str]]:
-    tokens = sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in corpus.training)
-    recipe = fit(choose(options), 768, tokens)
-    steps = math.ceil(tokens / recipe.batch_tokens)
-    return [
-        ("base", f"{options.base_model}: not on this machine, would be downloaded or converted first"),
-        ("tokens", f"about {tokens:,}, at {BYTES_PER_TOKEN} bytes of text each"),
-        ("steps", f"about {steps * recipe.epochs:,}: at most {console.count(recipe.epochs, 'epoch')} of {steps:,}"),
-        ("memory", "can be measured once the base model is available; DOCS.md (Memory) has a table"),
-        ("time", "can be measured once the base model is available"),
-    ]
 
 
 def _load_corpus(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, name: str) -> Corpus:
@@ -165,7 +147,7 @@ def _load_corpus(tags: Sequence[str], options: TrainOptions, hardware: HardwareO
     return dataset.load(tags, store, options.val_fraction, hardware.seed)
 
 
-class Training:
+class Training(Preparation):
     """One training from its loaded base model to its record.
 
     ``folder`` is the folder of the unfinished training, ``about`` the known part of run.json: tags, name, command.
@@ -174,44 +156,8 @@ class Training:
     def __init__(
         self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path, about: Line, offline: bool = False
     ) -> None:
-        log.info("loading base model %s", options.base_model)
-        from accelerate import PartialState
-        from transformers import set_seed
-
-        models.quiet_transformers()
-        self.clock = Clock()
-        self.corpus, self.options, self.hardware, self.folder, self.about = corpus, options, hardware, folder, about
-        self.device = models.choose_device(hardware.device)
-        self.precision = models.choose_precision(self.device, hardware.precision)
-        self.processes = PartialState(cpu=self.device == "cpu")  # several processes connect here, each with its own GPU
-        self.base = models.load_base(options.base_model, corpus.captions, hardware.seed, offline)
-        fuse_activations(self.base.model)
-        self.data = dataset.encode(corpus, self.base, block=CLASSIC_BLOCK if options.recipe == "classic" else None)
-        width = getattr(self.base.model.config, "hidden_size", 768)
-        self.recipe = fit(choose(options), width, sum(map(len, self.data.train)))
-        set_seed(hardware.seed)  # for the adapters
-        self.model: Any = self.base.model
-        if self.recipe.lora:
-            try:
-                self.model = _with_adapters(self.base.model, self.recipe.lora)
-            except ValueError as error:  # peft has no adapters for Mamba
-                if options.lora:
-                    problem = f"--lora {options.lora} doesn't work with {self.base.model.config.model_type} models: {error}"
-                    raise UsageError(problem, "give --lora 0, which trains all weights") from error
-                log.warning("there are no adapters for %s models: all weights are trained", self.base.model.config.model_type)
-                self.base = models.load_base(
-                    options.base_model, corpus.captions, hardware.seed, offline
-                )  # some layers have adapters already
-                self.model = self.base.model
-                self.recipe = fit(choose(replace(options, lora=0)), width, sum(map(len, self.data.train)))
-        self.model = self.model.to(self.device)
-        self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
-        self.tokens = sum(len(row) - 1 for row in self.data.train)
-
-    @property
-    def evaluations_per_epoch(self) -> int:
-        """The number of evaluations in an epoch."""
-        return 2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1
+        self.clock, self.folder, self.about = Clock(), folder, about
+        super().__init__(corpus, options, hardware, offline)
 
     def checkpoints(self) -> Checkpoints:
         """Return the checkpoints of this training."""
@@ -220,32 +166,6 @@ class Training:
         settings = {key: value for key, value in as_json(self.options).items() if key not in _NO_EFFECT}
         settings |= asdict(self.recipe) | {"seed": self.hardware.seed, "precision": self.precision, "device": self.device}
         return Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
-
-    def memory(self) -> int:
-        """Return about how many bytes training needs, beyond the process itself."""
-        parts = self.options.gradient_accumulation_steps * self.processes.num_processes
-        largest = self.batches.largest(parts)
-        return estimate_memory(self.model, -(-len(largest) // parts), self.batches.lengths[largest[0]], self.precision)
-
-    def facts(self) -> list[tuple[str, str]]:
-        """Return what --dry-run prints of this training; the time is measured on part of a step without an update."""
-        resumed = self.checkpoints().find(self.options.resume, self.hardware.overwrite)
-        recipe, batches, memory = self.recipe, self.batches, self.memory()
-        every, trained = count_parameters(self.model)
-        step = sorted(batches, key=batches.positions)[len(batches) // 2]
-        tokens, seconds = measure_speed(self.model, [self.data.train[i] for i in step], self.precision)
-        held_out = sum(map(len, self.data.held_out.rows)) * (recipe.epochs * self.evaluations_per_epoch + 1)
-        whole = seconds / tokens * (recipe.epochs * sum(map(batches.positions, batches)) + held_out * EVALUATION_SHARE)
-        measured = f"{console.count(tokens, 'token')} took {seconds:.2f} s just now"
-        facts = [
-            ("base", f"{self.options.base_model}: {every:,} parameters, {trained:,} of them trained"),
-            ("tokens", f"{self.tokens:,} an epoch, at most {recipe.batch_tokens:,} a step"),
-            ("steps", f"at most {recipe.epochs * len(batches):,}: {console.count(recipe.epochs, 'epoch')} of {len(batches):,}"),
-            ("memory", f"about {memory / 1e6:,.0f} MB beyond the process, on {models.describe_device(self.device)}"),
-            ("time", f"at most about {console.duration(whole)} with all evaluations: {measured}"),
-            ("disk", f"about {every * 4 / 1e6:,.0f} MB"),
-        ]
-        return facts + ([("resume", f"from {console.short_path(resumed, 60)}")] if resumed else [])
 
     def fit(self, write: Writer | None = None) -> tuple[Line, list[Line]]:
         """Train, put the best weights into the model, and return run.json's metrics and the history."""
@@ -379,7 +299,7 @@ class Training:
 
         from .checkpoints import disk_error
 
-        model = self.model.merge_and_unload() if self.recipe.lora else self.model
+        model = cast("PeftModel", self.model).merge_and_unload() if self.recipe.lora else self.model
         start, end = self.base.start, self.base.end
         model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
         model.generation_config = GenerationConfig(bos_token_id=start, eos_token_id=end, pad_token_id=end, do_sample=True)
@@ -416,28 +336,3 @@ class Training:
         record.write_card(self.folder, run, history, drawn.captions if drawn else ())
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         write_json(self.folder / "run.json", run)
-
-
-def fuse_activations(model: Any) -> None:
-    """Replace GPT-2's GELU, eight operations in transformers, by torch's single kernel of the same function.
-
-    Equal up to rounding (Hendrycks and Gimpel 2016, the tanh form), with half the stored activations.
-    The config still has the original name.
-    """
-    import torch
-    from transformers.activations import NewGELUActivation
-
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, NewGELUActivation):
-                setattr(module, name, torch.nn.GELU(approximate="tanh"))
-
-
-def _with_adapters(model: Any, rank: int) -> Any:
-    """Return ``model`` with trainable adapters on every linear layer except the head, everything else frozen (LoRA, Hu et al. 2021)."""
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
-
-    transposed = any(isinstance(module, Conv1D) for module in model.modules())  # GPT-2 stores transposed weights
-    config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=transposed)
-    return get_peft_model(model, config)
