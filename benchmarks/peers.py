@@ -64,7 +64,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     from hugging_captions.dataset.corpus import Corpus, Split
     from hugging_captions.storage import read_captions
     from hugging_captions.trainer.callbacks import evaluate
-    from hugging_captions.trainer.train import fuse_activations
+    from hugging_captions.trainer.recipe import fuse_activations
 
     models.quiet_transformers()
     captions = read_captions(arguments.captions)[: arguments.count + HELD_OUT]
@@ -107,8 +107,7 @@ def make(name: str, base: Any, data: Any) -> tuple[Any, int]:
 
     from hugging_captions.dataset.batches import TokenBatches, blocks
     from hugging_captions.trainer.callbacks import CaptionTrainer
-    from hugging_captions.trainer.recipe import RECIPES, fit
-    from hugging_captions.trainer.train import _with_adapters
+    from hugging_captions.trainer.recipe import RECIPES, fit, with_adapters
 
     adapters = name == "ours, adapters"
     recipe = fit(RECIPES["adapters" if adapters else "all weights"], base.model.config.hidden_size, sum(map(len, data.train)))
@@ -119,7 +118,7 @@ def make(name: str, base: Any, data: Any) -> tuple[Any, int]:
     }  # fmt: skip
     tokens = sum(len(row) - 1 for row in data.train)
     if name.startswith("ours"):
-        model = _with_adapters(base.model, recipe.lora) if adapters else base.model
+        model = with_adapters(base.model, recipe.lora) if adapters else base.model
         batches = TokenBatches([len(row) for row in data.train], recipe.batch_tokens, 0)
         return CaptionTrainer(model=model, args=TrainingArguments(**common), rows=data.train, batches=batches), tokens
     if name == "run_clm blocks":

@@ -44,21 +44,21 @@ def trained(variant: str, arguments: argparse.Namespace) -> list[str]:
     from hugging_captions import trainer
     from hugging_captions.options import HardwareOptions, TrainOptions
     from hugging_captions.storage import Store, read_captions, write_captions
+    from hugging_captions.trainer import recipe
     from hugging_captions.trainer.recipe import RECIPES
 
-    training = sys.modules["hugging_captions.trainer.train"]
     name, _, value = variant.partition("=")
     recipes = (
         RECIPES if name in ("", "layers", "dropout", "seed", "lora") else {key: changed(old, name, value) for key, old in RECIPES.items()}
     )
-    adapters = training._with_adapters  # type: ignore[attr-defined]
+    adapters = recipe.with_adapters
     if name in ("layers", "dropout"):
         adapters = lambda model, rank: with_adapters(model, rank, name, value)  # noqa: E731
     options = TrainOptions(base_model=arguments.base_model, lora=int(value) if name == "lora" else None)
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.dict(RECIPES, recipes),
-        mock.patch.object(training, "_with_adapters", adapters),
+        mock.patch.object(recipe, "with_adapters", adapters),
     ):
         store, start = Store(Path(folder)), time.perf_counter()
         write_captions(store.captions("bench"), read_captions(arguments.captions))

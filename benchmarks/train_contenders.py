@@ -18,8 +18,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, Tr
 from hugging_captions import models
 from hugging_captions.dataset import batches as dataset
 from hugging_captions.trainer.callbacks import CaptionTrainer
-from hugging_captions.trainer.recipe import RECIPES, fit
-from hugging_captions.trainer.train import fuse_activations
+from hugging_captions.trainer.recipe import RECIPES, fit, fuse_activations
 
 #: Optimizer steps of a contender in a round, after an uncounted first one, which creates the optimizer state and allocates memory.
 STEPS = {"ours": 4, "packed rows": 4, "bare loop": 4, "classic (2020)": 4, "run_clm grouping": 2, "padded to 128": 4}

@@ -16,12 +16,15 @@ from importlib import metadata
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from .errors import HuggingCaptionsError, InputError, ResourceError, UsageError
 from .storage import cache_folder, read_json, sha256, sync_folder, write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +122,7 @@ def _write(path: Path, digest: str, folder: Path) -> None:
     log.info("converted %d MB into %d MB in %.0f s", path.stat().st_size / 1e6, size / 1e6, time.perf_counter() - start)
 
 
-def _read(path: Path) -> tuple[Any, Any]:
+def _read(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the model, in float32, and the tokenizer of a GGUF file.
 
     Raises:

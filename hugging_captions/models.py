@@ -25,6 +25,7 @@ from .storage import Store, sha256
 
 if TYPE_CHECKING:
     import torch
+    from transformers import Cache, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,8 @@ class Tokenizer(Protocol):
 
     def __len__(self) -> int: ...
     def get_vocab(self) -> dict[str, int]: ...
-    def __call__(self, text: str | list[str], **settings: Any) -> Mapping[str, Any]: ...
-    def decode(self, token_ids: Sequence[int], **settings: Any) -> str: ...
+    def __call__(self, text: str | list[str], **settings: object) -> Mapping[str, Any]: ...
+    def decode(self, token_ids: Sequence[int], **settings: object) -> str: ...
     def save_pretrained(self, save_directory: str | Path) -> object: ...
 
 
@@ -49,22 +50,22 @@ class ModelOutput(Protocol):
     """What a causal language model returns: ``logits`` float ``[rows, positions, vocabulary]``, and keys and values with ``use_cache``."""
 
     logits: torch.Tensor
-    past_key_values: Any
+    past_key_values: Cache | None
 
 
 class CausalModel(Protocol):
     """The part of a Hugging Face causal language model that this package uses; ``config`` differs between architectures."""
 
-    config: Any
-    generation_config: Any
+    config: PreTrainedConfig
+    generation_config: GenerationConfig
     training: bool
 
     @property
     def device(self) -> torch.device: ...
     @property
     def dtype(self) -> torch.dtype: ...
-    def __call__(self, **inputs: Any) -> ModelOutput: ...
-    def to(self, *args: Any) -> CausalModel: ...
+    def __call__(self, **inputs: object) -> ModelOutput: ...
+    def to(self, *args: object) -> CausalModel: ...
     def eval(self) -> CausalModel: ...
     def train(self, mode: bool = True) -> CausalModel: ...
     def parameters(self) -> Iterator[torch.nn.Parameter]: ...
@@ -185,10 +186,9 @@ def is_here(name: str) -> bool:
     """Return whether ``load_base`` needs neither the network nor a conversion for the base model called ``name``."""
     from huggingface_hub import try_to_load_from_cache
 
-    file = gguf_files.packaged_file() if name == "smollm2" else (Path(name), "") if Path(name).is_file() else None
-    if file:
-        return gguf_files.is_converted(file[0], file[1] or sha256(file[0]))
-    if name == "scratch" or Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if file := _gguf_file(name):
+        return gguf_files.is_converted(*file)
+    if name == "scratch" or Path(name).exists() or _is_path(name):
         return True
     return isinstance(try_to_load_from_cache(gguf_files.HUB_NAME if name == "smollm2" else name, "config.json"), str)
 
@@ -205,41 +205,46 @@ def load_base(name: str, captions: Sequence[str], seed: int, offline: bool = Fal
         ResourceError: a GGUF file can't be converted into the cache.
         UsageError: a GGUF file needs the package gguf, which is not installed.
     """
+    quiet_transformers()
     if name == "scratch":
         return _from_scratch(captions, seed)
+    if file := _gguf_file(name):
+        folder, origin = gguf_files.converted(*file)
+        loaded = replace(_load_folder(folder, "the converted base model"), origin=origin)
+    elif Path(name).is_dir():
+        loaded = _load_folder(Path(name), "the base model")
+    elif _is_path(name) or name.endswith(".gguf"):
+        hint = "give a hub name, a folder that holds config.json, smollm2 or scratch"
+        raise InputError(f"base model {name} is neither a folder nor a file", hint)
+    else:
+        loaded = _load_from_hub(gguf_files.HUB_NAME if name == "smollm2" else name, offline)
+    _refuse_not_finite(name, loaded.model)
+    return loaded
+
+
+def _gguf_file(name: str) -> tuple[Path, str] | None:
+    """Return the GGUF file of a base model and its SHA-256, None if it has none."""
     if name == "smollm2":
-        file = gguf_files.packaged_file()
-        return _load_gguf(*file) if file else _load_from_hub(gguf_files.HUB_NAME, offline)
-    if Path(name).is_file():
-        return _refuse_not_finite(name, _load_gguf(Path(name), sha256(Path(name))))
-    if Path(name).is_dir():
-        return _refuse_not_finite(name, _load_folder(Path(name), "the base model"))
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
-        raise InputError(
-            f"base model {name} is neither a folder nor a file", "give a hub name, a folder that holds config.json, smollm2 or scratch"
-        )
-    return _load_from_hub(name, offline)
+        return gguf_files.packaged_file()
+    return (Path(name), sha256(Path(name))) if Path(name).is_file() else None
 
 
-def _load_gguf(path: Path, digest: str) -> LoadedModel:
-    quiet_transformers()
-    folder, origin = gguf_files.converted(path, digest)
-    return replace(_load_folder(folder, "the converted base model"), origin=origin)
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _load_from_hub(name: str, offline: bool) -> LoadedModel:
     local_only = offline or not _hub_answers()
     try:
-        return _refuse_not_finite(name, _load(name, local_files_only=local_only))
+        return _load(name, local_files_only=local_only)
     except (OSError, ValueError, KeyError) as error:
-        if local_only:
-            install = f"install its weights from the package index:  {gguf_files.INSTALL}"
-            other = f"run  {gguf_files.INSTALL}  and give --base-model smollm2, or give a downloaded folder"
-            hint = install if name == gguf_files.HUB_NAME else other
-            raise InputError(
-                f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache", hint
-            ) from error
-        raise InputError(f"cannot load base model {name!r}: {_first_line(error)}", "check the name on the hub") from error
+        if not local_only:
+            raise InputError(f"cannot load base model {name!r}: {first_line(error)}", "check the name on the hub") from error
+        hint = f"run  {gguf_files.INSTALL}  and give --base-model smollm2, or give a downloaded folder"
+        if name == gguf_files.HUB_NAME:
+            hint = f"install its weights from the package index:  {gguf_files.INSTALL}"
+        problem = f"cannot load base model {name!r}: the hub can't be reached, and the model is not in the local cache"
+        raise InputError(problem, hint) from error
 
 
 def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
@@ -261,7 +266,7 @@ def load_checkpoint(corpus: str, store: Store) -> LoadedModel:
     return loaded if start is None else replace(loaded, start=start)
 
 
-def _load_folder(folder: Path, what: str, repair: str = "it is damaged or incomplete: train or download it again") -> LoadedModel:
+def _load_folder(folder: Path, what: str) -> LoadedModel:
     if list(folder.glob("pytorch_model*.bin")) and not list(folder.glob("*.safetensors")):
         convert = f"from transformers import AutoModelForCausalLM as M; M.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         raise InputError(
@@ -273,8 +278,9 @@ def _load_folder(folder: Path, what: str, repair: str = "it is damaged or incomp
     except InputError:
         raise
     except Exception as error:  # readers of damaged files raise many types (Safetensor, JSON, Rust panics as Exception)
-        why = _first_line(error) if folder.exists() else "it does not exist"
-        raise InputError(f"cannot load {what} from {folder}: {why}", repair) from error
+        why = first_line(error) if folder.exists() else "it does not exist"
+        hint = "it is damaged or incomplete: train or download it again"
+        raise InputError(f"cannot load {what} from {folder}: {why}", hint) from error
 
 
 def _load(name: str, local_files_only: bool) -> LoadedModel:
@@ -294,9 +300,8 @@ def _load(name: str, local_files_only: bool) -> LoadedModel:
     )
     if report["missing_keys"] or report["mismatched_keys"]:
         missing = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
-        raise InputError(
-            f"{name} lacks {len(missing)} of its weights, {missing[0]} first", "it is damaged or incomplete: download it again"
-        )
+        problem = f"{name} lacks {len(missing)} of its weights, {missing[0]} first"
+        raise InputError(problem, "it is damaged or incomplete: download it again")
     return LoadedModel(model, tokenizer, start_token(tokenizer))
 
 
@@ -320,29 +325,23 @@ def _refuse_tokenizer(name: str, tokenizer: Tokenizer, vocabulary: int) -> None:
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {name} has no eos token, so no caption could end", "choose a base model that has one")
     if len(tokenizer) > vocabulary:
-        raise InputError(
-            f"the tokenizer of {name} is larger than its model: {len(tokenizer):,} tokens, but the model knows {vocabulary:,}",
-            "get the tokenizer that belongs to this model, or choose another base model",
-        )
+        problem = f"the tokenizer of {name} is larger than its model: {len(tokenizer):,} tokens, but the model knows {vocabulary:,}"
+        raise InputError(problem, "get the tokenizer that belongs to this model, or choose another base model")
 
 
-def _refuse_not_finite(name: str, loaded: LoadedModel) -> LoadedModel:
+def _refuse_not_finite(name: str, model: CausalModel) -> None:
     import torch
 
-    for weights, values in loaded.model.named_parameters():
+    for weights, values in model.named_parameters():
         if not torch.isfinite(values).all():
-            raise InputError(
-                f"cannot train {name}: the base model's weights are not finite ({weights})",
-                "download it again, or choose another base model",
-            )
-    return loaded
+            problem = f"cannot train {name}: the base model's weights are not finite ({weights})"
+            raise InputError(problem, "download it again, or choose another base model")
 
 
 def _from_scratch(captions: Sequence[str], seed: int) -> LoadedModel:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    quiet_transformers()
     tokenizer = train_tokenizer(captions, vocabulary=4096)
     eos = tokenizer.eos_token_id
     # About 4 M parameters: minutes on two cores.
@@ -352,7 +351,7 @@ def _from_scratch(captions: Sequence[str], seed: int) -> LoadedModel:
         return LoadedModel(GPT2LMHeadModel(config), tokenizer, eos)
 
 
-def train_tokenizer(captions: Sequence[str], vocabulary: int) -> Any:
+def train_tokenizer(captions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """Return a byte-level BPE (Radford et al. 2019) of at most ``vocabulary`` tokens, made from ``captions``.
 
     Its only special token is ``<|endoftext|>``, which starts and ends a caption.
@@ -364,12 +363,9 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int) -> Any:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        min_frequency=2,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
+        vocab_size=vocabulary, min_frequency=2, show_progress=False,
+        special_tokens=[END_OF_TEXT], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
     bpe.train_from_iterator(captions, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT)
 
@@ -386,5 +382,6 @@ def _hub_answers() -> bool:
     return True
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,7 @@ def test_training_and_generating(tiny_base: Path, root: Path, capsys: pytest.Cap
         (tune_transformer.main, ["--train"], 3, "captions.txt does not exist"),
         (tune_transformer.main, ["--generate"], 3, "holds no trained model"),
         (tune_transformer.main, ["--train", "--tag", "full"], 2, "already keeps an earlier one"),
+        (tune_transformer.main, ["--train", "--report-to", "wandb"], 2, "--report-to needs the package wandb, which is not installed"),
         (
             tune_transformer.main,
             ["--train", "--tag", "full", "--overwrite", "--device", "cpu", "--base-model", "./nowhere"],
@@ -143,6 +145,8 @@ def test_training_and_generating(tiny_base: Path, root: Path, capsys: pytest.Cap
 def test_a_dry_run_reports_the_errors_of_the_run(
     main: object, argv: list[str], code: int, says: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if "wandb" in argv and find_spec("wandb"):
+        pytest.skip("wandb is installed")
     store = Store(root)
     write_captions(store.captions("full"), CAPTIONS)
     for name in ("full", "full.previous"):

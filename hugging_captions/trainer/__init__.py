@@ -4,7 +4,6 @@ Reads text/<tag>/captions.txt; writes trained_models/<corpus>/: a plain Hugging 
 run.json, history.jsonl, loss.png and a model card.
 """
 
-from .plan import plan
-from .train import TrainResult, train
+from .train import TrainResult, plan, train
 
 __all__ = ["TrainResult", "plan", "train"]

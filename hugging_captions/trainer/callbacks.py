@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -30,7 +29,7 @@ from .. import console
 from ..dataset import batches as dataset
 from ..dataset.batches import HeldOut, Row, TokenBatches
 from ..errors import is_out_of_memory
-from ..models import CausalModel, ModelOutput
+from ..models import CausalModel, ModelOutput, first_line
 from .record import Clock, Line, append_history
 
 log = logging.getLogger(__name__)
@@ -123,7 +122,7 @@ class CaptionTrainer(Trainer):
         held_out: HeldOut | None = None,
         clock: Clock | None = None,
         parts: int = 1,
-        **settings: Any,
+        **settings: object,
     ) -> None:
         self._rows, self._batches, self.parts = rows, batches, parts
         self._held_out, self._clock = held_out or HeldOut((), (), ()), clock or Clock()
@@ -148,7 +147,7 @@ class CaptionTrainer(Trainer):
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
 
-    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+    def training_step(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
         """Compute the gradients of one step; if memory runs out, repeat it and continue with twice as many parts.
 
         Several processes can't repeat a step: they try the largest one before the first.
@@ -163,7 +162,7 @@ class CaptionTrainer(Trainer):
                     raise
             self._halve(model)
 
-    def _in_parts(self, model: Any, inputs: Batch, num_items_in_batch: Any) -> torch.Tensor:
+    def _in_parts(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: torch.Tensor | None) -> torch.Tensor:
         found = dataset.parts(inputs, self.parts)
         losses = []
         for i, part in enumerate(found):
@@ -172,7 +171,7 @@ class CaptionTrainer(Trainer):
                 losses.append(super().training_step(model, part, num_items_in_batch))
         return torch.stack(losses).sum()
 
-    def _fit_everywhere(self, model: Any, num_items_in_batch: Any) -> None:
+    def _fit_everywhere(self, model: torch.nn.Module, num_items_in_batch: torch.Tensor | None) -> None:
         """Compute the largest step and discard it, with more parts each time, until no process runs out of memory."""
         process, processes = self._state.process_index, self._state.num_processes
         while not self._fits_everywhere:
@@ -186,20 +185,19 @@ class CaptionTrainer(Trainer):
                     raise torch.OutOfMemoryError(trouble or "out of memory in another process")
                 self._halve(model)
 
-    def _try(self, model: Any, inputs: Batch, num_items_in_batch: Any) -> str | None:
+    def _try(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: torch.Tensor | None) -> str | None:
         """Return why a step runs out of memory here, or None; the random state is unchanged."""
         device = self.args.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), self.accelerator.no_sync(model):
             try:
-                for part in dataset.parts(inputs, self.parts):
-                    super().training_step(model, part, num_items_in_batch)
+                self._in_parts(model, inputs, num_items_in_batch)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 return str(error)
         return None
 
-    def _halve(self, model: Any) -> None:
+    def _halve(self, model: torch.nn.Module) -> None:
         model.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -207,7 +205,7 @@ class CaptionTrainer(Trainer):
         log.warning("out of memory: from now on each step is computed in %d parts, with the same number of tokens", self.parts)
 
 
-def _mean_loss(outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+def _mean_loss(outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
     """Return the loss per token, computed here because some architectures ignore ``num_items_in_batch``."""
     return token_losses(outputs.logits, labels).sum() / num_items_in_batch
 
@@ -219,7 +217,7 @@ class _ProgressBar(ProgressCallback):
     """transformers' progress bar, with the epoch and the last training loss."""
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: object
     ) -> None:
         if self.training_bar is not None and logs and "loss" in logs:
             self.training_bar.set_postfix_str(f"epoch {state.epoch:.1f}, loss {logs['loss']:.3f}")
@@ -234,14 +232,16 @@ class Evaluation(TrainerCallback):
         evaluates: whether there are held-out captions; otherwise only training losses are recorded.
         patience: epochs without a better held-out loss after which training stops.
         per_epoch: evaluations in an epoch, the last of them at its end.
+        write: returns captions for the log and history.jsonl after each epoch; called in the main process alone.
     """
 
     def __init__(
-        self, model: CausalModel, batches: TokenBatches, evaluates: bool, patience: int, path: Path, clock: Clock, per_epoch: int = 1
-    ) -> None:
+        self, model: CausalModel, batches: TokenBatches, evaluates: bool, patience: int, per_epoch: int,
+        path: Path, clock: Clock, write: Callable[[], Sequence[str]] | None,
+    ) -> None:  # fmt: skip
         self._model, self._batches, self._evaluates, self._patience = model, batches, evaluates, patience * per_epoch
         self._points = {len(batches) * (i + 1) // per_epoch % len(batches) for i in range(per_epoch)}
-        self._path, self._clock = path, clock
+        self._path, self._clock, self._write_captions = path, clock, write
         self.history: list[Line] = []
         #: The best weights so far, on the CPU, in the first process only.
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -270,22 +270,36 @@ class Evaluation(TrainerCallback):
                 if self.best_weights is not None:
                     parameter.copy_(self.best_weights[name])
 
-    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         self._batches.epoch = state.global_step // len(self._batches)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         if state.global_step % len(self._batches) in self._points:
             control.should_log, control.should_evaluate = True, self._evaluates
 
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        interrupted = state.global_step % len(self._batches)
+        if self._write_captions is None or interrupted or not PartialState().is_main_process:
+            return
+        try:
+            with self._clock.measure("sample"), torch.random.fork_rng([args.device] if args.device.type == "cuda" else []):
+                captions = list(self._write_captions())
+        except Exception as error:  # such as out of memory; the training must continue
+            log.warning("no captions are sampled after this epoch: %s", first_line(error))
+            return
+        for caption in captions:
+            log.info("epoch %g writes: %s", round(state.epoch or 0, 2), console.shorten(caption))
+        self._record(state, {"samples": captions})
+
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: object
     ) -> None:
         if logs and "loss" in logs:
-            self.record(state, {"train_loss": logs["loss"], "learning_rate": logs["learning_rate"]})
+            self._record(state, {"train_loss": logs["loss"], "learning_rate": logs["learning_rate"]})
             self._stop_if_not_finite("the loss", logs["loss"], state, control)
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Line, **kwargs: Any) -> None:
-        self.record(state, metrics)
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Line, **kwargs: object) -> None:
+        self._record(state, metrics)
         shown = (metrics[key] for key in ("val_loss", "perplexity", "bits_per_byte"))
         log.info("epoch %g: val_loss %.4f, perplexity %.2f, bits_per_byte %.4f", round(state.epoch or 0, 2), *shown)
         self._stop_if_not_finite("the held-out loss", metrics["val_loss"], state, control)
@@ -302,8 +316,7 @@ class Evaluation(TrainerCallback):
             # don't save: the checkpoint before this step is good
             control.should_training_stop, control.should_save = True, False
 
-    def record(self, state: TrainerState, figures: Line) -> None:
-        """Append a line with the step and epoch of ``state`` and ``figures`` to the history."""
+    def _record(self, state: TrainerState, figures: Line) -> None:
         seconds = round(self._clock.elapsed("train"), 3)
         self.history.append({"step": state.global_step, "epoch": round(state.epoch or 0, 4), "seconds": seconds} | figures)
         self._write(self.history[-1:])
@@ -311,30 +324,6 @@ class Evaluation(TrainerCallback):
     def _write(self, lines: list[Line]) -> None:
         if PartialState().is_main_process:
             append_history(self._path, lines)
-
-
-class EpochSamples(TrainerCallback):
-    """Generate captions after each epoch, for the log and history.jsonl, without an effect on the training.
-
-    Args:
-        write: returns the captions; called in the main process alone.
-    """
-
-    def __init__(self, evaluation: Evaluation, batches: TokenBatches, write: Callable[[], Sequence[str]], clock: Clock) -> None:
-        self._evaluation, self._batches, self._write, self._clock = evaluation, batches, write, clock
-
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if state.global_step % len(self._batches) or not PartialState().is_main_process:  # interrupted in the middle of it
-            return
-        try:
-            with self._clock.measure("sample"), torch.random.fork_rng([args.device] if args.device.type == "cuda" else []):
-                captions = list(self._write())
-        except Exception as error:  # such as out of memory; the training must continue
-            log.warning("no captions are sampled after this epoch: %s", (str(error).splitlines() or [type(error).__name__])[0])
-            return
-        for caption in captions:
-            log.info("epoch %g writes: %s", round(state.epoch or 0, 2), console.shorten(caption))
-        self._evaluation.record(state, {"samples": captions})
 
 
 def _trained(model: CausalModel) -> dict[str, torch.nn.Parameter]:

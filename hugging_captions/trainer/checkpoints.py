@@ -15,10 +15,10 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -28,6 +28,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ..dataset.batches import Row
 from ..errors import InputError, ResourceError, UsageError
+from ..models import first_line
 from ..storage import read_json, sync_folder, write_json
 from .callbacks import Evaluation, any_process
 from .record import Clock, Line
@@ -109,8 +110,7 @@ class Checkpoints:
 
 def damaged(checkpoint: Path, error: Exception) -> InputError:
     """Return the error to raise if training can't resume from ``checkpoint``."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputError(f"cannot resume from {checkpoint}: {reason}", "it is damaged: repeat the command with --resume never")
+    return InputError(f"cannot resume from {checkpoint}: {first_line(error)}", "it is damaged: repeat the command with --resume never")
 
 
 def disk_error(folder: Path, error: Exception) -> ResourceError:
@@ -137,8 +137,8 @@ class Saving(TrainerCallback):
     Several processes save together: a request of one applies to all.
     """
 
-    def __init__(self, checkpoints: Checkpoints, evaluation: Evaluation, save_minutes: float, interrupts: Interrupts, clock: Clock) -> None:
-        self.checkpoints, self._evaluation, self._interrupts, self._clock = checkpoints, evaluation, interrupts, clock
+    def __init__(self, checkpoints: Checkpoints, evaluation: Evaluation, save_minutes: float, asked: threading.Event, clock: Clock) -> None:
+        self.checkpoints, self._evaluation, self._asked, self._clock = checkpoints, evaluation, asked, clock
         self._save_seconds, self._last_save = save_minutes * 60, time.monotonic()
         self._stops = False
         #: Whether a step was finished in this run, so that a checkpoint was read completely.
@@ -161,15 +161,15 @@ class Saving(TrainerCallback):
             raise damaged(checkpoint, error) from error
         self._clock.add("train", progress["seconds"])
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         self.stepped = True
-        self._stops = any_process(self._interrupts.asked)
+        self._stops = any_process(self._asked.is_set())
         due = any_process(time.monotonic() - self._last_save > self._save_seconds)
         if (due or self._stops) and not control.should_training_stop:
             control.should_save = control.should_log = self.saving = True
             self._clock.switch("save")
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         PartialState().wait_for_everyone()
         if PartialState().is_main_process:
             progress = {"history": self._evaluation.history, "seconds": self._clock.elapsed("train")}
@@ -180,27 +180,21 @@ class Saving(TrainerCallback):
         control.should_training_stop = self.stopped = self._stops
 
 
-class Interrupts:
-    """While entered, Ctrl-C and SIGTERM are noted in ``asked`` instead of raised; the second one is raised.
+@contextmanager
+def noting_interrupts() -> Iterator[threading.Event]:
+    """Set the event at Ctrl-C and SIGTERM instead of raising them, so that the step is finished and saved; the second one is raised."""
+    asked = threading.Event()
 
-    The current step is finished; then training saves and stops.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
             raise KeyboardInterrupt("interrupted again; training resumes from the last checkpoint")
-        self.asked = True
+        asked.set()
         log.warning("interrupted: saving after this step (interrupt again to stop immediately)")
+
+    is_main = threading.current_thread() is threading.main_thread()  # the only one that may set handlers
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM) if is_main}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

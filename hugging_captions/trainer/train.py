@@ -15,20 +15,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from .. import console, dataset, models
-from ..dataset.batches import TokenBatches
 from ..dataset.corpus import MIN_CAPTIONS_FOR_SPLIT, Corpus
 from ..errors import HuggingCaptionsError, InputError, UsageError, is_out_of_memory
 from ..models import LoadedModel, Sample
 from ..options import HardwareOptions, TrainOptions, as_arguments, as_json
 from ..storage import OWNER, Store, corpus_name, refuse_foreign, refuse_loss, write_json
 from . import record
-from .recipe import CLASSIC_BLOCK, choose, estimate_memory, fit
+from .recipe import Preparation, count_parameters, facts_without_model
 from .record import Clock, Line
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import TrainingArguments
 
     from .callbacks import Evaluation
@@ -41,8 +41,6 @@ SCRIPT = "tune_transformer.py"
 _NO_EFFECT = ("resume", "save_minutes", "report_to", "sample_every_epoch")
 #: torch.compile takes a minute or more: --compile auto uses it only on a GPU and for more steps than this.
 COMPILE_STEPS = 3000
-#: With at most this many epochs and fewer captions than this, each epoch is evaluated twice, because the best point may lie in between.
-FEW_EPOCHS, SMALL_CORPUS = 4, 2000
 #: A function that samples from a finished model for its card: model, training captions, held-out captions.
 Sampler = Callable[[LoadedModel, Sequence[str], Sequence[str], HardwareOptions], Sample | None]
 #: A function that generates the captions of --sample-every-epoch.
@@ -100,15 +98,10 @@ def train(
     if not console.is_main_process():
         logging.getLogger("hugging_captions").setLevel(logging.ERROR)
     folder = corpus_name(tags, name)
-    if options.report_to != "none" and find_spec(options.report_to) is None:
-        raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
     store.recover_model(folder)
-    for path in (store.model(folder), store.training(folder)):
-        refuse_foreign(path, tags, name)
-    refuse_loss([store.model(folder)], hardware.overwrite)
+    corpus = _load_corpus(tags, options, hardware, store, name)
     command = store.command(SCRIPT, "--tag", *tags, "--train", *["--name", name] * bool(name), *as_arguments(options, hardware))
     about: Line = {"tags": list(tags), "name": name or None, "command": command}
-    corpus = dataset.load(tags, store, options.val_fraction, hardware.seed)
     training = Training(corpus, options, hardware, store.training(folder), about)
     metrics, history = training.fit(write if options.sample_every_epoch else None)
     if console.is_main_process():
@@ -123,7 +116,38 @@ def train(
     return TrainResult(store.model(folder), metrics)
 
 
-class Training:
+def plan(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, name: str) -> str:
+    """Return what ``train`` would do, for stdout; nothing is written and no request is sent.
+
+    Raises:
+        HuggingCaptionsError: any error of ``train`` before the first step.
+    """
+    corpus, folder = _load_corpus(tags, options, hardware, store, name), corpus_name(tags, name)
+    facts = [(f"read {i + 1}" if i else "read", console.short_path(store.captions(tag), 60)) for i, tag in enumerate(tags)]
+    facts.append(("captions", f"{console.count(len(corpus.training), 'caption')} to train on, {len(corpus.held_out):,} held out"))
+    if models.is_here(options.base_model):
+        training = Training(corpus, options, hardware, store.training(folder), {}, offline=True)
+        resumed = training.checkpoints().find(options.resume, hardware.overwrite)
+        facts += training.facts() + ([("resume", f"from {console.short_path(resumed, 60)}")] if resumed else [])
+    else:
+        facts += facts_without_model(corpus, options)
+    kept = "; the model there now is kept as .previous" if store.model(folder).exists() else ""
+    facts.append(("write", console.short_path(store.model(folder), 60) + kept))
+    return console.rows(f"would train on {console.listed([f'#{tag}' for tag in tags])}", facts)
+
+
+def _load_corpus(tags: Sequence[str], options: TrainOptions, hardware: HardwareOptions, store: Store, name: str) -> Corpus:
+    """Return the captions to train on, after the checks that need no model."""
+    if options.report_to != "none" and find_spec(options.report_to) is None:
+        raise UsageError(f"--report-to needs the package {options.report_to}, which is not installed", f"pip install {options.report_to}")
+    folder = corpus_name(tags, name)
+    for path in (store.model(folder), store.training(folder)):
+        refuse_foreign(path, tags, name)
+    refuse_loss([store.model(folder)], hardware.overwrite)
+    return dataset.load(tags, store, options.val_fraction, hardware.seed)
+
+
+class Training(Preparation):
     """One training from its loaded base model to its record.
 
     ``folder`` is the folder of the unfinished training, ``about`` the known part of run.json: tags, name, command.
@@ -132,44 +156,8 @@ class Training:
     def __init__(
         self, corpus: Corpus, options: TrainOptions, hardware: HardwareOptions, folder: Path, about: Line, offline: bool = False
     ) -> None:
-        log.info("loading base model %s", options.base_model)
-        from accelerate import PartialState
-        from transformers import set_seed
-
-        models.quiet_transformers()
-        self.clock = Clock()
-        self.corpus, self.options, self.hardware, self.folder, self.about = corpus, options, hardware, folder, about
-        self.device = models.choose_device(hardware.device)
-        self.precision = models.choose_precision(self.device, hardware.precision)
-        self.processes = PartialState(cpu=self.device == "cpu")  # several processes connect here, each with its own GPU
-        self.base = models.load_base(options.base_model, corpus.captions, hardware.seed, offline)
-        fuse_activations(self.base.model)
-        self.data = dataset.encode(corpus, self.base, block=CLASSIC_BLOCK if options.recipe == "classic" else None)
-        width = getattr(self.base.model.config, "hidden_size", 768)
-        self.recipe = fit(choose(options), width, sum(map(len, self.data.train)))
-        set_seed(hardware.seed)  # for the adapters
-        self.model: Any = self.base.model
-        if self.recipe.lora:
-            try:
-                self.model = _with_adapters(self.base.model, self.recipe.lora)
-            except ValueError as error:  # peft has no adapters for Mamba
-                if options.lora:
-                    problem = f"--lora {options.lora} doesn't work with {self.base.model.config.model_type} models: {error}"
-                    raise UsageError(problem, "give --lora 0, which trains all weights") from error
-                log.warning("there are no adapters for %s models: all weights are trained", self.base.model.config.model_type)
-                self.base = models.load_base(
-                    options.base_model, corpus.captions, hardware.seed, offline
-                )  # some layers have adapters already
-                self.model = self.base.model
-                self.recipe = fit(choose(replace(options, lora=0)), width, sum(map(len, self.data.train)))
-        self.model = self.model.to(self.device)
-        self.batches = TokenBatches([len(row) for row in self.data.train], self.recipe.batch_tokens, hardware.seed)
-        self.tokens = sum(len(row) - 1 for row in self.data.train)
-
-    @property
-    def evaluations_per_epoch(self) -> int:
-        """The number of evaluations in an epoch."""
-        return 2 if self.recipe.epochs <= FEW_EPOCHS and len(self.corpus.split.train) < SMALL_CORPUS else 1
+        self.clock, self.folder, self.about = Clock(), folder, about
+        super().__init__(corpus, options, hardware, offline)
 
     def checkpoints(self) -> Checkpoints:
         """Return the checkpoints of this training."""
@@ -179,16 +167,10 @@ class Training:
         settings |= asdict(self.recipe) | {"seed": self.hardware.seed, "precision": self.precision, "device": self.device}
         return Checkpoints(self.folder / "checkpoints", fingerprint(settings, [*self.data.train, *self.data.held_out.rows]))
 
-    def memory(self) -> int:
-        """Return about how many bytes training needs, beyond the process itself."""
-        parts = self.options.gradient_accumulation_steps * self.processes.num_processes
-        largest = self.batches.largest(parts)
-        return estimate_memory(self.model, -(-len(largest) // parts), self.batches.lengths[largest[0]], self.precision)
-
     def fit(self, write: Writer | None = None) -> tuple[Line, list[Line]]:
         """Train, put the best weights into the model, and return run.json's metrics and the history."""
         from .callbacks import Evaluation
-        from .checkpoints import Interrupts, Saving
+        from .checkpoints import Saving, noting_interrupts
 
         checkpoints = self.checkpoints()
         resumed = checkpoints.open(self.options.resume, self.hardware.overwrite)
@@ -196,16 +178,16 @@ class Training:
             write_json(checkpoints.folder / OWNER, self.about)
         patience = self.options.patience if self.options.recipe != "classic" else self.recipe.epochs
         evaluation = Evaluation(
-            self.model, self.batches, bool(self.corpus.held_out), patience, self.folder / "history.jsonl", self.clock,
-            per_epoch=self.evaluations_per_epoch,
+            self.model, self.batches, bool(self.corpus.held_out), patience, self.evaluations_per_epoch,
+            self.folder / "history.jsonl", self.clock, partial(write, replace(self.base, model=self.model)) if write else None,
         )  # fmt: skip
-        with Interrupts() as interrupts:
-            saving = Saving(checkpoints, evaluation, self.options.save_minutes, interrupts, self.clock)
+        with noting_interrupts() as asked:
+            saving = Saving(checkpoints, evaluation, self.options.save_minutes, asked, self.clock)
             if resumed:
                 log.info("resuming the unfinished training from %s", resumed)
                 saving.resume(resumed)
             self._announce()
-            steps = self._run(evaluation, saving, resumed, write)
+            steps = self._run(evaluation, saving, resumed)
             gc.collect()  # frees the Trainer and its optimizer, which reference each other
         if saving.stopped:
             raise KeyboardInterrupt(f"training stopped at step {steps} and was saved; the same command resumes it")
@@ -220,29 +202,25 @@ class Training:
     def _announce(self) -> None:
         """Log the plan of the training, with an estimate of its memory."""
         batches, epochs = self.batches, self.recipe.epochs
-        trained, all_ = (sum(p.numel() for p in self.model.parameters() if p.requires_grad or every) for every in (False, True))
+        every, trained = count_parameters(self.model)
         log.info(
             "training %s of %s parameters on %s, %s tokens, on %s in %s; at most %s (%s of %d), about %s MB of memory",
-            f"{trained:,}", f"{all_:,}", console.count(len(self.corpus.split.train), "caption"), f"{self.tokens:,}",
+            f"{trained:,}", f"{every:,}", console.count(len(self.corpus.split.train), "caption"), f"{self.tokens:,}",
             models.describe_device(self.device), self.precision, console.count(epochs * len(batches), "step"),
             console.count(epochs, "epoch"), len(batches), f"{self.memory() / 1e6:,.0f}",
         )  # fmt: skip
 
-    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None, write: Writer | None) -> int:
+    def _run(self, evaluation: Evaluation, saving: Saving, resumed: Path | None) -> int:
         """Train until the end, an interrupt or a loss that isn't finite; return the number of steps.
 
         A failed save is a one-line error and leaves no files; an unreadable checkpoint is another one.
         """
-        from .callbacks import CaptionTrainer, EpochSamples
+        from .callbacks import CaptionTrainer
         from .checkpoints import damaged, disk_error
 
-        callbacks: list[Any] = [evaluation, saving]
-        if write:
-            loaded = replace(self.base, model=self.model)
-            callbacks.append(EpochSamples(evaluation, self.batches, partial(write, loaded), self.clock))
         trainer = CaptionTrainer(
             model=self.model, args=self._arguments(saving.checkpoints.folder, evaluates=bool(self.corpus.held_out) and not resumed),
-            callbacks=callbacks, rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
+            callbacks=[evaluation, saving], rows=self.data.train, batches=self.batches, held_out=self.data.held_out, clock=self.clock,
             parts=self.options.gradient_accumulation_steps,
         )  # fmt: skip
         try:
@@ -321,7 +299,7 @@ class Training:
 
         from .checkpoints import disk_error
 
-        model = self.model.merge_and_unload() if self.recipe.lora else self.model
+        model = cast("PeftModel", self.model).merge_and_unload() if self.recipe.lora else self.model
         start, end = self.base.start, self.base.end
         model.config.use_cache = True  # Trainer turns it off, and a checkpoint without it generates slowly
         model.generation_config = GenerationConfig(bos_token_id=start, eos_token_id=end, pad_token_id=end, do_sample=True)
@@ -344,44 +322,17 @@ class Training:
             with self.clock.measure("sample"):
                 return sample(model, self.corpus.training, self.corpus.held_out, self.hardware)
         except Exception as error:  # mostly out of memory; the model must be saved without a sample
-            log.warning("the model card has no sample: %s", (str(error).splitlines() or [type(error).__name__])[0])
+            log.warning("the model card has no sample: %s", models.first_line(error))
             return None
 
     def write_record(self, metrics: Line, history: list[Line], drawn: Sample | None) -> None:
         """Write history.jsonl, the model card and, last, run.json, which marks the folder as complete."""
-        from .card import write_card
-
         if drawn:
             place = {"step": metrics["best_step"], "epoch": metrics["best_epoch"], "of_val_loss": metrics["val_loss"]}
             history.append(place | drawn.figures)
             record.append_history(self.folder / "history.jsonl", history[-1:])
         run = self.about | record.run_json(self.corpus, self.options, self.recipe, self.hardware, self.device, self.base)
         run |= {"metrics": metrics, "seconds": self.clock.seconds()}
-        write_card(self.folder, run, history, drawn.captions if drawn else ())
+        record.write_card(self.folder, run, history, drawn.captions if drawn else ())
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         write_json(self.folder / "run.json", run)
-
-
-def fuse_activations(model: Any) -> None:
-    """Replace GPT-2's GELU, eight operations in transformers, by torch's single kernel of the same function.
-
-    Equal up to rounding (Hendrycks and Gimpel 2016, the tanh form), with half the stored activations.
-    The config still has the original name.
-    """
-    import torch
-    from transformers.activations import NewGELUActivation
-
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, NewGELUActivation):
-                setattr(module, name, torch.nn.GELU(approximate="tanh"))
-
-
-def _with_adapters(model: Any, rank: int) -> Any:
-    """Return ``model`` with trainable adapters on every linear layer except the head, everything else frozen (LoRA, Hu et al. 2021)."""
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
-
-    transposed = any(isinstance(module, Conv1D) for module in model.modules())  # GPT-2 stores transposed weights
-    config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=transposed)
-    return get_peft_model(model, config)

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 
 import tune_transformer
 from hugging_captions.storage import Store, write_captions
-from hugging_captions.trainer.card import base_on_hub
+from hugging_captions.trainer.record import base_on_hub
 
 TAG = "lüfte🏔"
 CAPTIONS = [f"The {what} near {where} number {number}" for number in range(10) for what in ("elk", "fog", "lake") for where in "abcdefgh"]
