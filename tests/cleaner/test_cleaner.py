@@ -298,11 +298,16 @@ def _cleaning_of_many(root: Path) -> tuple[subprocess.Popen[str], list[int]]:
     _store(root, [(f"Number {number} of the days that it rained on our tent", 50) for number in range(60_000)])
     command = [sys.executable, str(ROOT / "pull_and_clean.py"), "--root", str(root), "--tag", "rmnp", "--skip-pull", "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
-    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-    while running.poll() is None and len(children.read_text().split()) < 2:
+    while running.poll() is None and len(_workers(running.pid)) < 2:
         time.sleep(0.01)
     time.sleep(0.3)
-    return running, [int(child) for child in children.read_text().split()]
+    return running, _workers(running.pid)
+
+
+def _workers(main: int) -> list[int]:
+    """Return the children of ``main`` that run the script; Python 3.14 also has a resource tracker."""
+    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    return [int(child) for child in children if b"pull_and_clean.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def _has_ended(process: int) -> bool:

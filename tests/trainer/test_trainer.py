@@ -396,14 +396,14 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
         interrupt_at(5, patch)
         assert tune(base="dropout") == 130
     checkpoints = tmp_path / "root/trained_models/lake+peak.training/checkpoints"
-    before = [path.name for path in checkpoints.iterdir()]
+    before = sorted(path.name for path in checkpoints.iterdir())
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
         assert tune("--save-minutes", "0", base="dropout") == 6
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [path.name for path in checkpoints.iterdir()] == before
+    assert sorted(path.name for path in checkpoints.iterdir()) == before
     assert f"cannot write {checkpoints}" in capsys.readouterr().err
     assert tune(base="dropout") == 0
     assert same(weights(whole), weights(tmp_path / "root"))
