@@ -71,6 +71,15 @@ def read_posts(path: Path, damaged: Callable[[int, str], None]) -> Iterator[Post
         raise from_os_error(error, "read", path) from error
 
 
+def read_shortcodes(path: Path) -> set[str]:
+    """Return the shortcodes in a posts.jsonl; none if it doesn't exist.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    return {post.shortcode for post in read_posts(path, lambda number, reason: None)} if path.exists() else set()
+
+
 def superseded(path: Path) -> list[int]:
     """Return the byte offsets of the lines of a posts.jsonl that a later line of the same shortcode replaces, in order.
 

@@ -71,6 +71,11 @@ def test_pulling_and_importing(argv: list[str], says: list[str], root: Path, cap
         ({"feed": "sections", "cursor": {"a": 1}, "pages": 2, "finished": False}, "in sections after the 2 pages"),
         ({"feeds": {"graphql": {"cursor": {"a": 1}, "pages": 3, "finished": False}}}, "start #rmnp in graphql after the 3 pages"),
         ([], "start #rmnp at the top write"),
+        (
+            {"feeds": {"sections": {"cursor": {"a": 1}, "pages": 3, "finished": False}}, "posts": 5},  # five posts that are lost
+            "start #rmnp at the top write",
+        ),
+        ({"feed": "sections", "pages": 2, "finished": False}, "start #rmnp at the top write"),  # without its cursor
     ],
 )
 def test_a_dry_run_shows_where_a_pull_would_resume(state: object, says: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:

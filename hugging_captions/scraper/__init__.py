@@ -4,9 +4,8 @@
 files. Both write text/<tag>/posts.jsonl; ``pull`` also keeps text/<tag>/pull.json.
 """
 
-from .archive import import_posts
-from .plan import plan_import, plan_pull
-from .pull import pull
+from .archive import import_posts, plan_import
+from .pull import plan_pull, pull
 from .session import open_session
 
 __all__ = ["import_posts", "open_session", "plan_import", "plan_pull", "pull"]

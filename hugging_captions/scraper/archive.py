@@ -23,7 +23,7 @@ from pathlib import Path
 
 from .. import console
 from ..errors import InputError, from_os_error
-from ..posts import Post, PostLog
+from ..posts import Post, PostLog, read_shortcodes
 from ..storage import Store, unescape_caption
 from . import records, tables
 from .records import JSON
@@ -110,9 +110,7 @@ class ImportResult:
         return console.wrap(console.printable(f"#{self.tag}: {', '.join(parts)}{' skipped' if self.other_files else ''}"))
 
 
-def import_posts(
-    paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str] = (), max_unpacked: int = tables.MAX_UNPACKED
-) -> ImportResult:
+def import_posts(paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str] = ()) -> ImportResult:
     """Append to ``tag`` every post in ``paths`` with a new shortcode, or that completes a stored post.
 
     Folders are walked in order of name, without ``store``'s own folders. A record that can't be read is counted and
@@ -124,10 +122,10 @@ def import_posts(
         columns: ``FIELD=NAME`` as in ``--column``: the names of unknown fields.
 
     Raises:
-        InputError: a path is missing, has no usable record, or unpacks to more than ``max_unpacked`` bytes.
+        InputError: a path is missing, has no usable record, or unpacks to more than ``tables.MAX_UNPACKED`` bytes.
         ResourceError: posts.jsonl can't be written.
     """
-    result, posts = read_files(paths, tag, store, columns, max_unpacked)
+    result, posts = _read_files(paths, tag, store, columns)
     chunk = list(islice(posts, CHUNK))
     with PostLog(store.posts(tag)) as posts_log:
         while chunk:
@@ -138,9 +136,24 @@ def import_posts(
     return result
 
 
-def read_files(
-    paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str] = (), max_unpacked: int = tables.MAX_UNPACKED
-) -> tuple[ImportResult, Iterator[Post]]:
+def plan_import(paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str]) -> str:
+    """Return what ``import_posts`` would do, for stdout; the files are read.
+
+    Raises:
+        InputError: as ``import_posts`` before it writes.
+    """
+    here = read_shortcodes(store.posts(tag))
+    result, posts = _read_files(paths, tag, store, columns)
+    found = {post.shortcode for post in posts}
+    facts = [
+        ("read", f"{console.count(result.files, 'file')}, {console.count(result.found.total(), 'post')}"),
+        ("new", f"{console.count(len(found - here), 'post')}; {len(found & here):,} already here"),
+        ("write", console.short_path(store.posts(tag), 60)),
+    ]
+    return console.rows(f"would import into #{tag}", facts)
+
+
+def _read_files(paths: Sequence[Path], tag: str, store: Store, columns: Sequence[str]) -> tuple[ImportResult, Iterator[Post]]:
     """Return an iterator that reads the posts in ``paths``, and the result that counts them meanwhile.
 
     Raises:
@@ -156,15 +169,14 @@ def read_files(
             raise InputError(f"cannot import {path}: it is not a file or folder", "save its content as a file, and import that")
     result = ImportResult(tag)
     names = {name.strip(): field for field, _, name in (column.partition("=") for column in columns)}
-    settings = _Settings(max_unpacked, tuple(folder.resolve() for folder in store.folders()), names)
+    settings = _Settings(tuple(folder.resolve() for folder in store.folders()), names)
     return result, _posts(paths, result, settings)
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """How to import: the limit of unpacked bytes, this project's folders, and the fields of ``--column`` by their names."""
+    """How to import: this project's folders, which are skipped, and the fields of ``--column`` by their names."""
 
-    max_unpacked: int
     own: tuple[Path, ...]
     names: dict[str, str]
 
@@ -221,7 +233,7 @@ def _readers(path: Path, shown: Path, result: ImportResult, settings: _Settings,
             if not source.is_dir() and not (tables.is_archive(source, shown) and depth < NESTED):
                 yield _Reader(source, result, settings, depth > 0, shown)
                 return
-            folder = source if source.is_dir() else stack.enter_context(tables.unpacked(source, shown, settings.max_unpacked))
+            folder = source if source.is_dir() else stack.enter_context(tables.unpacked(source, shown))
         except tables.TableError as error:
             if not depth:
                 raise
@@ -263,7 +275,7 @@ class _Reader:
         """Yield the posts of the file."""
         self._result.files += 1
         try:
-            yield from self._with_captions(self._recognise(tables.TextFile(self._file, self._settings.max_unpacked, self.path)))
+            yield from self._with_captions(self._recognise(tables.TextFile(self._file, self.path)))
         except tables.DAMAGE as error:
             self._complain("from here on", f"the compressed file is damaged: {error}")
         except tables.TableError as error:
@@ -288,7 +300,7 @@ class _Reader:
                 return
         if waiting:
             keys = console.listed(sorted(self._nameless or ()))
-            problem = f"cannot import {self.path}: {console.count(len(waiting), 'record')} , none with a caption"
+            problem = f"cannot import {self.path}: {console.count(len(waiting), 'record')}, none with a caption"
             raise tables.TableError(problem, f"the fields are: {keys}; name the one with the caption:  --column caption=NAME")
 
     def _recognise(self, file: tables.TextFile) -> Iterator[Post]:

@@ -10,21 +10,24 @@ import logging
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instaloader import InstaloaderContext
+from instaloader import InstaloaderContext, RateController
 
 from .. import console
 from ..errors import InputError, InstagramError
 from ..options import PullOptions
-from ..posts import Post, PostLog
+from ..posts import Post, PostLog, read_shortcodes
 from ..storage import Store, read_json, write_json
 from . import graph_api
 from .feeds import FEEDS, SEARCHES, BadRequestError, Cursor, FeedError, Page, RefusedError
 from .records import UnreadableRecordError, post_from_record
+from .session import ATTEMPTS, new_loader, read_cookies
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -33,6 +36,11 @@ log = logging.getLogger(__name__)
 
 #: Pages in a row without a new shortcode that end a feed; after a pull that reached the end, one such page does.
 EMPTY_PAGES = 2
+#: Minutes of instaloader's window for requests of one kind, and the kind of each feed's requests.
+WINDOW = 11
+KINDS = {"search-graphql": "graphql", "graphql": "graphql"}
+#: Mean seconds that instaloader waits before each request: 1 / 0.6 (``InstaloaderContext.do_sleep``), plus about one for the answer.
+PAUSE = 2.7
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,63 @@ def pull(tag: str, options: PullOptions, context: InstaloaderContext, store: Sto
             kept = f"{console.count(result.new, 'new post')} of tag {tag!r} kept"
             raise KeyboardInterrupt(f"interrupted: {kept}; resume with  {command}") from None
         return result
+
+
+def plan_pull(tags: Sequence[str], options: PullOptions, store: Store) -> str:
+    """Return what ``pull`` would do for each of ``tags``, for stdout; the time is that of instaloader's rate control.
+
+    Raises:
+        InputError, UsageError: ``read_cookies``.
+    """
+    read_cookies(options)
+    named = [name for name in options.feed if name != "auto"]
+    feeds = named or list(FEEDS)
+    allowed = RateController(new_loader().context).count_per_sliding_window(KINDS.get(feeds[0], "other"))
+    pages = options.caption_queries * len(tags)
+    seconds = pages * PAUSE + (pages - 1) // allowed * WINDOW * 60
+    account = options.cookies or options.cookies_from or options.session_file or (options.login and f"account {options.login}")
+    session = f"{account}, checked by one more request" if account else "none: Instagram shows hashtags only to accounts"
+    facts = [
+        ("session", "an access token from Meta" if {*feeds} == {graph_api.FEED} else session),
+        ("feeds", ", ".join(feeds) + ("" if named else ": the first that returns posts")),
+        ("requests", f"at most {console.count(pages, 'page')}, one request each; one that fails is tried {ATTEMPTS} times"),
+        ("time", f"about {console.duration(seconds)}: instaloader allows {allowed} such requests in {WINDOW} minutes, with short pauses"),
+    ]
+    for tag in tags:
+        here = len(read_shortcodes(store.posts(tag)))
+        written = f"{console.short_path(store.posts(tag), 55)}, {console.count(here, 'post')} now; new ones are added"
+        facts += [("start", f"#{tag} {_start(feeds, store.pull_state(tag), here)}"), ("write", written)]
+    return console.rows(f"would pull {console.listed([f'#{tag}' for tag in tags])} from Instagram", facts)
+
+
+def _start(feeds: Sequence[str], path: Path, stored: int) -> str:
+    """Return where ``pull`` would begin in the first of ``feeds`` with a position in ``path``."""
+    states: dict[str, FeedState] = {}
+    with suppress(InputError):
+        states = _read_states(path, stored)
+    for feed in feeds:
+        if state := states.get(feed):
+            pages = console.count(state.pages, "page")
+            finished = f"in {feed} at the top, for what is new: the last pull ended after {pages}"
+            return finished if state.finished else f"in {feed} after the {pages} of the last pulls"
+    return "at the top"
+
+
+def _read_states(path: Path, stored: int) -> dict[str, FeedState]:
+    """Return where the last pull stopped in each feed, from a pull.json; ``stored`` is the number of posts in posts.jsonl.
+
+    Raises:
+        InputError: it is missing or damaged, or posts have been lost since.
+    """
+    try:
+        saved = read_json(path)
+        if "feeds" not in saved:  # the format of earlier versions, with one feed
+            saved["feeds"] = {saved["feed"]: {name: saved[name] for name in ("cursor", "pages", "finished")}}
+        if (lost := saved.get("posts", 0) - stored) > 0:
+            raise InputError(f"posts.jsonl lacks {console.count(lost, 'post')} of the last pull")
+        return {name: FeedState(**state) for name, state in saved["feeds"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(str(error)) from error
 
 
 class _Run:
@@ -245,13 +310,8 @@ class _Run:
         if not self._path.exists():
             return {}
         try:
-            saved = read_json(self._path)
-            if "feeds" not in saved:  # the format of earlier versions, with one feed
-                saved["feeds"] = {saved["feed"]: {name: saved[name] for name in ("cursor", "pages", "finished")}}
-            if (lost := saved.get("posts", 0) - len(self._posts.shortcodes)) > 0:
-                raise InputError(f"{self._posts.path} lacks {console.count(lost, 'post')} of the last pull")
-            return {name: FeedState(**state) for name, state in saved["feeds"].items()}
-        except (InputError, KeyError, TypeError, AttributeError) as error:
+            return _read_states(self._path, len(self._posts.shortcodes))
+        except InputError as error:
             self._catching_up = True
             log.warning("%s can't be used (%s): starting from the top; stored posts are kept and not duplicated", self._path, error)
             return {}

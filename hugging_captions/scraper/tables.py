@@ -134,12 +134,11 @@ class TextFile:
 
     Raises:
         OSError: it can't be read; ``open`` and reading also raise one of ``DAMAGE`` if a compressed file is damaged.
-        InputError: it unpacks to more than ``max_unpacked`` bytes, or to ``MAX_RATIO`` times its size.
+        InputError: it unpacks to more than ``MAX_UNPACKED`` bytes, or to ``MAX_RATIO`` times its size.
     """
 
-    def __init__(self, path: Path, max_unpacked: int = MAX_UNPACKED, shown: Path | None = None) -> None:
-        self.shown = shown or path
-        self.path, self._limit = path, min(max_unpacked, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
+    def __init__(self, path: Path, shown: Path) -> None:
+        self.path, self.shown, self._limit = path, shown, _unpacked_limit(path)
         self.beginning = b""
         self.encoding = self._find_encoding()
 
@@ -181,6 +180,10 @@ class TextFile:
         return "utf-8-sig"
 
 
+def _unpacked_limit(path: Path) -> int:
+    return min(MAX_UNPACKED, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
+
+
 def _utf_16(beginning: bytes) -> str:
     """Return the kind of UTF-16 at the beginning of a file, by its mark or the position of its zeros; else an empty string."""
     if beginning.startswith(_UTF_16):
@@ -219,18 +222,18 @@ def is_archive(path: Path, shown: Path) -> bool:
 
 
 @contextmanager
-def unpacked(path: Path, shown: Path, max_unpacked: int = MAX_UNPACKED) -> Iterator[Path]:
-    """Unpack the files of a zip archive, called ``shown`` in messages, into a temporary folder; pictures and videos stay packed.
+def unpacked(path: Path, shown: Path) -> Iterator[Path]:
+    """Unpack the files of a zip archive, called ``shown`` in messages, into a temporary folder; pictures and videos are empty there.
 
     Raises:
-        TableError: it is damaged or encrypted, or would unpack to more than ``max_unpacked`` bytes or ``MAX_RATIO`` times its size.
+        TableError: it is damaged or encrypted, or would unpack to more than ``MAX_UNPACKED`` bytes or ``MAX_RATIO`` times its size.
     """
-    limit = min(max_unpacked, max(UNSUSPICIOUS, MAX_RATIO * path.stat().st_size))
+    limit = _unpacked_limit(path)
     with tempfile.TemporaryDirectory() as name:
         try:
             with zipfile.ZipFile(path) as archive:
                 for member in archive.infolist():
-                    if member.is_dir() or _MEDIA_NAME.fullmatch(member.filename):
+                    if member.is_dir():
                         continue
                     # a new name: the archive's may lead anywhere, and be longer than the file system allows
                     parts = [part[-60:] for part in Path(member.filename).parts if part not in ("..", "/", "")]
@@ -239,9 +242,10 @@ def unpacked(path: Path, shown: Path, max_unpacked: int = MAX_UNPACKED) -> Itera
                     except (OSError, ValueError, struct.error) as error:  # invalid names and offsets
                         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                             raise
-                        log.warning("%s: %s can't be unpacked (%s); skipped", shown, shorten(member.filename), error)
+                        reason = getattr(error, "strerror", None) or error  # without the temporary path
+                        log.warning("%s: %s can't be unpacked (%s); skipped", shown, shorten(member.filename), reason)
                     if limit < 0:
-                        message = f"cannot import {shown}: it unpacks to more than {max_unpacked:,} bytes, or to {MAX_RATIO} times its size"
+                        message = f"cannot import {shown}: it unpacks to more than {MAX_UNPACKED:,} bytes, or to {MAX_RATIO} times its size"
                         raise TableError(message, "if it should be that large, unpack it first")
         except BAD_ZIP as error:
             raise TableError(f"cannot import {shown}: {error}", "unpack it, and import the folder") from error
@@ -249,8 +253,11 @@ def unpacked(path: Path, shown: Path, max_unpacked: int = MAX_UNPACKED) -> Itera
 
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
-    """Write a file of an archive, at most about ``limit`` bytes; return how many bytes were written."""
+    """Write a file of an archive, at most about ``limit`` bytes, an empty one for media; return how many bytes were written."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if _MEDIA_NAME.fullmatch(member.filename):
+        target.touch()
+        return 0
     written = 0
     with archive.open(member) as packed, open(target, "wb") as file:
         while written <= limit and (block := packed.read(1 << 20)):
@@ -342,13 +349,13 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
     with file.open(newline="") as handle:
         rows = (row for row in csv.reader(handle, **vars(dialect)) if any(map(str.strip, row)))
         try:
-            seen: list[list[str]] = []
-            above, header = _find_header(_noted((row for row in rows if not row[0].startswith("sep=")), seen), caption)
+            above, header = _find_header((row for row in rows if not row[0].startswith("sep=")), caption)
             if not header:
-                _refuse(seen, file.shown)
+                _refuse(above, file.shown)
                 return
             # the handle is now at the next row
-            width, number, wide = len(header), above + 1, 0
+            width, first, wide = len(header), len(above) + 1, 0
+            number = first
             header = [name.strip() for name in header]
             for frame in _frames(handle, dialect, width, complain_of_width):
                 for *cells, surplus in frame.itertuples(index=False, name=None):
@@ -360,7 +367,7 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
                         complain(f"row {number}", f"a cell of over {MAX_CELL:,} characters, perhaps because of an unclosed quote")
                     elif any(map(str.strip, cells)) and cells != header and not (dialect.delimiter == "|" and _is_rule(cells)):
                         yield number, _record(header, cells)
-            wide, total = wide + len(unparsed), number - above - 1 + len(unparsed)
+            wide, total = wide + len(unparsed), number - first + len(unparsed)
             if wide * 2 > total:
                 message = f"cannot import {file.shown}: {wide:,} of {total:,} rows have more cells than the {width} of the header"
                 raise TableError(message, f"put quotes around each cell that contains the separator {dialect.delimiter!r}")
@@ -386,18 +393,20 @@ def _record(header: Sequence[str], cells: Sequence[JSON]) -> dict[str, JSON]:
     return record
 
 
-def _find_header(rows: Iterable[list[str]], caption: str) -> tuple[int, list[str]]:
-    """Return the number of rows above the row with the caption column, and that row; it is empty if there is none.
+def _find_header(rows: Iterable[list[str]], caption: str) -> tuple[list[list[str]], list[str]]:
+    """Return the rows above the row with the caption column, and that row; it is empty if none of the first rows has one.
 
     A row below another is a header only if it has more cells: titles may come before a header, but not rows of the table.
     """
+    above: list[list[str]] = []
     widest = 0
-    for number, row in enumerate(islice(rows, HEADER_ROWS)):
+    for row in islice(rows, HEADER_ROWS):
         filled = sum(bool(cell.strip()) for cell in row)
-        if filled > max(widest, number > 0) and _has_caption(row, caption):
-            return number, row
+        if filled > max(widest, bool(above)) and _has_caption(row, caption):
+            return above, row
+        above.append(row)
         widest = max(widest, filled)
-    return 0, []
+    return above, []
 
 
 def _frames(handle: io.TextIOWrapper, dialect: Dialect, width: int, complain: Complain) -> Iterator[DataFrame]:
@@ -457,13 +466,12 @@ def _excel_rows(file: TextFile, caption: str) -> Iterator[tuple[int, JSON]]:
         sheet.reset_dimensions()  # some tools write wrong ones
         rows = ([*map(_excel_cell, row)] for row in sheet.iter_rows(values_only=True))
         filled = (row for row in rows if any(map(str.strip, row)))
-        seen: list[list[str]] = []
-        above, header = _find_header(_noted(filled, seen), caption)
+        above, header = _find_header(filled, caption)
         if not header:
-            refused = refused or seen
+            refused = refused or above
             continue
         header = [name.strip() for name in header]
-        for number, cells in enumerate(filled, start=above + 2):
+        for number, cells in enumerate(filled, start=len(above) + 2):
             if cells != header:
                 found = True
                 yield number, _record(header, cells + [""] * (len(header) - len(cells)))
@@ -494,12 +502,6 @@ def _plain_value(value: object) -> str:
 
 def _has_caption(header: Sequence[str], caption: str) -> bool:
     return any(plain_name(name) in CAPTION_FIELDS or (caption and name.strip() == caption) for name in header)
-
-
-def _noted(rows: Iterable[list[str]], seen: list[list[str]]) -> Iterator[list[str]]:
-    for row in rows:
-        seen.append(row)
-        yield row
 
 
 def _refuse(rows: Sequence[Sequence[str]], shown: Path) -> None:

@@ -257,9 +257,10 @@ def test_a_damaged_byte_in_utf_8_is_replaced(tmp_path: Path, root: Path, capsys:
     assert "file.txt: bytes that aren't UTF-8 (1) are replaced by U+FFFD" in capsys.readouterr().err
 
 
-def test_a_file_that_is_not_compressed_has_no_limit(tmp_path: Path, root: Path) -> None:
+def test_a_file_that_is_not_compressed_has_no_limit(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hugging_captions.scraper.tables.MAX_UNPACKED", 100)
     (tmp_path / "plain").write_text("A caption\n" * 1000)
-    assert archive.import_posts([tmp_path / "plain"], "rmnp", Store(root), max_unpacked=100).new == 1000
+    assert archive.import_posts([tmp_path / "plain"], "rmnp", Store(root)).new == 1000
 
 
 def test_nothing_is_written_when_one_of_the_paths_is_missing(tmp_path: Path, root: Path) -> None:
@@ -496,10 +497,11 @@ def test_excel_and_parquet_are_read_where_their_package_is(
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_bomb_is_stopped_at_the_limit(compress: Any, encoding: str, tmp_path: Path, root: Path) -> None:
+def test_a_bomb_is_stopped_at_the_limit(compress: Any, encoding: str, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hugging_captions.scraper.tables.MAX_UNPACKED", 1_000_000)
     (tmp_path / "bomb").write_bytes(compress(("A caption\n" * 120_000).encode(encoding)))
     with pytest.raises(InputError, match="unpacks to more than 1,000,000 bytes"):
-        archive.import_posts([tmp_path / "bomb"], "rmnp", Store(root), max_unpacked=1_000_000)
+        archive.import_posts([tmp_path / "bomb"], "rmnp", Store(root))
 
 
 def test_an_unreadable_record_is_shown_once_with_its_place(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -177,7 +177,7 @@ def test_records_without_any_caption_are_an_error_that_lists_their_fields(
     path.write_text(json.dumps([{"shortcode": code, "words": text, "likes": 3} for code, text in zip(CODES, TEXTS)]), encoding="utf-8")
     assert load(root, path) == 3
     error, hint = capsys.readouterr().err.splitlines()[-2:]
-    assert error == f"error: cannot import {path}: 3 records , none with a caption"
+    assert error == f"error: cannot import {path}: 3 records, none with a caption"
     assert hint == "hint: the fields are: likes, shortcode, words; name the one with the caption:  --column caption=NAME"
     assert not Store(root).posts("rmnp").exists()
 
@@ -212,13 +212,18 @@ def test_of_an_export_of_instagrams_own_only_the_posts_are_read(packed: bool, ro
     assert [(post.caption, post.likes, post.date_utc) for post in stored(root)] == [(TEXTS[0], None, DATES[0]), (TEXTS[1], None, DATES[1])]
 
 
-def test_a_zip_archive_holds_any_files_and_writes_nowhere_else(root: Path, tmp_path: Path) -> None:
+def test_a_zip_archive_holds_any_files_and_writes_nowhere_else(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "some.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("../../outside.json", json.dumps(ROWS[:1]))
         archive.writestr("/a/table.csv", "caption,likes\nRain on the roof all night,4\n")
         archive.writestr("picture.jpg", b"\xff\xd8")
+        archive.writestr("twice", b"\0\1")
+        archive.writestr("twice/inside.txt", "Nowhere to put this\n")
     assert load(root, path) == 0
+    err = capsys.readouterr().err
+    assert "skipped 1 file: pictures and videos (.jpg)" in err
+    assert f"warning: {path}: twice/inside.txt can't be unpacked (File exists); skipped" in err
     assert sorted(post.caption for post in stored(root)) == ["Rain on the roof all night", TEXTS[0]]
     assert not [*tmp_path.parent.glob("outside.json")]
 
