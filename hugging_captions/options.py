@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import versions
 from .errors import UsageError
 from .storage import read_json
 
@@ -252,7 +253,7 @@ def repeat(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     """Add to ``arguments`` the options, tags, name and command of the record in --options-from; options that are given stay.
 
     --root and --overwrite are not repeated: this run decides where it writes. Options that a record of an earlier version
-    lacks keep their defaults, with a warning.
+    lacks keep their defaults, with a warning. Another warning lists Python and packages that have other versions than in the record.
 
     Args:
         parser: the parser of the script, which checks the values.
@@ -287,6 +288,7 @@ def repeat(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     arguments.repeated = found.keys() - vars(arguments).keys()
     vars(arguments).update({name: found[name] for name in arguments.repeated})
     _warn_of_defaults(path, record, options)
+    _warn_of_versions(path, record)
 
 
 def _warn_of_defaults(path: Path, record: dict[str, Any], options: dict[str, Any]) -> None:
@@ -298,6 +300,17 @@ def _warn_of_defaults(path: Path, record: dict[str, Any], options: dict[str, Any
         version = versions.get("hugging_captions") if isinstance(versions, dict) else None
         default = "has its default" if len(missing) == 1 else "have their defaults"
         log.warning("%s is of another version (%s): %s %s", path, version or "unknown", _flags(missing), default)
+
+
+def _warn_of_versions(path: Path, record: dict[str, Any]) -> None:
+    """Warn if Python or packages have other versions than in the record at ``path``."""
+    recorded = record.get("versions")
+    if not isinstance(recorded, dict):
+        return
+    now = versions(*recorded)
+    changed = [f"{name} {version} (now {now.get(name, 'not installed')})" for name, version in recorded.items() if now.get(name) != version]
+    if changed:
+        log.warning("%s was written with other versions, so results may differ: %s", path, ", ".join(changed))
 
 
 # -- what can't be combined: one sentence for each complaint

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 import pull_and_clean
 import tune_transformer
+from hugging_captions import __version__
 from hugging_captions.storage import Store, write_captions
 
 EXAMPLE = ROOT / "examples" / "rmnp_posts.jsonl"
@@ -119,7 +120,9 @@ def test_options_that_an_earlier_version_lacked_have_their_defaults(tmp_path: Pa
     assert pull_and_clean.main([*root, "--from", str(EXAMPLE), "--options-from", str(path), "--min-likes", "5"]) == 0
     found = json.loads(Store(tmp_path).cleaning("rmnp").read_text(encoding="utf-8"))["options"]
     assert (found["min_likes"], found["language"]) == (5, "any")
-    assert f"warning: {path} is of another version (0.1): --emoji and --handles and " in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"warning: {path} is of another version (0.1): --emoji and --handles and " in err
+    assert f"warning: {path} was written with other versions, so results may differ: hugging_captions 0.1 (now {__version__})\n" in err
     repeated = _write(tmp_path / "again.json", Store(tmp_path).cleaning("rmnp").read_text(encoding="utf-8"))
     assert pull_and_clean.main([*root, "--options-from", str(repeated)]) == 0
     assert "warning" not in capsys.readouterr().err
