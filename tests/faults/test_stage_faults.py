@@ -37,8 +37,10 @@ TRAIN = [*COMMON, "--train", "--save-minutes", "0", "--epochs", "2", "--batch-to
 GENERATE = [*COMMON, "--generate", "--num-captions", "6", "--max-length", "24", "--min-length", "4", "--keep-all", "--device", "cpu"]
 
 #: The files of each stage, and those that must be byte-identical.
+TEXTS = [f"text/rmnp/{name}" for name in ("posts.jsonl", "captions.txt", "dropped.jsonl", "cleaning.json")]
 RESULTS = {
-    "clean": ["text/rmnp/posts.jsonl", "text/rmnp/captions.txt", "text/rmnp/dropped.jsonl", "text/rmnp/cleaning.json"],
+    "import": TEXTS,
+    "clean": TEXTS,
     "train": [f"trained_models/rmnp/{name}" for name in ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json")],
     "generate": [f"text/generated_text/rmnp_gen{suffix}" for suffix in (".txt", ".jsonl", ".csv")],
 }
@@ -88,18 +90,24 @@ def _bytes(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[str, Stage]:
-    """Run the three stages undisturbed, and keep the root before and after each."""
+    """Run the four stages undisturbed, and keep the root before and after each."""
     folder = tmp_path_factory.mktemp("undisturbed")
     root, ticks, log = folder / "root", folder / "ticks", folder / "log"
-    imported = run(PULL, ["--root", root, *COMMON, "--from", ROOT / "examples" / "rmnp_posts.jsonl"], log)
-    assert_reported(imported, [0])
-    for path in (root / "text" / "rmnp").iterdir():
-        if path.name != "posts.jsonl":
-            path.unlink()
-    argvs = {"clean": (PULL, CLEAN), "train": (TUNE, [*TRAIN, "--base-model", str(tiny_base)]), "generate": (TUNE, GENERATE)}
+    root.mkdir()
+    import_ = [*COMMON, "--from", str(ROOT / "examples" / "rmnp_posts.jsonl")]
+    argvs = {
+        "import": (PULL, import_),
+        "clean": (PULL, CLEAN),
+        "train": (TUNE, [*TRAIN, "--base-model", str(tiny_base)]),
+        "generate": (TUNE, GENERATE),
+    }
     done = {}
     for name, (script, argv) in argvs.items():
         before, after = folder / f"before_{name}", folder / f"after_{name}"
+        if name == "clean":
+            for path in (root / "text" / "rmnp").iterdir():
+                if path.name != "posts.jsonl":
+                    path.unlink()
         shutil.copytree(root, before)
         start = time.monotonic()
         assert_reported(run(script, ["--root", root, *argv], log, partial(at_file_event, root, ticks, None, signal.SIGTERM)), [0])
