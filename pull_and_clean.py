@@ -44,6 +44,10 @@ def pull_and_clean(arguments: argparse.Namespace) -> None:
     tags = normalise_tags(run.tag)
     options.raise_if_any(options.pull_complaints(command, tags, pull, clean, options.given(arguments)), "pull_and_clean.py")
     store = Store(run.root)
+    if {"language", "skip_rule"} & options.given(arguments):
+        from hugging_captions import cleaner
+
+        cleaner.refuse_unknown(clean)  # before a pull that may take hours
     if command.explain:
         print_explanation(command.explain, tags, clean, store)
         return

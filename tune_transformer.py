@@ -58,6 +58,10 @@ def tune(arguments: argparse.Namespace) -> None:
             stack.enter_context(store.lock("trained_models", [corpus_name(tags, name)]))
         if command.generate and first:
             stack.enter_context(store.lock("text/generated_text", [corpus_name(tags, name)]))
+        if command.train and command.generate and first:
+            from hugging_captions import generator
+
+            generator.check(tags, generate, hardware, store, name)
         if command.train:
             print_training(tags, train, generate, hardware, store, name)
         if command.generate and first:

@@ -1,6 +1,6 @@
 """Terminal output: log lines, progress, tables, and two-line errors.
 
-Results go to stdout (the scripts print them); everything here writes to stderr.
+Results go to stdout (the scripts print them); everything else here writes to stderr.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def run(work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if known := _known(error):
+        if known := _known(error, parser.prog):
             _report(str(known), known.hint, arguments)
             return known.exit_code
         _report(f"unexpected {type(error).__name__}: {error} (this is a bug; --verbose shows where)", "", arguments)
@@ -328,12 +328,13 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _known(error: Exception) -> HuggingCaptionsError | None:
-    """Return ``error`` as one of this package's errors, or None if it is unexpected."""
+def _known(error: Exception, script: str) -> HuggingCaptionsError | None:
+    """Return ``error`` of ``script`` as one of this package's errors, or None if it is unexpected."""
     if isinstance(error, HuggingCaptionsError):
         return error
     if is_out_of_memory(error):
-        advice = "try a smaller --batch-tokens (training), --decode-rows (generating) or --base-model"
+        training = "try --gradient-checkpointing or a smaller --base-model (training), or a smaller --decode-rows (generating)"
+        advice = training if script == "tune_transformer.py" else "try --workers 1"
         return ResourceError(f"not enough memory: {error}".rstrip(": "), advice)
     if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_ERRNOS):
         return from_os_error(error, "use", error.filename or "the disk")
@@ -358,11 +359,16 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"Hugging Captions {__version__}")
 
     def parse_args(self, argv: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse as argparse does, but refuse text that is not UTF-8; paths may be any bytes.
+        """Parse as argparse does, but refuse empty values (of all but --prompt) and text that is not UTF-8; paths may be any bytes.
 
         Raises:
             UsageError: an option is unknown or its value is invalid.
         """
+        for option, value in zip(["", *argv], argv):
+            if value == "" and option != "--prompt":
+                self.error(f"argument {option}: the value is empty")
+            if re.fullmatch(r"--[\w-]+=", value) and value != "--prompt=":
+                self.error(f"argument {value[:-1]}: the value is empty")
         arguments, unknown = self.parse_known_args([_as_utf8(text) for text in argv], namespace)
         if unknown:
             near = difflib.get_close_matches(unknown[0].split("=")[0], self._option_string_actions, n=1)
@@ -375,7 +381,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ``message`` as a ``UsageError``."""
-        raise UsageError(message, f"run  python {self.prog} --help  for every option")
+        hint = f"run  python {self.prog} --help  for every option"
+        if match := re.fullmatch(r"argument (--[\w-]+): expected (one|at least one) argument", message):
+            hint = f"a value that begins with - is written with =, as in {match[1]}=-abc"
+        raise UsageError(message, hint)
 
 
 def _as_utf8(argument: str) -> str:

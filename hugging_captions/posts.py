@@ -187,14 +187,21 @@ class PostLog:
 
     def _read_shortcodes(self) -> None:
         self._handle.seek(0)
+        is_ended = True
         for line in self._handle:
-            if not line.endswith(b"\n"):  # a record that was being written when the process died
-                break
-            with suppress(ValueError, TypeError, KeyError):  # a damaged line, which cleaning counts
+            is_ended = line.endswith(b"\n")
+            try:
                 self._note(parse_post(line))
+            except (ValueError, TypeError, KeyError):  # a damaged line, which cleaning counts
+                if not is_ended:  # a record that was being written when the process died
+                    is_ended = True
+                    break
             self._end += len(line)
         self._handle.truncate(self._end)
         self._handle.seek(0, os.SEEK_END)  # the handle appends here; without this its buffer has the wrong position
+        if not is_ended:  # a last record without its line break, as editors and other programs write it
+            self._handle.write(b"\n")
+            self._end += 1
 
     def _note(self, post: Post) -> None:
         """Remember ``post``, whose line begins at ``_end``."""

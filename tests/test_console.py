@@ -40,13 +40,12 @@ def _raise(error: BaseException) -> None:
         (
             MemoryError(),
             6,
-            "error: not enough memory\nhint: try a smaller --batch-tokens (training), --decode-rows (generating) or --base-model\n",
+            "error: not enough memory\nhint: try --workers 1\n",
         ),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
             6,
-            "error: not enough memory: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes\n"
-            "hint: try a smaller --batch-tokens (training), --decode-rows (generating) or --base-model\n",
+            "error: not enough memory: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes\nhint: try --workers 1\n",
         ),
         (KeyboardInterrupt(), 130, "error: interrupted; what was written so far is kept\n"),
         (ZeroDivisionError("x"), 1, "error: unexpected ZeroDivisionError: x (this is a bug; --verbose shows where)\n"),
@@ -206,7 +205,7 @@ def test_log_lines_have_their_level(capsys: pytest.CaptureFixture[str]) -> None:
         ("pull_and_clean.py", [], ["--tag is missing"]),
         ("pull_and_clean.py", ["--tag", "../x"], ["'../x' can't be used as a hashtag"]),
         ("pull_and_clean.py", ["--tag", "a b"], ["'a b' can't be used as a hashtag"]),
-        ("pull_and_clean.py", ["--tag", ""], ["'' can't be used as a hashtag"]),
+        ("pull_and_clean.py", ["--tag", "#"], ["'#' can't be used as a hashtag"]),
         ("pull_and_clean.py", ["--tag", "x", "--min-lik", "3"], ["unrecognized arguments: --min-lik 3"]),
         ("pull_and_clean.py", ["--tag", "x", "--min-likes", "many"], ["argument --min-likes: invalid int value: 'many'"]),
         ("pull_and_clean.py", ["--tag", "x", "--min-likes", "-1"], ["--min-likes must be at least 0, not -1"]),
@@ -317,3 +316,14 @@ def test_a_list_in_a_message_is_shortened(names: list[str], shown: str) -> None:
 
 def test_a_count_agrees_with_its_noun() -> None:
     assert (console.count(1, "post"), console.count(0, "post"), console.count(1204, "post")) == ("1 post", "0 posts", "1,204 posts")
+
+
+@pytest.mark.parametrize(("argv", "option"), [(["--explain", ""], "--explain"), (["--from", ""], "--from"), (["--cookies="], "--cookies")])
+def test_an_empty_value_starts_no_other_command(argv: list[str], option: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", *argv]) == 2
+    assert f"error: argument {option}: the value is empty" in capsys.readouterr().err
+
+
+def test_a_value_that_begins_with_a_hyphen_has_a_hint(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--explain", "-abc12345"]) == 2
+    assert "hint: a value that begins with - is written with =, as in --explain=-abc" in capsys.readouterr().err

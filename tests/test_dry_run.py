@@ -161,3 +161,24 @@ def test_a_dry_run_reports_the_errors_of_the_run(
     captured = capsys.readouterr()
     assert says in captured.out + captured.err
     assert files(root) == before
+
+
+def test_what_generating_refuses_is_refused_before_the_training(root: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_captions(Store(root).captions("rmnp"), CAPTIONS)
+    argv = ["--root", str(root), "--tag", "rmnp", "--train", "--generate", "--base-model", str(tiny_base), "--device", "cpu"]
+    assert tune_transformer.main([*argv, "--prompt-file", str(root / "nowhere")]) == 3
+    assert not Store(root).model("rmnp").exists()
+    assert tune_transformer.main([*argv, "--prompt", "thanks @someone"]) == 2
+    assert not Store(root).model("rmnp").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--interactive", "--dry-run"], "--dry-run does nothing with --interactive"),
+        (["--train", "--recipe", "classic", "--batch-tokens", "512"], "--batch-tokens 512 is less than a block of --recipe classic, 1,024"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(argv: list[str], says: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune_transformer.main(["--root", str(root), "--tag", "rmnp", *argv]) == 2
+    assert says in capsys.readouterr().err

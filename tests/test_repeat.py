@@ -182,3 +182,12 @@ def test_a_training_is_repeated_from_its_record_to_the_byte(root: Path, tiny_bas
     (training / "run.json").rename(training / "checkpoints" / "owner.json")
     assert tune_transformer.main([*base, *argv, "--overwrite", "--resume", "never"]) == 2
     assert f"error: {store.training('lake_one')} belongs to tag 'lake' with --name one" in capsys.readouterr().err
+
+
+def test_a_report_does_not_turn_a_repeated_cleaning_into_a_pull(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(root)
+    argv = ["--root", str(root), "--tag", "rmnp", "--from", str(EXAMPLE), "--workers", "1"]
+    assert pull_and_clean.main(argv) == 0
+    again = ["--root", str(root), "--options-from", str(store.cleaning("rmnp")), "--workers", "1", "--report"]
+    assert pull_and_clean.main(again) == 0
+    assert store.cleaning_page("rmnp").exists()

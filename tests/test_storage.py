@@ -117,7 +117,7 @@ def test_an_incomplete_last_line_is_removed(tmp_path: Path) -> None:
     with PostLog(path) as log:
         log.append([_post("a"), _post("b", "é" * 100_000)])
     whole = path.read_bytes()
-    for cut in (len(whole) - 1, len(whole) - 70_000, len(whole.split(b"\n")[0]) + 1):
+    for cut in (len(whole) - 2, len(whole) - 70_000, len(whole.split(b"\n")[0]) + 1):
         path.write_bytes(whole[:cut])
         with PostLog(path) as log:
             assert log.append([_post("a"), _post("b")]) == 1

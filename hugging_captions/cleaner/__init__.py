@@ -8,5 +8,6 @@ changed captions. ``forget`` removes posts from posts.jsonl as well.
 from .forget import forget
 from .pipeline import clean, plan
 from .report import explain, report, review
+from .rules import refuse_unknown
 
-__all__ = ["clean", "explain", "forget", "plan", "report", "review"]
+__all__ = ["clean", "explain", "forget", "plan", "refuse_unknown", "report", "review"]

@@ -151,7 +151,7 @@ def _clean_again(tags: Sequence[str], options: CleanOptions, store: Store) -> No
     try:
         if filled:
             clean(filled, options, store)
-    except (NothingLeftError, InputError):
+    except NothingLeftError:
         filled = []
     for tag in set(tags) - set(filled):
         for path in (store.captions(tag), store.dropped(tag), store.cleaning(tag)):

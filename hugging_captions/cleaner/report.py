@@ -155,10 +155,13 @@ def _dropped(tag: str, most: int, store: Store) -> dict[str, tuple[int, list[dic
     samples: dict[str, list[dict[str, str]]] = {name: [] for name in rules.rule_names()}
     try:
         with open(store.dropped(tag), "rb") as handle:
-            for line in handle:
+            for number, line in enumerate(handle, start=1):  # noqa: B007 - for the error
                 row = orjson.loads(line)
                 _draw_one(samples[row["reason"]], row, seen[row["reason"]], most, rng)
                 seen[row["reason"]] += 1
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{store.dropped(tag)}, line {number} is damaged, or of another version"
+        raise InputError(problem, f"run  {store.command(SCRIPT, '--tag', tag, '--skip-pull')}") from error
     except OSError as error:
         raise from_os_error(error, "read", store.dropped(tag)) from error
     return {name: (seen[name], rows) for name, rows in samples.items() if rows}

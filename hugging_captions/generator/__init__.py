@@ -5,7 +5,7 @@ text/generated_text/<corpus>_gen.txt, .jsonl, .csv, .json and .html, and with --
 for one prompt after another.
 """
 
-from .generate import epoch_writer, generate, plan, sample
+from .generate import check, epoch_writer, generate, plan, sample
 from .interactive import Session
 
-__all__ = ["Session", "epoch_writer", "generate", "plan", "sample"]
+__all__ = ["Session", "check", "epoch_writer", "generate", "plan", "sample"]

@@ -127,7 +127,8 @@ class Candidates:
         kept = sum(caption.reason is None for caption in self.attempts)
         if kept < wanted and (kept or setting):
             captions = console.count(kept, "caption")
-            log.warning("%s%s instead of %d after %s: %s", of, captions, wanted, attempts, biggest_reasons(self.attempts))
+            rejected = [caption for caption in self.attempts if caption.reason != "outranked"]
+            log.warning("%s%s instead of %d after %s: %s", of, captions, wanted, attempts, biggest_reasons(rejected))
 
     def _next_rows(self, free: int) -> list[Row]:
         evaluated = sum(quota.evaluated for quota in self._quotas)
@@ -214,7 +215,8 @@ def encode_prompt(loaded: LoadedModel, prompt: str, options: GenerateOptions) ->
     if len(ids) + 1 + (1 if options.keep_all else 2) > limit:  # start signal, a token, end signal
         bound = f"--max-length {options.max_length} leaves" if limit > options.max_length else f"the model's {limit} positions leave"
         tokens = console.count(len(ids), "token")
-        raise UsageError(f"the prompt {named} has {tokens}: {bound} no room for a caption", "shorten it or raise --max-length")
+        advice = "shorten it or raise --max-length" if limit > options.max_length else "shorten it"
+        raise UsageError(f"the prompt {named} has {tokens}: {bound} no room for a caption", advice)
     if set(ids) & set(tokenizer.all_special_ids) or decode(tokenizer, ids).strip() != prompt.strip():
         raise UsageError(f"the tokenizer of this model can't encode the prompt {named}", "change the prompt")
     return Prompt(prompt, (loaded.start, *ids))

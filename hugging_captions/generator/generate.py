@@ -53,14 +53,23 @@ def generate(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOp
         UsageError: a prompt can't be used, --keep-language isn't a language, a .previous would be lost, or the files belong to
             another tag or name.
     """
-    result_paths(tags, name, store, hardware.overwrite)  # refused now, not after the work
-    prompts = read_prompts(options)
+    prompts = check(tags, options, hardware, store, name)  # refused now, not after the work
     writer = Writer(tags, options, hardware, store, name)
     settings = [
         writer.attempt(prompts, one, hardware.seed, {option: getattr(one, option) for option in several(options)})
         for one in combinations(options)
     ]
     return writer.save(name, prompts, settings)
+
+
+def check(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str) -> list[str]:
+    """Return the prompts, after the checks of ``generate`` that need no model.
+
+    Raises:
+        InputError, UsageError: as ``generate``.
+    """
+    result_paths(tags, name, store, hardware.overwrite)
+    return read_prompts(options)
 
 
 def plan(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOptions, store: Store, name: str, after_training: bool) -> str:
@@ -83,7 +92,7 @@ def plan(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOption
         seconds = time.perf_counter() - start
         described = console.short_path(store.model(model), 60)
         about, measured = console.duration(seconds / made * total), console.count(made, "attempt")
-        duration = f"at most about {about}: {measured} took {seconds:.1f} s just now"
+        duration = f"about {about} if enough attempts can be kept: {measured} took {seconds:.1f} s just now"
     facts = [
         ("model", described),
         ("prompts", f"{len(prompts):,}: {console.shorten(', '.join(map(repr, prompts)), 60)}"),
@@ -91,7 +100,11 @@ def plan(tags: Sequence[str], options: GenerateOptions, hardware: HardwareOption
         ("captions", f"{options.num_captions:,} for each prompt, the best of {console.count(attempts, 'attempt')}, {total:,} in all"),
         ("tokens", f"at most {total * options.max_length:,}, more if too few attempts can be kept"),
         ("time", duration),
-        ("write", console.short_path(paths[".txt"], 60).removesuffix(".txt") + ", ".join([*paths][:-1])),
+        (
+            "write",
+            console.short_path(paths[".txt"], 60).removesuffix(".txt")
+            + ", ".join(suffix for suffix in paths if suffix != ".compare.txt" or options.compare_base),
+        ),
     ]
     if here := [path.name for path in paths.values() if path.exists()]:
         facts.append(("replace", f"{', '.join(here)}; kept as .previous"))
@@ -221,7 +234,7 @@ def _sample(
 
 
 def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequence[str], hardware: HardwareOptions) -> models.Sample | None:
-    """Generate ``SAMPLE_CAPTIONS`` captions with ``model`` and return their figures and the three likeliest; no file is written.
+    """Generate ``SAMPLE_CAPTIONS`` captions with ``model`` and return their figures and the three with the best score; no file is written.
 
     The model keeps its device and precision. Without held-out captions to compare with, the result is None.
     """
@@ -233,7 +246,7 @@ def sample(model: models.LoadedModel, training: Sequence[str], held_out: Sequenc
     figures: dict[str, object] = {"sampled": len(captions), "ended_share": sum(caption.ended for caption in captions) / len(captions)}
     figures |= {key: columns["kept"][key] for key in SAMPLE_FIGURES}
     figures |= {f"held_out_{key}": columns["held out"][key] for key in SAMPLE_FIGURES}
-    whole = [caption for caption in captions if caption.ended and not caption.is_empty]
+    whole = [caption for caption in captions if next(selection.rejections(caption, options, ()), None) is None]
     best = sorted(whole, key=lambda caption: -selection.score(selection.features(caption.text, caption.mean_logprob)))[:3]
     return models.Sample(figures, tuple(caption.text for caption in best))
 

@@ -47,6 +47,10 @@ _NO_POSTS = {
     "instaloader's places, ids and captions before an edit": re.compile(r"id|.*_UTC(_old_\d+|_location)\.txt"),
     "hidden files": re.compile(r"\..*"),
 }
+#: The files next to a posts.jsonl of this project.
+_RESULTS = ("captions.txt", "dropped.jsonl", "cleaning.json", "pull.json")
+#: Lines that decide whether a file has one JSON value a line.
+LOOKED_AT = 20
 #: Deepest nesting of archives: an archive may contain a copy of itself.
 NESTED = 3
 #: Names of skipped files shown per kind.
@@ -58,6 +62,7 @@ _EXPORT_NAME = re.compile(r".*/(posts_\d+|reels_\d+|(media|content)/reels)\.json
 _TEXT_NAME = re.compile(r".*\.txt(\.gz|\.xz)?", re.IGNORECASE)
 #: Plain text about the other files of a folder.
 _NOTES = re.compile(r"(readme|licen[cs]e|changelog|notice)s?(?![a-z]).*|requirements.*\.txt", re.IGNORECASE)
+_JSON_NAME = re.compile(r".*\.(json|jsonl|ndjson|js|har)(\.gz|\.xz)?", re.IGNORECASE)
 _CAPTION_NAME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)_UTC\.txt")
 #: How JSON can begin. "[NEW] boots" and "{sigh}" are captions.
 _JSON_START = re.compile(r"\{\s*(?:[\"}]|$)|\[\s*(?:[\[{\"\]]|$)")
@@ -68,6 +73,8 @@ _DECODER = json.JSONDecoder()
 _GAP = re.compile(r"[\s,]*")
 #: The beginning and the end of a list, also inside of objects.
 _LIST_START = re.compile(r'(\{\s*"[^"\\]*"\s*:\s*)*\[')
+#: A list of objects under a key.
+_LATER_LIST = re.compile(r'"\s*:\s*\[(?=\s*\{)')
 _LIST_END = re.compile(r"\][\s,\]}]*")
 
 
@@ -114,7 +121,8 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, columns: Sequenc
     """Append to ``tag`` every post in ``paths`` with a new shortcode, or that completes a stored post.
 
     Folders are walked in order of name, without ``store``'s own folders. A record that can't be read is counted and
-    skipped; the first one in each file is shown with its position. Nothing is written before the first post is read.
+    skipped; the first one in each file is shown with its position. Nothing is written before the first post is read; if a
+    later file ends the import, the posts read before are kept.
     For formats with one record a line, memory holds some thousand posts and the shortcodes of the others.
     Skipped files in a folder or an archive are logged, one line for each kind.
 
@@ -126,11 +134,19 @@ def import_posts(paths: Sequence[Path], tag: str, store: Store, columns: Sequenc
         ResourceError: posts.jsonl can't be written.
     """
     result, posts = _read_files(paths, tag, store, columns)
-    chunk = list(islice(posts, CHUNK))
+    chunk = [*islice(posts, 1)]
     with PostLog(store.posts(tag)) as posts_log:
-        while chunk:
-            result.new += posts_log.append(chunk)
-            chunk = list(islice(posts, CHUNK))
+        try:
+            for post in posts:
+                chunk.append(post)
+                if len(chunk) == CHUNK:
+                    result.new += posts_log.append(chunk)
+                    chunk = []
+        except BaseException:
+            kept = result.new + posts_log.append(chunk)
+            log.warning("%s of what was read before are kept", console.count(kept, "new post"))
+            raise
+        result.new += posts_log.append(chunk)
         result.completed = posts_log.completed
     result.report_skipped()
     return result
@@ -192,6 +208,8 @@ def _walk(folder: Path, own: Sequence[Path], skip: Callable[[str, Path], None]) 
         for path in (Path(parent, name) for name in sorted(files)):
             if kind := next((kind for kind, names in _NO_POSTS.items() if names.fullmatch(path.name)), ""):
                 skip(kind, path)
+            elif path.name in _RESULTS and "posts.jsonl" in files:
+                skip("results of a cleaning, next to their posts.jsonl", path)
             elif not path.is_file() or path.is_symlink():
                 skip("symbolic links and devices", path)
             # The .json metadata includes the text of the .txt with the same name.
@@ -313,14 +331,18 @@ class _Reader:
             return
         with file.open() as handle:
             lines = (line.strip().removeprefix(_GUARD).strip() for line in handle)
-            first, second = [*islice(filter(None, lines), 2), "", ""][:2]
+            sample = [*islice(filter(None, lines), LOOKED_AT)]
+            first, second = [*sample, "", ""][:2]
         if match := _CAPTION_NAME.fullmatch(self.path.name):
             yield from self._text(file, "{}T{}:{}:{}Z".format(*match.groups()))
         elif _JSON_START.match(first) or (first[:1] in ("[", "{") and records.parsed(first) is not None):
+            if all(isinstance(records.parsed(line), list) and "{" not in line for line in (first, second)):
+                yield from self._page(file, "JSON rows without column names")
+                return
             is_lines = second and (records.parsed(first) is not None or (first[0] == "{" and isinstance(records.parsed(second), dict)))
-            for number, text in _numbered(file, bool(is_lines)):
-                for position, value in _json_values(text.removeprefix(_GUARD)):
-                    yield from self._values(value, f"line {number + text.count(chr(10), 0, position)}")
+            yield from self._json(file, bool(is_lines))
+        elif first and sum(isinstance(records.parsed(line), dict) for line in sample) * 2 >= len(sample):  # below a comment or a log line
+            yield from self._json(file, True)
         elif kind := tables.other_than_captions(first):
             yield from self._page(file, kind)
         elif dialect := tables.find_dialect(file, self._settings.caption):
@@ -329,10 +351,17 @@ class _Reader:
             yield from self._page(file, kind)
         elif self._in_folder and _TEXT_NAME.fullmatch(self.path.name) and _NOTES.match(self.path.name):
             self._skip("notes about the other files", f"{self.path}: not captions by its name", level)
+        elif first and _JSON_NAME.fullmatch(self.path.name):
+            yield from self._page(file, "text that isn't JSON")
         elif not self._in_folder or _TEXT_NAME.fullmatch(self.path.name):
             yield from self._text(file, None)
         else:
             self._skip("plain text not called .txt", f"{self.path}: plain text that is not called .txt", level)
+
+    def _json(self, file: tables.TextFile, by_line: bool) -> Iterator[Post]:
+        for number, text in _numbered(file, by_line):
+            for position, value in _json_values(text.removeprefix(_GUARD)):
+                yield from self._values(value, f"line {number + text.count(chr(10), 0, position)}")
 
     def _page(self, file: tables.TextFile, kind: str) -> Iterator[Post]:
         """Yield the posts in the JSON inside a page of Instagram.
@@ -373,6 +402,11 @@ class _Reader:
         is_first = True
         for number, row in read(self._complain):
             for post in self._record(row, f"row {number}", "table"):
+                if is_first and isinstance(row, dict) and (missing := [name for name in self._settings.names if name not in row]):
+                    columns = console.listed([console.shorten(name) for name in row], 20)
+                    raise tables.TableError(
+                        f"cannot import {self.path}: no column {missing[0]!r} for --column", f"the columns are: {columns}"
+                    )
                 if is_first and post.source == "table":
                     self._report_columns(_renamed(row, self._settings.names) if isinstance(row, dict) else {})
                 is_first = False
@@ -454,9 +488,16 @@ def _json_values(text: str) -> Iterator[tuple[int, JSON]]:
         try:
             value, end = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
-            if opened or position != begin or not (opened := _LIST_START.match(text, position)):
-                if not (opened and _LIST_END.fullmatch(text, position)):
-                    yield position, None
+            is_at_end = bool(opened) and text.startswith("]", position)
+            if is_at_end and _LIST_END.fullmatch(text, position):
+                return
+            # the first list of a torn document, or the one after a complete list; a torn item may hold lists of other things
+            following = (
+                _LIST_START.match(text, position) or _LATER_LIST.search(text, position) if not opened and position == begin else None
+            )
+            opened = _LATER_LIST.search(text, position) if is_at_end else following
+            if opened is None:
+                yield position, None
                 return
             end = opened.end()
         else:

@@ -105,22 +105,30 @@ def plan_pull(tags: Sequence[str], options: PullOptions, store: Store) -> str:
     """Return what ``pull`` would do for each of ``tags``, for stdout; the time is that of instaloader's rate control.
 
     Raises:
-        InputError, UsageError: ``read_cookies``.
+        InputError, UsageError: ``read_cookies``, and ``graph_api.credentials`` where that feed is named.
     """
     read_cookies(options)
     named = [name for name in options.feed if name != "auto"]
     feeds = named or list(FEEDS)
+    if graph_api.FEED in named:
+        graph_api.credentials()
     allowed = RateController(new_loader().context).count_per_sliding_window(KINDS.get(feeds[0], "other"))
     pages = options.caption_queries * len(tags)
     seconds = pages * PAUSE + (pages - 1) // allowed * WINDOW * 60
     account = options.cookies or options.cookies_from or options.session_file or (options.login and f"account {options.login}")
     session = f"{account}, checked by one more request" if account else "none: Instagram shows hashtags only to accounts"
-    facts = [
-        ("session", "an access token from Meta" if {*feeds} == {graph_api.FEED} else session),
-        ("feeds", ", ".join(feeds) + ("" if named else ": the first that returns posts")),
-        ("requests", f"at most {console.count(pages, 'page')}, one request each; one that fails is tried {ATTEMPTS} times"),
+    requests = f"at most {console.count(pages, 'page')}, one request each"
+    facts = [("session", session), ("feeds", ", ".join(feeds) + ("" if named else ": the first that returns posts"))]
+    facts += [
+        ("requests", f"{requests}; one that fails is tried {ATTEMPTS} times"),
         ("time", f"about {console.duration(seconds)}: instaloader allows {allowed} such requests in {WINDOW} minutes, with short pauses"),
     ]
+    if {*feeds} == {graph_api.FEED}:
+        facts = [
+            ("session", "an access token from Meta"),
+            ("feeds", graph_api.FEED),
+            ("requests", f"{requests}, one more for each hashtag"),
+        ]
     for tag in tags:
         here = len(read_shortcodes(store.posts(tag)))
         written = f"{console.short_path(store.posts(tag), 55)}, {console.count(here, 'post')} now; new ones are added"

@@ -512,7 +512,7 @@ def _shortcode(fields: Mapping[str, JSON]) -> str:
     names += ["threadid"] if "body" in fields else []
     for field in names:
         if field in fields and (name := _name(fields[field])):
-            return name
+            return link[1] if (link := _LINK.search(name)) else name
     links = (_LINK.search(str(fields[field])) for field in LINK_FIELDS if field in fields)
     return next((match[1] for match in links if match), "")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import instaloader
+import requests
 from instaloader import Instaloader, InstaloaderContext, RateController
 from instaloader.instaloader import get_default_session_filename, get_legacy_session_filename
 
@@ -131,7 +132,7 @@ def _session_cookies(path: Path) -> dict[str, str]:
     except OSError as error:
         raise from_os_error(error, "read", path) from error
     except Exception as error:  # a damaged pickle can raise anything
-        advice = "log in again with --login USER, or use --cookies"
+        advice = "delete it and log in again with --login USER, or use --cookies"
         raise InputError(f"{path} is not an instaloader session file: {error}", advice) from error
     return cookies
 
@@ -179,6 +180,10 @@ def _ask_and_log_in(loader: Instaloader, user: str) -> None:
             sys.stderr.write("Two-factor code: ")
             sys.stderr.flush()
             loader.two_factor_login(sys.stdin.readline().strip())
+    except requests.RequestException as error:  # instaloader sends these requests without its own error handling
+        raise InstagramError(
+            f"login of {user!r} failed: Instagram can't be reached", "check the network, then repeat the command"
+        ) from error
     except (instaloader.LoginException, instaloader.ConnectionException, KeyError) as error:
         raise InstagramError(
             f"login of {user!r} failed: {error}", "complete any verification in the app or browser, then use --cookies"
@@ -196,6 +201,6 @@ def _verify(loader: Instaloader) -> None:
     except FeedError as error:
         raise InstagramError(f"{error}, so the session can't be checked", "check the network, then repeat the command") from error
     if not isinstance(user, str):
-        raise InstagramError("Instagram does not accept this session", f"{USE_BROWSER}, or --login again")
+        raise InstagramError("Instagram does not accept this session", f"{USE_BROWSER}, or delete the saved session and --login again")
     loader.context.username = user
     log.info("logged in as %s", user)

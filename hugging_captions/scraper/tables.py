@@ -63,7 +63,8 @@ ENGINES = {b"PK\x03\x04": ("openpyxl", "an Excel table"), b"PAR1": ("pyarrow", "
 _NO_CAPTIONS = (
     (re.compile(r"<(!doctype|html|head|body|div|table|script|svg|\?xml|!--)[\s>]", re.IGNORECASE), "HTML or XML"),
     (re.compile(r"[\[({]\s*[\[({]?\s*(u?'[^']*'\s*:|\w+\()|(\w+: )?\w+\(\w+="), "Python"),
-    (re.compile(r"(window\.\w+|var \w+|let \w+|const \w+|module\.exports)\s*=\s*[\[{]"), "JavaScript"),
+    (re.compile(r"(window(\.\w+)+|var \w+|let \w+|const \w+|module\.exports)\s*=\s*[\[{]|[\w.]+\(\s*[\[{]\s*[\[{\"]"), "JavaScript"),
+    (re.compile(r"# (Netscape )?HTTP Cookie File"), "cookies"),
     (re.compile(r"(INSERT INTO|CREATE TABLE|BEGIN TRANSACTION|SELECT .* FROM|-- (MySQL|PostgreSQL|SQLite|phpMyAdmin))\b"), "SQL"),
     (re.compile(r"\{\\rtf"), "RTF"),
     (re.compile(r"(?=.*\b(caption|likes|shortcode)\b)\w+(\s{2,}\w+){2,}\s*$", re.IGNORECASE), "a table with columns of fixed width"),
@@ -185,7 +186,9 @@ def _unpacked_limit(path: Path) -> int:
 
 
 def _utf_16(beginning: bytes) -> str:
-    """Return the kind of UTF-16 at the beginning of a file, by its mark or the position of its zeros; else an empty string."""
+    """Return the kind of UTF-16 or UTF-32 at the beginning of a file, by its mark or the position of its zeros; else an empty string."""
+    if beginning.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if beginning.startswith(_UTF_16):
         return "utf-16"
     even, odd = beginning[::2].count(0), beginning[1::2].count(0)
@@ -376,7 +379,7 @@ def read_rows(file: TextFile, dialect: Dialect, caption: str, complain: Complain
         except (csv.Error, pandas.errors.ParserError) as error:
             opened = _OPEN_QUOTE.search(str(error))
             reason = f"the quote that opens in row {int(opened[1]) + 2} is never closed" if opened else str(error)
-            advice = "close it or remove that row; the rows above it are imported"
+            advice = "close it or remove that row; nothing of this file is imported"
             raise TableError(f"cannot import {file.shown}: {reason}", advice) from error
 
 

@@ -59,6 +59,8 @@ class Checkpoints:
         PartialState().wait_for_everyone()
         if PartialState().is_main_process:
             if found is None:
+                if [*self.folder.glob(f"checkpoint-*/{COMPLETE}")]:
+                    log.warning("the unfinished training in %s is deleted: this one starts again", self.folder.parent)
                 shutil.rmtree(self.folder.parent, ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             self.discard_incomplete()

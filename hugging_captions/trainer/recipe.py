@@ -17,7 +17,7 @@ from ..dataset.batches import Row, TokenBatches, collate
 from ..dataset.corpus import Corpus
 from ..errors import UsageError
 from ..models import CausalModel, LoadedModel, dtype_of
-from ..options import HardwareOptions, TrainOptions
+from ..options import CLASSIC_BLOCK, HardwareOptions, TrainOptions
 
 if TYPE_CHECKING:
     import torch
@@ -53,12 +53,10 @@ RECIPES = {
     "all weights": Recipe(epochs=2, learning_rate=1.5e-4, batch_tokens=0, width=768),
     "scratch": Recipe(epochs=60, learning_rate=2e-3, batch_tokens=0),
     # the recipe of the 2020 scripts: blocks of 1,024 tokens one at a time, Adam without decay or warm-up, 8 epochs, no stopping
-    "classic": Recipe(epochs=8, learning_rate=1e-4, batch_tokens=1024, warmup=0.0, weight_decay=0.0),
+    "classic": Recipe(epochs=8, learning_rate=1e-4, batch_tokens=CLASSIC_BLOCK, warmup=0.0, weight_decay=0.0),
 }
 #: Target number of steps in an epoch, and the most tokens of a step, which keeps GPT-2 under 8 GB.
 STEPS, MAX_BATCH = 100, 4096
-#: Tokens of a block in the classic recipe.
-CLASSIC_BLOCK = 1024
 #: Bytes per parameter in training: float32 weight, gradient and two moments of AdamW.
 TRAINED_BYTES = 16
 #: Bytes per logit at the start of the backward pass: float32 softmax and gradient, and the gradient of the product before.

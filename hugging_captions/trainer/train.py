@@ -196,6 +196,8 @@ class Training(Preparation):
             raise InputError(evaluation.trouble, f"lower --learning-rate, now {self.recipe.learning_rate:g}")
         if evaluation.trouble:
             log.warning("%s; the best weights so far are kept", evaluation.trouble)
+        if best and not best["step"] and not evaluation.trouble:
+            log.warning("no step improved the held-out loss: the model is the base model; lower --learning-rate or add captions")
         evaluation.restore_best()
         return self._metrics(evaluation, steps), evaluation.history
 

@@ -216,3 +216,28 @@ def test_the_next_pull_does_not_treat_forgotten_posts_as_lost(corpus: Store) -> 
     corpus.pull_state("rmnp").write_text(json.dumps(state | {"posts": 4}))
     assert run(corpus.root, "--forget", "code1") == 0
     assert json.loads(corpus.pull_state("rmnp").read_text()) == state
+
+
+def test_a_damaged_file_of_a_joint_cleaning_deletes_no_captions(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, example = Store(root), str(ROOT / "examples" / "rmnp_posts.jsonl")
+    for tag in ("one", "two"):
+        assert pull_and_clean.main(["--root", str(root), "--tag", tag, "--from", example, "--workers", "1"]) == 0
+    assert pull_and_clean.main(["--root", str(root), "--tag", "one", "two", "--skip-pull", "--workers", "1"]) == 0
+    shortcode = json.loads(store.posts("one").read_text(encoding="utf-8").splitlines()[0])["shortcode"]
+    store.posts("two").chmod(0o600)
+    store.posts("two").unlink()
+    store.posts("two").mkdir()
+    assert pull_and_clean.main(["--root", str(root), "--tag", "one", "--forget", shortcode]) == 3
+    assert store.captions("one").exists()
+    assert store.captions("two").exists()
+    assert "error: " in capsys.readouterr().err
+
+
+def test_a_dropped_file_of_another_version_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, argv = Store(root), ["--root", str(root), "--tag", "rmnp"]
+    assert pull_and_clean.main([*argv, "--from", str(ROOT / "examples" / "rmnp_posts.jsonl"), "--workers", "1"]) == 0
+    for line in ('{"shortcode": "a", "reason": "old-rule"}', '{"shortcode": "a', "[]"):
+        store.dropped("rmnp").write_text(line + "\n", encoding="utf-8")
+        assert pull_and_clean.main([*argv, "--review", "2"]) == 3
+        err = capsys.readouterr().err
+        assert f"error: {store.dropped('rmnp')}, line 1 is damaged, or of another version" in err

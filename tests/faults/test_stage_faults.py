@@ -163,7 +163,7 @@ def test_a_killed_run_and_a_rerun_leave_what_one_run_leaves(by: str, number: sig
 # -- disks
 
 
-FREE_KIB = {"clean": (0, 20, 60), "train": (0, 60, 700), "generate": (0, 4)}
+FREE_KIB = {"import": (0, 60, 700), "clean": (0, 20, 60), "train": (0, 60, 700), "generate": (0, 4)}
 
 
 def test_a_full_disk_is_reported_and_loses_nothing(stage: Stage, disk: Path, tmp_path: Path) -> None:

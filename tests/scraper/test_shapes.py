@@ -279,3 +279,108 @@ def test_standard_input_is_read_like_a_file(content: str, root: Path, monkeypatc
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
     assert load(root, Path("-")) == 0
     assert [post.caption for post in stored(root)] == [*TEXTS] * (content[0] == "[") + ["Rain on the roof all night"] * (content[0] != "[")
+
+
+def test_a_last_post_without_a_line_break_is_kept(root: Path) -> None:
+    path = Store(root).posts("rmnp")
+    path.parent.mkdir(parents=True)
+    rows = [
+        {"shortcode": name, "caption": f"Caption {name}", "likes": 1, "date_utc": None, "tag": "rmnp", "source": "json"} for name in "ab"
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    new = root / "new.json"
+    new.write_text(json.dumps([{"shortcode": "CaseAAAAA09", "caption": "One more caption", "likes": 5}]), encoding="utf-8")
+    for _ in range(2):
+        assert load(root, new) == 0
+        assert [post.caption for post in stored(root)] == ["Caption a", "Caption b", "One more caption"]
+
+
+def test_posts_before_a_file_that_cannot_be_read_are_kept(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "good.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    (tmp_path / "bad.json").write_bytes(b"\0\1\2")
+    assert (
+        pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(tmp_path / "good.json"), str(tmp_path / "bad.json")]) == 3
+    )
+    assert len(stored(root)) == 3
+    assert "warning: 3 new posts of what was read before are kept" in capsys.readouterr().err
+
+
+def test_results_of_a_cleaning_are_not_posts(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    assert load(tmp_path / "other", tmp_path / "good.json") == 0
+    assert load(root, tmp_path / "other") == 0
+    assert sorted(post.shortcode for post in stored(root)) == sorted(CODES)
+
+
+LINES = [json.dumps(row) for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(["# exported in 2026", "// second comment", *LINES]),
+        "\n".join(["Starting to collect", *LINES]),
+        "\n".join(["null", *LINES]),
+        json.dumps({"count": 3, "posts": [*ROWS, {"shortcode": "torn"}]})[:-8],
+        json.dumps({"tags": [{"name": "rmnp"}], "data": {"count": 3, "posts": [*ROWS, {"shortcode": "torn"}]}})[:-8],
+    ],
+    ids=["comments", "a log line", "null", "torn", "torn after another list"],
+)
+def test_posts_around_lines_and_objects_that_are_not_json(text: str, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "posts.json").write_text(text, encoding="utf-8")
+    assert load(root, tmp_path / "posts.json") == 0
+    assert [(post.shortcode, post.caption, post.likes) for post in stored(root)] == [(row[0], row[1], row[3]) for row in CASES]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("cookies.txt", "# Netscape HTTP Cookie File\n.instagram.com\tTRUE\t/\tTRUE\t0\tsessionid\tplanted\n", "cookies"),
+        ("posts.js", f"window.YTD.posts.part0 = {json.dumps(ROWS)}", "JavaScript"),
+        ("posts.js", f"callback({json.dumps(ROWS)});", "JavaScript"),
+        ("one.json", "null", "text that isn't JSON"),
+        ("one.json", "true", "text that isn't JSON"),
+        ("rows.jsonl", "\n".join(json.dumps([*map(str, row)]) for row in CASES), "JSON rows without column names"),
+    ],
+)
+def test_files_that_are_not_captions_are_refused_and_skipped_in_folders(
+    name: str, text: str, kind: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / name).write_text(text, encoding="utf-8")
+    assert load(root, folder / name) == 3
+    assert f"{name}: it contains {kind}, not captions" in capsys.readouterr().err
+    (folder / "posts.jsonl").write_text("\n".join(LINES), encoding="utf-8")
+    assert load(root, folder) == 0
+    assert f"skipped 1 file: {kind} ({name})" in capsys.readouterr().err
+    assert len(stored(root)) == 3
+
+
+def test_a_column_of_links_gives_the_shortcodes_and_an_unknown_column_is_an_error(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "posts.csv"
+    rows = [f"https://www.instagram.com/p/{code}/,Rain all day {likes},{likes}" for code, _, _, likes in CASES]
+    path.write_text("\n".join(["Enlace,Texto,Gusta", *rows]), encoding="utf-8")
+    argv = ["--root", str(root), "--tag", "rmnp", "--from", str(path), "--column", "caption=Texto", "shortcode=Enlace"]
+    assert pull_and_clean.main([*argv, "likes=Nope"]) == 3
+    assert (
+        f"error: cannot import {path}: no column 'Nope' for --column\nhint: the columns are: Enlace, Texto, Gusta"
+        in capsys.readouterr().err
+    )
+    assert pull_and_clean.main([*argv, "likes=Gusta", "--min-likes", "0", "--language", "any"]) == 0
+    assert [(post.shortcode, post.likes) for post in stored(root)] == [(row[0], row[3]) for row in CASES]
+
+
+def test_utf_32_is_known_by_its_mark(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "posts.csv").write_text("caption,likes\nFog in the valley 🌫️,7\n", encoding="utf-32")
+    assert load(root, tmp_path / "posts.csv") == 0
+    assert [(post.caption, post.likes) for post in stored(root)] == [("Fog in the valley 🌫️", 7)]
+
+
+@pytest.mark.parametrize("option", [["--language", "english"], ["--skip-rule", "nope"]])
+def test_what_the_cleaning_refuses_is_refused_before_the_import(option: list[str], root: Path, tmp_path: Path) -> None:
+    (tmp_path / "posts.jsonl").write_text("\n".join(LINES), encoding="utf-8")
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--from", str(tmp_path / "posts.jsonl"), *option]) == 2
+    assert not root.exists()

@@ -75,7 +75,7 @@ def test_a_card_without_figures_has_no_model_index(tmp_path: Path) -> None:
         ("gpt2", {}, ("openai-community/gpt2", "mit")),
         ("openai-community/gpt2", {}, ("openai-community/gpt2", "mit")),
         ("EleutherAI/pythia-70m", {}, ("EleutherAI/pythia-70m", None)),
-        ("smollm2", {}, ("HuggingFaceTB/SmolLM2-135M", "apache-2.0")),
+        ("smollm2", {}, ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")),
         ("smollm2", {"license": "apache-2.0"}, ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")),
         (str(ROOT / "tests"), {}, (None, None)),
         (str(ROOT / "LICENSE"), {"license": "mit"}, (None, "mit")),  # from the GGUF file
