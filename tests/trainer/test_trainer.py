@@ -455,7 +455,7 @@ def test_a_small_corpus_trains_without_a_split(tune: Tune, world: Path, tmp_path
 
 
 def test_the_classic_recipe(tune: Tune, tmp_path: Path) -> None:
-    assert tune("--recipe", "classic") == 0
+    assert tune("--recipe", "classic", "--batch-tokens", "1024") == 0
     written = json.loads((tmp_path / "root/trained_models/lake+peak/run.json").read_text())["recipe"]
     assert (written["warmup"], written["weight_decay"]) == (0.0, 0.0)
 
