@@ -103,7 +103,8 @@ def set_up_logging(verbose: bool, quiet: bool = False, log_file: Path | None = N
         try:
             logger.addHandler(_LogFile(log_file))
         except OSError as error:
-            raise from_os_error(error, "write", log_file) from error
+            problem = f"cannot write {log_file}: {error.strerror or error}"
+            raise ResourceError(problem, "give another --log-file, in a folder that exists") from error
     logger.setLevel(logging.DEBUG if log_file else screen.level)
 
 
@@ -281,8 +282,10 @@ def converse(answer: Callable[[str], None]) -> None:
             if str(interrupt):
                 raise
             sys.stderr.write("\nstopped; Ctrl-D ends\n")
-        except HuggingCaptionsError as error:
-            _report(str(error), error.hint, argparse.Namespace())
+        except Exception as error:
+            if (known := _known(error, "tune_transformer.py")) is None:
+                raise
+            _report(str(known), known.hint, argparse.Namespace())
 
 
 def _read_line(terminal: bool) -> str:

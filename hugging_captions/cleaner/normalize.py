@@ -74,6 +74,11 @@ _NEEDS_MORE = word_set(
     "a an the my our your his their of to for from at with w/ and or & by via called named into "
     "quite a. an. the. my. our. your. and. or. but."
 )
+#: What stands before the name of an event: "the 2026", "our 5th annual".
+_EVENT = re.compile(
+    r"\b(?:the|this|our|my|their|its|an?)\ (?:(?:19|20)\d\d|(?:\d+(?:st|nd|rd|th)\ )?annual|upcoming|official|inaugural|first-ever)$",
+    re.IGNORECASE | re.VERBOSE,
+)
 #: Praise of a removed name, and pointers to one.
 _PRAISE = re.compile(
     r"""
@@ -170,7 +175,7 @@ def leads_on(text: str) -> bool:
     """Return whether a sentence can't end after ``text``, so that the word removed after it was part of it."""
     bare = without_end(text)
     last = last_word(bare)
-    return last in LEADS_ON or last.endswith(("'s", "’s", ":")) or bool(_PRAISE.search(bare))
+    return last in LEADS_ON or last.endswith(("'s", "’s", ":")) or bool(_PRAISE.search(bare) or _EVENT.search(bare))
 
 
 def needs_more(text: str) -> bool:

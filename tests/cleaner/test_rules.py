@@ -57,6 +57,9 @@ KEPT = [
     ("The #selfie on the summit was blurred", "The selfie on the summit was blurred"),
     ("Green #CHILI and snow", "Green CHILI and snow"),
     ("#grandmeadow Beautiful light up there", "Beautiful light up there"),
+    ("We ran all the way at the 2026 #LakeRun", "We ran all the way at the 2026 Lake Run"),
+    ("Everybody came to our 5th annual #HarvestParty 🎃", "Everybody came to our 5th annual Harvest Party 🎃"),
+    ("The best summer was 2019 #throwback", "The best summer was 2019"),
     ("Auf dem #Weihnachtsmarkt war es kalt", "Auf dem Weihnachtsmarkt war es kalt"),
     ("More #photography from the old bridge", "More photography from the old bridge"),
     # credits
