@@ -1,7 +1,8 @@
-"""Remove posts from a corpus permanently, and list the models that were trained on it.
+"""Remove posts from a corpus, and list the models that were trained on it.
 
 Rewrites text/<tag>/posts.jsonl without them and cleans again with the same options, which removes them from captions.txt,
-dropped.jsonl and cleaning.json. Pages that quote the corpus are deleted. A model can't forget: it must be trained again.
+dropped.jsonl and cleaning.json. Pages that quote the corpus are deleted. A model can't forget: it must be
+trained again. A later pull or import that finds the posts stores them again.
 """
 
 from __future__ import annotations

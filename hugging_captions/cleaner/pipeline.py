@@ -1,7 +1,7 @@
 """Posts to clean captions: named rules in order, and one reason for each dropped post.
 
 Reads text/<tag>/posts.jsonl; writes captions.txt, dropped.jsonl and cleaning.json next to it. Worker processes examine
-spans of the file; only hashes of all posts are held in memory.
+spans of the file; of the kept posts, shortcodes, likes and hashes are held in memory.
 """
 
 from __future__ import annotations
