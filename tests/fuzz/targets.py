@@ -77,11 +77,13 @@ def option_target(script: Any) -> Target:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = script.main(argv)
-        lines = err.getvalue().split("\n")[-3 if "--verbose" in argv else 0 :]  # a traceback comes first
-        reads = argv[:1] == ["@file"] or "--options-from" in argv  # files that aren't there
+        lines = err.getvalue().split("\n")
+        if "--verbose" in argv:  # a traceback comes first
+            lines = lines[next((number for number, line in enumerate(lines) if line.startswith("error: ")), 0) :]
+        reads = argv[:1] == ["@file"] or not {"--options-from", "--review", "--prompt-file"}.isdisjoint(argv)  # files that aren't there
         assert code in ((0, 2, 3) if reads else (0, 2)), (argv, code, lines)
         if code == 3:
-            assert re.match("error: (?:cannot read |.* is damaged)", lines[0]), (argv, lines)
+            assert re.match("error: (?:cannot (?:read|review) |.* is damaged)", lines[0]), (argv, lines)
         elif code == 2:
             assert [line.split(" ")[0] for line in lines] == ["error:", "hint:", ""], (argv, lines)
             assert len(lines[0]) > len("error: x"), (argv, lines)
