@@ -55,6 +55,13 @@ def test_the_front_matter_is_complete_and_has_no_path(folder: Path) -> None:
         assert f"\n## {title}\n" in card.content
 
 
+def test_the_limits_are_sentences_on_lines_of_their_own(folder: Path) -> None:
+    limits = (folder / "README.md").read_text(encoding="utf-8").partition("## Limits\n")[2]
+    assert re.search(r"at one time\.\nThe figures are measured on \d+ held-out captions of #\S+ .*\.\nThe licence of the base", limits), (
+        limits
+    )
+
+
 def test_the_example_of_the_card_writes_a_caption(folder: Path) -> None:
     code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(code) == 1
@@ -65,8 +72,11 @@ def test_the_example_of_the_card_writes_a_caption(folder: Path) -> None:
 
 
 def test_a_card_without_figures_has_no_model_index(tmp_path: Path) -> None:
-    data = ModelCard.load(train(tmp_path, "scratch", captions=CAPTIONS[:50]) / "README.md").data.to_dict()
-    assert set(data) == {"language", "library_name", "pipeline_tag", "tags"}
+    path = train(tmp_path, "scratch", captions=CAPTIONS[:50]) / "README.md"
+    assert set(ModelCard.load(path).data.to_dict()) == {"language", "library_name", "pipeline_tag", "tags"}
+    text = path.read_text(encoding="utf-8")
+    assert "The figures are measured" not in text
+    assert "at one time.\nThese weights were trained on the captions only." in text
 
 
 @pytest.mark.parametrize(
