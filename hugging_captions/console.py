@@ -367,11 +367,11 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: an option is unknown or its value is invalid.
         """
-        for option, value in zip(["", *argv], argv):
-            if value == "" and option != "--prompt":
+        option = "1"
+        for text in argv:
+            option = text.partition("=")[0] if text.startswith("--") else option
+            if option != "--prompt" and (text == "" or text == f"{option}="):
                 self.error(f"argument {option}: the value is empty")
-            if re.fullmatch(r"--[\w-]+=", value) and value != "--prompt=":
-                self.error(f"argument {value[:-1]}: the value is empty")
         arguments, unknown = self.parse_known_args([_as_utf8(text) for text in argv], namespace)
         if unknown:
             near = difflib.get_close_matches(unknown[0].split("=")[0], self._option_string_actions, n=1)

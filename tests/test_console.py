@@ -318,7 +318,15 @@ def test_a_count_agrees_with_its_noun() -> None:
     assert (console.count(1, "post"), console.count(0, "post"), console.count(1204, "post")) == ("1 post", "0 posts", "1,204 posts")
 
 
-@pytest.mark.parametrize(("argv", "option"), [(["--explain", ""], "--explain"), (["--from", ""], "--from"), (["--cookies="], "--cookies")])
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["--explain", ""], "--explain"),
+        (["--from", ""], "--from"),
+        (["--cookies="], "--cookies"),
+        (["--skip-rule", "tags", ""], "--skip-rule"),
+    ],
+)
 def test_an_empty_value_starts_no_other_command(argv: list[str], option: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", *argv]) == 2
     assert f"error: argument {option}: the value is empty" in capsys.readouterr().err

@@ -496,3 +496,18 @@ def test_the_walk_reads_every_recorded_post(name: str, posts: int) -> None:
 
     payload = json.loads((SHARED / "payloads" / f"{name}.json").read_text(encoding="utf-8"))
     assert len({post_from_node(node, "t", "s").shortcode for node in find_posts(payload)}) == posts
+
+
+def test_a_login_without_a_network_is_one_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "secret")
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True, "readline": lambda self: ""})())
+    assert pull_and_clean.main(["--root", str(root), "--tag", "rmnp", "--login", "researcher"]) == 4
+    error, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert error == "error: login of 'researcher' failed: Instagram can't be reached"
+    assert hint == "hint: check the network, then repeat the command"

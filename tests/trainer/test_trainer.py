@@ -419,7 +419,20 @@ def test_an_unfinished_training_with_other_options_is_not_lost(
         assert tune() == 130
     assert tune("--seed", "3") == 2
     assert "holds an unfinished training with other options or captions" in capsys.readouterr().err
-    assert tune("--seed", "3", "--resume", "never") == 0
+    with monkeypatch.context() as patch:
+        interrupt_at(2, patch)
+        assert tune("--seed", "3", "--overwrite") == 130
+    assert "root/trained_models/lake+peak.training is deleted: this one starts again" in capsys.readouterr().err
+    assert tune("--seed", "4", "--resume", "never") == 0
+    assert "is deleted: this one starts again" in capsys.readouterr().err
+
+
+def test_a_training_that_improves_nothing_ends_with_a_warning(tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune(root="good") == 0
+    assert "no step improved" not in capsys.readouterr().err
+    assert tune("--base-model", str(tmp_path / "good/trained_models/lake+peak"), "--learning-rate", "0.9") == 0
+    assert "warning: no step improved the held-out loss: the model is the base model" in capsys.readouterr().err
+    assert same(weights(tmp_path / "good"), weights(tmp_path / "root"))
 
 
 @pytest.mark.parametrize(("step", "code"), [(2, 3), (15, 0)], ids=["before an evaluation", "after one"])
